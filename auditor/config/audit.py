@@ -1,0 +1,255 @@
+"""`audit.yaml` and gates files, as written by a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from auditor.config.source import Document, Source, load_yaml, nearest, validate
+from auditor.errors import InputError
+from auditor.values import CLEAN, Rule
+
+__all__ = [
+    "AuditConfig",
+    "DatasetConfig",
+    "DecoderConfig",
+    "GateConfig",
+    "GatesConfig",
+    "InputConfig",
+    "ModelConfig",
+    "PostprocessConfig",
+    "load_audit",
+    "load_gates",
+    "rule_of",
+]
+
+PerChannel = float | tuple[float] | tuple[float, float, float]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Severity = Annotated[float, Field(ge=1, le=5)]
+
+
+class DatasetConfig(Document):
+    """Where images and truth are."""
+
+    format: str = "coco"
+    images: str
+    annotations: str
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Take the first N images by id."""
+
+
+class InputConfig(Document):
+    """What `audit.yaml` says of the input contract; what it leaves out comes from the file, then from the head's default."""
+
+    size: tuple[int, int] | None = None
+    """(height, width), only for a model whose input leaves them open."""
+    color: Literal["rgb", "bgr", "gray"] | None = None
+    mean: PerChannel | None = None
+    std: PerChannel | None = None
+    resize: Literal["stretch", "letterbox", "crop"] | None = None
+    anchor: Literal["center", "top_left"] | None = None
+    rounding: Literal["round", "floor"] | None = None
+    pad: Annotated[float, Field(ge=0, le=255)] | None = None
+    interpolation: Literal["linear", "area", "nearest", "cubic"] | None = None
+
+    @field_validator("std")
+    @classmethod
+    def _not_zero(cls, std: PerChannel | None) -> PerChannel | None:
+        values = std if isinstance(std, tuple) else (std,)
+        if any(value is not None and value <= 0 for value in values):
+            raise ValueError("expected a std above 0, in 8-bit pixel units (255 feeds the model 0..1)")
+        return std
+
+
+class PostprocessConfig(Document):
+    """What `audit.yaml` says of the post-processing."""
+
+    score_floor: Annotated[float, Field(ge=0, lt=1)] | None = None
+    nms_iou: Annotated[float, Field(gt=0, le=1)] | None = None
+    class_wise: bool | None = None
+    multi_label: bool | None = None
+    max_detections: Annotated[int, Field(ge=1, le=1000)] | None = None
+    clip: bool | None = None
+
+
+class DecoderConfig(BaseModel):
+    """A decoder's name and its options; which options a decoder takes, the decoder knows."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class ModelConfig(Document):
+    """One model file."""
+
+    name: Name
+    path: str
+    variant_of: Name | None = None
+    quantization: Name | None = None
+    dataset: Name | None = None
+    task: Literal["detection"] | None = None
+    decoder: str | DecoderConfig | None = None
+    labels: str | None = None
+    input: InputConfig = InputConfig()
+    postprocess: PostprocessConfig = PostprocessConfig()
+
+    @property
+    def decoder_name(self) -> str | None:
+        return self.decoder.name if isinstance(self.decoder, DecoderConfig) else self.decoder
+
+    @property
+    def decoder_options(self) -> dict[str, Any]:
+        return self.decoder.options if isinstance(self.decoder, DecoderConfig) else {}
+
+
+class GateConfig(Document):
+    """One limit on one metric of the cells (or summaries) that its selectors match."""
+
+    metric: str
+    model: str | None = None
+    quantization: str | None = None
+    delegate: str | None = None
+    device: str | None = None
+    scenario: str | None = None
+    severity: Annotated[float, Field(ge=0, le=5)] | None = None
+    min: float | None = None
+    max: float | None = None
+    max_drop: Annotated[float, Field(ge=0)] | None = None
+    against: str | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> GateConfig:
+        given = [kind for kind in ("min", "max", "max_drop") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of min, max and max_drop but got {', '.join(given) or 'none'}")
+        if given == ["max_drop"] and self.against is None:
+            raise ValueError(f"max_drop needs `against: {CLEAN}` or `against:` a quantization level such as float32")
+        if given != ["max_drop"] and self.against is not None:
+            raise ValueError("`against` goes only with max_drop")
+        return self
+
+
+class GatesConfig(Document):
+    """A gates file: `gates:` and the list, as in `audit.yaml`."""
+
+    gates: tuple[GateConfig, ...]
+
+
+class AuditConfig(Document):
+    """One audit."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    dataset: DatasetConfig | None = None
+    datasets: dict[Name, DatasetConfig] = {}
+    models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
+    scenarios: tuple[str, ...] = ("lighting", "resolution", "noise")
+    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
+    delegates: Annotated[tuple[Literal["none", "xnnpack"], ...], Field(min_length=1)] = ("xnnpack",)
+    gates: tuple[GateConfig, ...] = ()
+    allow_code: bool = False
+
+    _source: Source = PrivateAttr()
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    def path(self, text: str) -> Path:
+        """Resolve a path of the document: relative to its file."""
+        return (self._source.path.parent / text).absolute()
+
+    def named_datasets(self) -> dict[str, DatasetConfig]:
+        return self.datasets or ({"default": self.dataset} if self.dataset else {})
+
+    def dataset_of(self, model: ModelConfig) -> str:
+        """Name the data set that judges `model`; a variant takes its family's."""
+        family = {entry.name: entry for entry in self.models}
+        name = model.dataset or (family[model.variant_of].dataset if model.variant_of else None)
+        return name or next(iter(self.named_datasets()))
+
+
+def load_audit(path: Path) -> AuditConfig:
+    """Read and validate an `audit.yaml`.
+
+    Raises:
+        InputError: with every problem that the document itself shows.
+    """
+    data, source = load_yaml(path)
+    config = validate(AuditConfig, data, source)
+    config._source = source
+    problems = _cross_check(config)
+    if problems:
+        raise InputError(problems)
+    return config
+
+
+def load_gates(path: Path) -> tuple[Rule, ...]:
+    """Read a gates file (`gates:` and a list; an `audit.yaml` serves as well) into rules.
+
+    Raises:
+        InputError: with every problem.
+    """
+    data, source = load_yaml(path)
+    if isinstance(data, list):
+        data = {"gates": data}
+        source = Source(source.path, {("gates", *loc): line for loc, line in source.lines.items()})
+    if isinstance(data, dict) and "models" in data:
+        gates = load_audit(path).gates
+    else:
+        gates = validate(GatesConfig, data, source).gates
+    return tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(gates))
+
+
+def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
+    """Turn a gate into the rule that the judge applies."""
+    kind = next(kind for kind in ("min", "max", "max_drop") if getattr(gate, kind) is not None)
+    selectors = {key: getattr(gate, key) for key in ("model", "quantization", "delegate", "device", "scenario", "severity")}
+    return Rule(
+        metric=gate.metric,
+        kind=kind,
+        limit=getattr(gate, kind),
+        selectors={key: value for key, value in selectors.items() if value is not None},
+        against=gate.against,
+        line=line,
+    )
+
+
+def _cross_check(config: AuditConfig) -> list[str]:
+    where = config.source.where
+    problems = []
+    if config.dataset and config.datasets:
+        problems.append(f"{where('datasets')}: give `dataset` or `datasets`, not both")
+    if not config.dataset and not config.datasets:
+        problems.append(f"{where()}: a `dataset` is required: format, images and annotations")
+    datasets = config.named_datasets()
+    names = Counter(model.name for model in config.models)
+    families = {model.name for model in config.models if model.variant_of is None}
+    seen: set[str] = set()
+    for index, model in enumerate(config.models):
+        if names[model.name] > 1 and model.name in seen:
+            problems.append(f"{where('models', index, 'name')}: two models are named {model.name!r}; give each its own name")
+        seen.add(model.name)
+        if model.variant_of is not None and model.variant_of not in families:
+            hint = nearest(model.variant_of, families)
+            problems.append(f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}")
+        if model.dataset is not None and model.dataset not in datasets:
+            problems.append(f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; {nearest(model.dataset, datasets)}")
+        elif model.dataset is None and model.variant_of is None and len(datasets) > 1:
+            problems.append(f"{where('models', index)}: several data sets are given; say `dataset:` and one of {', '.join(datasets)}")
+    for key in ("scenarios", "severities", "delegates"):
+        for value, count in Counter(getattr(config, key)).items():
+            if count > 1:
+                problems.append(f"{where(key)}: {value} is given {count} times")
+    known = {model.name for model in config.models}
+    for index, gate in enumerate(config.gates):
+        if gate.model is not None and gate.model not in known:
+            problems.append(f"{where('gates', index, 'model')}: no model {gate.model!r}; {nearest(gate.model, known)}")
+    return problems

@@ -1,0 +1,113 @@
+"""Scenario packs: `scenarios/<pack>.yaml` or a file of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from auditor.config.source import Document, Source, load_yaml, validate
+from auditor.errors import InputError
+from auditor.values import ScenarioSpec
+
+__all__ = ["PackConfig", "load_pack", "specs_of"]
+
+PackName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Knob = Annotated[tuple[float, ...], Field(min_length=5, max_length=5)]
+
+
+class ScenarioConfig(Document):
+    """One scenario: its knobs at severities 1..5 and the transforms that take them."""
+
+    about: str = ""
+    knobs: Annotated[dict[PackName, Knob], Field(min_length=1)]
+    unit: str
+    transforms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+
+    @field_validator("transforms")
+    @classmethod
+    def _one_key_each(cls, transforms: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for transform in transforms:
+            if len(transform) != 1:
+                raise ValueError(f"expected one transform an item, as `- Name: {{…}}`, but got the keys {', '.join(transform) or 'none'}")
+            (name, arguments), *_ = transform.items()
+            if name == "function":
+                if not isinstance(arguments, str) or arguments.count(":") != 1:
+                    raise ValueError(f"expected `function: module:name` but got {arguments!r}")
+            elif arguments is not None and not isinstance(arguments, dict):
+                raise ValueError(f"expected arguments of {name} as a mapping but got {arguments!r}")
+        return transforms
+
+
+class PackConfig(Document):
+    """A scenario pack."""
+
+    pack: PackName
+    version: Annotated[int, Field(ge=1)]
+    about: str = ""
+    scenarios: Annotated[dict[PackName, ScenarioConfig], Field(min_length=1)]
+
+
+def load_pack(path: Path) -> tuple[PackConfig, Source]:
+    """Read and validate the document of a pack; whether its transforms exist, the corruptions know.
+
+    Raises:
+        InputError: with every problem that the document itself shows.
+    """
+    data, source = load_yaml(path)
+    config = validate(PackConfig, data, source)
+    problems = []
+    for name, scenario in config.scenarios.items():
+        used = _references(scenario.transforms)
+        where = source.where("scenarios", name, "transforms")
+        for knob in sorted(used - set(scenario.knobs)):
+            problems.append(f"{where}: ${knob} is not a knob of this scenario; its knobs are {', '.join(scenario.knobs)}")
+        if any("function" in transform for transform in scenario.transforms):
+            continue  # a function takes the severity itself
+        for knob in sorted(set(scenario.knobs) - used):
+            problems.append(f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}")
+    if problems:
+        raise InputError(problems)
+    return config, source
+
+
+def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
+    """Turn a pack into its scenarios' specs, in the order of the file."""
+    specs = []
+    for name, scenario in config.scenarios.items():
+        transforms = []
+        for transform in scenario.transforms:
+            (key, arguments), *_ = transform.items()
+            if key == "function":
+                transforms.append(("function", str(arguments), {}))
+            else:
+                transforms.append(("albumentations" if key[:1].isupper() else "builtin", key, dict(arguments or {})))
+        specs.append(
+            ScenarioSpec(
+                pack=config.pack,
+                name=name,
+                version=config.version,
+                about=scenario.about,
+                unit=scenario.unit,
+                knobs=dict(scenario.knobs),
+                transforms=tuple(transforms),
+                folder=str(folder),
+            )
+        )
+    return tuple(specs)
+
+
+def _references(value: Any) -> set[str]:
+    """Name every knob that `value` refers to with `$`.
+
+    >>> sorted(_references([{"A": {"x": ["$low", "$high"], "y": 3}}]))
+    ['high', 'low']
+    """
+    if isinstance(value, str):
+        return {value[1:]} if value.startswith("$") else set()
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return set().union(*(_references(item) for item in value))
+    return set()

@@ -1,0 +1,1 @@
+"""Scenario packs and what they do to an image."""

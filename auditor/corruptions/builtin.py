@@ -1,0 +1,193 @@
+"""Corruptions of our own, where albumentations has none with a physical knob, or a slow one.
+
+Each takes an (H, W, 3) uint8 RGB image, leaves it untouched and returns a new one of the same shape and type. `rng` is
+the image's own generator: the same for every severity, so that severities of one image differ in strength alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Corruption",
+    "color_temperature",
+    "contrast",
+    "defocus",
+    "downscale",
+    "exposure",
+    "gaussian_noise",
+    "motion_blur",
+    "pixelate",
+    "row_banding",
+    "shot_noise",
+    "uneven_light",
+]
+
+Image = NDArray[np.uint8]
+
+
+class Corruption(Protocol):
+    """The extension point `auditor.corruptions`, and what a pack's `function:` names (that gets `severity` alone)."""
+
+    def __call__(self, image: Image, *, rng: np.random.Generator, **knobs: float) -> Image: ...
+
+
+def _to_linear(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sRGB in [0, 1] to linear light. Source: IEC 61966-2-1."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def _to_srgb(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear light in [0, 1] to sRGB. Source: IEC 61966-2-1."""
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-12) ** (1 / 2.4) - 0.055)
+
+
+_LINEAR = _to_linear(np.arange(256) / 255)
+"""Linear light of each 8-bit level."""
+
+
+def _levels(srgb: NDArray[np.floating[Any]]) -> Image:
+    return np.clip(np.rint(srgb * 255), 0, 255).astype(np.uint8)
+
+
+def exposure(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
+    """Multiply linear light by 2^stops; what exceeds the sensor's range clips."""
+    table = _levels(_to_srgb(np.clip(_LINEAR * 2.0**stops, 0, 1)))
+    return np.asarray(cv2.LUT(image, table))
+
+
+def contrast(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
+    """Scale the distance of every pixel from the image's mean level by `factor`."""
+    mean = float(image.mean())
+    table = np.clip(np.rint((np.arange(256) - mean) * factor + mean), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table))
+
+
+def color_temperature(image: Image, *, rng: np.random.Generator, kelvin: float) -> Image:
+    """Light a scene, white-balanced for 6500 K, with a black body of `kelvin`; the green channel keeps its level.
+
+    Source: Kim et al. 2002, "Design of advanced color temperature control system for HDTV applications" (the cubic
+    approximation of the Planckian locus, 1667 K to 25000 K); IEC 61966-2-1 (the matrix from XYZ to linear sRGB).
+    """
+    gains = _planckian_rgb(kelvin) / _planckian_rgb(6500.0)
+    gains = gains / gains[1]
+    table = _levels(_to_srgb(np.clip(_LINEAR[:, np.newaxis] * gains, 0, 1)))
+    return np.asarray(cv2.LUT(image, table[np.newaxis]))
+
+
+def _planckian_rgb(kelvin: float) -> NDArray[np.float64]:
+    t = 1e3 / kelvin
+    if kelvin <= 4000:
+        x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
+    else:
+        x = -3.0258469 * t**3 + 2.1070379 * t**2 + 0.2226347 * t + 0.240390
+    if kelvin <= 2222:
+        y = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
+    elif kelvin <= 4000:
+        y = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
+    else:
+        y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
+    xyz = np.array([x / y, 1.0, (1 - x - y) / y])
+    matrix = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
+    return np.maximum(matrix @ xyz, 1e-3)
+
+
+def uneven_light(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
+    """Let linear light fall off by `stops` from one side of the image to the other, the side drawn once per image."""
+    height, width = image.shape[:2]
+    angle = rng.uniform(0, 2 * np.pi)
+    across = np.linspace(-1, 1, width, dtype=np.float32) * np.float32(np.cos(angle))
+    down = np.linspace(-1, 1, height, dtype=np.float32) * np.float32(np.sin(angle))
+    reach = np.abs(np.cos(angle)) + np.abs(np.sin(angle))
+    position = ((across[np.newaxis] + down[:, np.newaxis]) / np.float32(reach) + 1) / 2
+    gain = np.exp2(-np.float32(stops) * position)
+    linear = np.asarray(cv2.LUT(image, _LINEAR.astype(np.float32))) * gain[..., np.newaxis]
+    return np.asarray(_srgb_table()[np.rint(linear * 4095).astype(np.uint16)])
+
+
+@functools.cache
+def _srgb_table() -> Image:
+    """The 8-bit level of each of 4096 steps of linear light."""
+    return _levels(_to_srgb(np.arange(4096) / 4095))
+
+
+def downscale(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
+    """Reduce the image by `factor` with area averaging and enlarge it again bilinearly: detail is lost, size is kept."""
+    return _reduced(image, factor, cv2.INTER_LINEAR)
+
+
+def pixelate(image: Image, *, rng: np.random.Generator, block: float) -> Image:
+    """Replace blocks of `block` × `block` pixels by their mean."""
+    return _reduced(image, block, cv2.INTER_NEAREST)
+
+
+def _reduced(image: Image, factor: float, back: int) -> Image:
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=back), dtype=np.uint8)
+
+
+def defocus(image: Image, *, rng: np.random.Generator, radius: float) -> Image:
+    """Blur with a disk of `radius` pixels, the point spread of a lens out of focus."""
+    reach = int(np.ceil(radius)) + 1
+    ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = np.clip(radius + 0.5 - np.hypot(xs, ys), 0, 1).astype(np.float32)
+    return np.asarray(cv2.filter2D(image, -1, disk / disk.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+
+
+def motion_blur(image: Image, *, rng: np.random.Generator, length: float) -> Image:
+    """Blur along a line of `length` pixels, in a direction drawn once per image."""
+    angle = rng.uniform(0, np.pi)
+    reach = int(np.ceil(length / 2)) + 1
+    ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
+    along = np.abs(xs * np.cos(angle) + ys * np.sin(angle))
+    aside = np.abs(-xs * np.sin(angle) + ys * np.cos(angle))
+    line = (np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1 - aside, 0, 1)).astype(np.float32)
+    return np.asarray(cv2.filter2D(image, -1, line / line.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+
+
+def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
+    """Add white noise of `sigma` 8-bit levels to every channel; the same field at every severity of one image."""
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def shot_noise(image: Image, *, rng: np.random.Generator, photons: float) -> Image:
+    """Count photons: each value is a Poisson draw around its linear light × `photons` (the count at full white).
+
+    One uniform field per image picks the quantile, whatever the severity; tables of quantiles make it fast.
+    """
+    quantile = rng.integers(0, _QUANTILES, size=image.shape, dtype=np.uint16)
+    return np.asarray(_shot_table(float(photons))[image, quantile])
+
+
+_QUANTILES = 4096
+
+
+@functools.lru_cache(maxsize=16)
+def _shot_table(photons: float) -> Image:
+    """(256, 4096): the noisy 8-bit level of each level at each quantile of its Poisson distribution."""
+    table = np.empty((256, _QUANTILES), dtype=np.uint8)
+    quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    most = photons + 12 * np.sqrt(photons) + 30
+    counts = np.arange(int(most) + 1)
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
+    for level in range(256):
+        mean = _LINEAR[level] * photons
+        chances = np.exp(counts * np.log(mean) - mean - log_factorial) if mean > 0 else (counts == 0).astype(np.float64)
+        drawn = np.searchsorted(np.cumsum(chances), quantiles)
+        table[level] = _levels(_to_srgb(np.clip(drawn / photons, 0, 1)))
+    return table
+
+
+def row_banding(image: Image, *, rng: np.random.Generator, amplitude: float) -> Image:
+    """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout noise."""
+    offsets = rng.normal(0, 1, size=(image.shape[0], 1, 1)).astype(np.float32) * np.float32(amplitude)
+    return np.clip(np.rint(image + offsets), 0, 255).astype(np.uint8)
+
+

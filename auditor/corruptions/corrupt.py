@@ -1,0 +1,189 @@
+"""corrupt(image, scenario, severity, seed): one scenario applied to one image."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor import extensions
+from auditor.errors import InputError, ScenarioError
+from auditor.values import ScenarioSpec
+
+__all__ = ["build", "corrupt", "function_sha256", "knobs_at"]
+
+# albumentations asks a server for its newest version when it is imported, unless this is set.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+Step = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+
+
+def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float, seed: int) -> NDArray[np.uint8]:
+    """Return a corrupted copy of an (H, W, 3) uint8 RGB image; shape and type are kept, the input is untouched.
+
+    `seed` is the image's own and the same at every severity.
+
+    Raises:
+        ScenarioError: a transform failed, or returned something other than such an image.
+    """
+    result = image.copy()
+    for step in build(scenario, severity):
+        try:
+            result = step(result, seed)
+        except ScenarioError:
+            raise
+        except Exception as error:
+            raise ScenarioError(f"{scenario.key} at severity {severity:g} failed: {type(error).__name__}: {error}") from error
+        if not isinstance(result, np.ndarray) or result.shape != image.shape or result.dtype != np.uint8:
+            got = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
+            raise ScenarioError(f"{scenario.key}: expected a uint8 image of shape {image.shape} back but got {got}")
+    return result
+
+
+def knobs_at(scenario: ScenarioSpec, severity: float) -> dict[str, float]:
+    """Return the value of each knob at `severity`; between whole severities they are interpolated.
+
+    Raises:
+        ValueError: the severity is not in 1..5.
+    """
+    if not 1 <= severity <= 5:
+        raise ValueError(f"expected a severity from 1 to 5 but got {severity}")
+    return {name: float(np.interp(severity, range(1, 6), values)) for name, values in scenario.knobs.items()}
+
+
+def build(scenario: ScenarioSpec, severity: float) -> tuple[Step, ...]:
+    """Build the steps of a scenario at one severity.
+
+    Raises:
+        ScenarioError: a transform does not exist, or refuses its arguments.
+    """
+    return _build(_Key(scenario), severity)
+
+
+class _Key:
+    """A scenario as a cache key: by its content."""
+
+    def __init__(self, scenario: ScenarioSpec) -> None:
+        self.scenario = scenario
+        self._content = repr(scenario)
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self._content == other._content
+
+
+@functools.lru_cache(maxsize=256)
+def _build(key: _Key, severity: float) -> tuple[Step, ...]:
+    knobs = knobs_at(key.scenario, severity)
+    makers = {"albumentations": _albumentations_step, "builtin": _builtin_step}
+    steps = []
+    for kind, target, arguments in key.scenario.transforms:
+        if kind == "function":
+            steps.append(_function_step(target, key.scenario.folder, severity))
+        else:
+            steps.append(makers[kind](target, _substituted(arguments, knobs)))
+    return tuple(steps)
+
+
+def _substituted(value: Any, knobs: Mapping[str, float]) -> Any:
+    """Put knobs' values in place of `$knob`; a whole number becomes an int, since many arguments are counts."""
+    if isinstance(value, str) and value.startswith("$"):
+        number = knobs[value[1:]]
+        return int(number) if number == int(number) else number
+    if isinstance(value, Mapping):
+        return {key: _substituted(item, knobs) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substituted(item, knobs) for item in value]
+    return value
+
+
+def _builtin_step(name: str, arguments: Mapping[str, Any]) -> Step:
+    try:
+        function = extensions.resolve("corruptions", name)
+    except InputError as error:
+        raise ScenarioError(str(error)) from error
+    known = set(inspect.signature(function).parameters) - {"image", "rng"}
+    if set(arguments) != known:
+        raise ScenarioError(f"{name} takes {', '.join(sorted(known))} but got {', '.join(sorted(arguments)) or 'nothing'}")
+    wrong = {key: value for key, value in arguments.items() if isinstance(value, bool) or not isinstance(value, (int, float))}
+    if wrong:
+        raise ScenarioError(f"{name}: expected numbers but got {wrong}")
+    return lambda image, seed: function(image, rng=np.random.default_rng(seed), **arguments)
+
+
+def _function_step(target: str, folder: str | None, severity: float) -> Step:
+    function = _imported(target, folder)
+    return lambda image, seed: function(image, severity=severity, rng=np.random.default_rng(seed))
+
+
+def _imported(target: str, folder: str | None) -> Callable[..., Any]:
+    """Import `module:name`, looking beside the pack's file too."""
+    module, _, name = target.partition(":")
+    beside = folder is not None and folder not in sys.path
+    if beside:
+        sys.path.insert(0, str(folder))
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise ScenarioError(f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the pack, or an installed module") from error
+    finally:
+        if beside:
+            sys.path.remove(str(folder))
+    if not callable(function):
+        raise ScenarioError(f"function {target} is not callable")
+    return function  # type: ignore[no-any-return]
+
+
+def function_sha256(scenario: ScenarioSpec) -> str | None:
+    """A digest of the source of the Python functions that a scenario names, for the resume key; None where it has none."""
+    from auditor.provenance import digest, sha256_of
+
+    targets = [target for kind, target, _ in scenario.transforms if kind == "function"]
+    if not targets:
+        return None
+    files = [inspect.getsourcefile(inspect.unwrap(_imported(target, scenario.folder))) for target in targets]
+    return digest([sha256_of(Path(file)) if file else target for file, target in zip(files, targets, strict=True)])
+
+
+def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
+    """An image-only transform of albumentations, applied always; unknown arguments, and values that it would silently
+    change, are errors."""
+    import albumentations
+
+    transform = getattr(albumentations, name, None)
+    image_only = (albumentations.ImageOnlyTransform, albumentations.PixelDropout, albumentations.CoarseDropout)
+    if not (isinstance(transform, type) and issubclass(transform, image_only)):
+        known = [key for key, value in vars(albumentations).items() if isinstance(value, type) and issubclass(value, image_only)]
+        from auditor.config import nearest
+
+        raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
+    if "p" in arguments:
+        raise ScenarioError(f"{name}: `p` cannot be given, a scenario is always applied")
+    accepted = set(inspect.signature(transform.__init__).parameters) - {"self", "p", "always_apply"}
+    unknown = sorted(set(arguments) - accepted - {"strict"})
+    if unknown:
+        raise ScenarioError(f"{name} has no argument {', '.join(unknown)}; it has {', '.join(sorted(accepted))}")
+    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pipeline = albumentations.Compose([transform(**tuples, p=1.0)])
+    except Exception as error:  # pydantic, ValueError, TypeError, or a warning, by transform
+        raise ScenarioError(f"{name} refuses {dict(arguments)}: {' '.join(str(error).split())[:300]}") from error
+
+    def step(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+        pipeline.set_random_seed(seed % 2**32)
+        return np.ascontiguousarray(pipeline(image=image)["image"])
+
+    return step

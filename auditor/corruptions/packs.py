@@ -1,0 +1,118 @@
+"""Find scenario packs, and check that every scenario can be built and run."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from auditor.config import load_pack, nearest, specs_of
+from auditor.config.source import Source
+from auditor.corruptions.corrupt import build, corrupt
+from auditor.errors import InputError, ScenarioError
+from auditor.values import ScenarioSpec
+
+__all__ = ["built_in_packs", "load_scenarios", "select_scenarios"]
+
+
+def built_in_packs() -> dict[str, Path]:
+    """Map the name of each pack that ships to its file: inside the installed package, else beside it in a checkout."""
+    folder = Path(str(importlib.resources.files("auditor"))) / "_scenarios"
+    if not folder.is_dir():
+        root = Path(__file__).resolve().parents[2]
+        folder = root / "scenarios"
+        if not (root / "pyproject.toml").is_file() or not folder.is_dir():
+            raise ScenarioError("the scenario packs that ship with the auditor are missing; install it again")
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[ScenarioSpec, ...]:
+    """Load a pack file and try each of its scenarios at severities 1 and 5 on a small image.
+
+    A scenario that names a Python function is tried only where `allow_code` is true.
+
+    Raises:
+        InputError: with every problem of the pack.
+    """
+    config, source = load_pack(path)
+    problems = []
+    if not built_in and config.pack in built_in_packs():
+        problems.append(f"{source.where('pack')}: {config.pack!r} is a built-in pack, which a file cannot replace; give it another name")
+    specs = specs_of(config, folder=path.parent.absolute())
+    for spec in specs:
+        problems += _try(spec, source, allow_code=allow_code)
+    if problems:
+        raise InputError(problems)
+    return specs
+
+
+def select_scenarios(names: Sequence[str], *, folder: Path, allow_code: bool, where: Sequence[str]) -> tuple[ScenarioSpec, ...]:
+    """Resolve an audit's `scenarios`: `pack`, `pack/scenario`, or a pack file (relative to `folder`) with or without
+    `#scenario`. `where` begins the problem of each name.
+
+    Raises:
+        InputError: with every problem.
+    """
+    chosen: dict[str, ScenarioSpec] = {}
+    owners: dict[str, str] = {}
+    problems: list[str] = []
+    for name, place in zip(names, where, strict=True):
+        try:
+            specs = _of(name, folder=folder, allow_code=allow_code)
+        except InputError as error:
+            problems += [problem if _is_path(name) else f"{place}: {problem}" for problem in error.problems]
+            continue
+        for spec in specs:
+            if owners.get(spec.pack, spec.folder) != spec.folder:
+                problems.append(f"{place}: two packs are named {spec.pack!r}; rename one")
+            owners[spec.pack] = str(spec.folder)
+            chosen[spec.key] = spec
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    return tuple(chosen.values())
+
+
+def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...]:
+    if _is_path(name):
+        file, _, scenario = name.partition("#")
+        specs = load_scenarios(folder / file, allow_code=allow_code, built_in=False)
+    else:
+        pack, _, scenario = name.partition("/")
+        packs = built_in_packs()
+        if pack not in packs:
+            known = [*packs, *(f"{each}/{spec.name}" for each in packs for spec in _loaded(packs[each]))]
+            raise InputError(f"unknown scenario {name!r}; {nearest(name, known)} (a pack file of your own is given by its path, ./{pack}.yaml)")
+        specs = _loaded(packs[pack])
+    if not scenario:
+        return specs
+    found = tuple(spec for spec in specs if spec.name == scenario)
+    if not found:
+        raise InputError(f"unknown scenario {name!r}; {nearest(scenario, (spec.name for spec in specs))}")
+    return found
+
+
+def _loaded(path: Path) -> tuple[ScenarioSpec, ...]:
+    config, _ = load_pack(path)
+    return specs_of(config, folder=path.parent.absolute())
+
+
+def _is_path(name: str) -> bool:
+    return name.partition("#")[0].endswith((".yaml", ".yml"))
+
+
+def _try(spec: ScenarioSpec, source: Source, *, allow_code: bool) -> Iterable[str]:
+    """Build and run a scenario at its ends; what is wrong, with the line of its transforms."""
+    where = source.where("scenarios", spec.name, "transforms")
+    code = [target for kind, target, _ in spec.transforms if kind == "function"]
+    if code and not allow_code:
+        return [f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true`"]
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    for severity in (1, 5):
+        try:
+            build(spec, severity)
+            corrupt(image, spec, severity=severity, seed=0)
+        except ScenarioError as error:
+            return [f"{where}: {error}"]
+    return []

@@ -1,0 +1,1 @@
+"""Images and truth from disk, whatever their format."""

@@ -1,0 +1,158 @@
+"""COCO JSON: images, boxes and categories. Source of the format: https://cocodataset.org/#format-data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.boxes import to_xyxy
+from auditor.datasets.dataset import Dataset
+from auditor.errors import InputError
+from auditor.provenance import sha256_of
+from auditor.values import GroundTruth, ImageRecord
+
+__all__ = ["load"]
+
+_SHOWN = 5
+
+
+def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Dataset:
+    """Load a COCO instances file; ids may come in any order, and categories are told by name.
+
+    Boxes without area are left out and counted, images whose file is missing are kept and counted (their cells count
+    them as failed).
+
+    Raises:
+        InputError: the file is not COCO instances JSON, ids dangle or repeat, or no image file exists.
+    """
+    document = _document(annotations)
+    problems: list[str] = []
+    if not images.is_dir():
+        problems.append(f"{images}: no such folder; expected the images of {annotations.name}")
+    problems += _structure(document, annotations)
+    if problems:
+        raise InputError(problems)
+    categories = sorted(document["categories"], key=lambda category: category["id"])
+    records = sorted(document["images"], key=lambda image: image["id"])[:limit]
+    problems += _dangling(document, annotations)
+    if problems:
+        raise InputError(problems)
+    chosen = {record["id"] for record in records}
+    labels = {category["id"]: index for index, category in enumerate(categories)}
+    by_image: dict[int, list[Mapping[str, Any]]] = {image_id: [] for image_id in chosen}
+    counts: Counter[str] = Counter(zero_area_boxes=0, crowds=0, missing_files=0, images_without_truth=0)
+    for annotation in document["annotations"]:
+        if annotation["image_id"] not in chosen:
+            continue
+        if min(annotation["bbox"][2:]) <= 0:
+            counts["zero_area_boxes"] += 1
+            continue
+        counts["crowds"] += bool(annotation.get("iscrowd", 0))
+        by_image[annotation["image_id"]].append(annotation)
+    loaded = tuple(_record(record, images) for record in records)
+    counts["missing_files"] = sum(image.sha256 is None for image in loaded)
+    counts["images_without_truth"] = sum(not found for found in by_image.values())
+    if counts["missing_files"] == len(loaded):
+        raise InputError(f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example {loaded[0].path.name}")
+    return Dataset(
+        name=name,
+        format="coco",
+        images=loaded,
+        truth={image_id: _truth(found, labels) for image_id, found in by_image.items()},
+        categories=tuple(category["name"] for category in categories),
+        counts=dict(counts),
+        about={"annotations": str(annotations), "annotations_sha256": sha256_of(annotations), "images": str(images)},
+    )
+
+
+def _document(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected COCO annotations (instances_*.json)") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+
+
+def _structure(document: Any, path: Path) -> list[str]:
+    """Everything that keeps the document from being COCO instances JSON."""
+    if not isinstance(document, dict):
+        return [f"{path}: expected a mapping with images, annotations and categories, as COCO's instances_*.json"]
+    missing = [key for key in ("images", "annotations", "categories") if not isinstance(document.get(key), list)]
+    if missing:
+        return [f"{path}: COCO JSON without a list of {', '.join(missing)}; expected the layout of instances_*.json"]
+    if any("segments_info" in annotation for annotation in document["annotations"][:_SHOWN] if isinstance(annotation, dict)):
+        return [f"{path}: this is COCO panoptic JSON, which has no boxes; give the instances_*.json of the same images"]
+    problems = []
+    wanted = {
+        "images": {"id": _is_id, "file_name": lambda value: isinstance(value, str) and bool(value)},
+        "annotations": {"image_id": _is_id, "category_id": _is_id, "bbox": _is_box},
+        "categories": {"id": _is_id, "name": lambda value: isinstance(value, str) and bool(value)},
+    }
+    for key, fields in wanted.items():
+        for field, right in fields.items():
+            wrong = [index for index, item in enumerate(document[key]) if not (isinstance(item, dict) and right(item.get(field)))]
+            if wrong:
+                expected = "[x, y, width, height] in pixels" if field == "bbox" else "a value"
+                problems.append(f"{path}: {len(wrong)} of {len(document[key])} {key} have no valid `{field}` ({expected}); first: {key}[{wrong[0]}]")
+    if not document["images"]:
+        problems.append(f"{path}: the file lists no images")
+    return problems
+
+
+def _dangling(document: Any, path: Path) -> list[str]:
+    problems = []
+    for key in ("images", "categories"):
+        repeated = [number for number, count in Counter(item["id"] for item in document[key]).items() if count > 1]
+        if repeated:
+            problems.append(f"{path}: {len(repeated)} ids are given to more than one of {key}: {_some(repeated)}")
+    repeated = [name for name, count in Counter(item["name"] for item in document["categories"]).items() if count > 1]
+    if repeated:
+        problems.append(f"{path}: categories are matched by name, but these names stand twice: {_some(repeated)}")
+    for key, field in (("images", "image_id"), ("categories", "category_id")):
+        known = {item["id"] for item in document[key]}
+        dangling = [number for number in dict.fromkeys(annotation[field] for annotation in document["annotations"]) if number not in known]
+        if dangling:
+            problems.append(f"{path}: annotations refer to {len(dangling)} ids of {key} that the file does not list: {_some(dangling)}")
+    return problems
+
+
+def _record(record: Mapping[str, Any], folder: Path) -> ImageRecord:
+    """Find an image's file: by its name below `folder`, else by its base name there."""
+    path = folder / record["file_name"]
+    if not path.is_file():
+        path = folder / Path(record["file_name"]).name
+    size = (int(record["width"]), int(record["height"])) if record.get("width") and record.get("height") else None
+    return ImageRecord(id=record["id"], path=path, size=size, sha256=sha256_of(path) if path.is_file() else None)
+
+
+def _truth(annotations: Sequence[Mapping[str, Any]], labels: Mapping[int, int]) -> GroundTruth:
+    boxes = to_xyxy([annotation["bbox"] for annotation in annotations], "xywh")
+    return GroundTruth(
+        boxes=boxes,
+        labels=np.array([labels[annotation["category_id"]] for annotation in annotations], dtype=np.int64),
+        area=np.array(
+            [annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3] for annotation in annotations], dtype=np.float64
+        ),
+        iscrowd=np.array([bool(annotation.get("iscrowd", 0)) for annotation in annotations], dtype=bool),
+    )
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, (int, float)) and np.isfinite(number) for number in value)
+
+
+def _some(values: Sequence[Any]) -> str:
+    shown = ", ".join(str(value) for value in values[:_SHOWN])
+    return shown + (", …" if len(values) > _SHOWN else "")

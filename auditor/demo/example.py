@@ -1,0 +1,71 @@
+"""Write the embedded example to a folder: scenes, their truth, the detector and an `audit.yaml` to run."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+
+import cv2
+
+from auditor.boxes import to_xywh
+from auditor.demo.scenes import CLASSES, render_scene
+from auditor.store import save_bytes, save_json, save_text
+
+__all__ = ["write_example"]
+
+IMAGES = 60
+
+_AUDIT = """\
+# The embedded example: a detector of six kinds of objects that was trained on clean, evenly lit scenes alone.
+name: "auditor demo: a detector that has only seen good light"
+seed: 7
+dataset:
+  format: coco
+  images: images
+  annotations: instances.json
+models:
+  - name: demo_detector
+    path: detector_float32.tflite
+    decoder: yolov8
+    labels: labels.txt
+    input: {color: rgb, mean: 0, std: 255, resize: letterbox, anchor: center, pad: 114}
+scenarios: [lighting, resolution, noise]
+severities: [1, 3, 5]
+gates:
+  - {metric: AP, scenario: clean, min: 0.60}
+  - {metric: rPC, min: 0.60}
+  - {metric: AP, scenario: lighting, severity: 1, max_drop: 0.10, against: clean}
+  - {metric: AP, scenario: noise, severity: 3, max_drop: 0.30, against: clean}
+"""
+
+
+def write_example(folder: Path) -> Path:
+    """Write the example into `folder`, replacing what an earlier run left there; return its `audit.yaml`.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    images, annotations = [], []
+    for seed in range(IMAGES):
+        image, truth = render_scene(seed)
+        name = f"scene_{seed:03d}.png"
+        save_bytes(folder / "images" / name, cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
+        images.append({"id": seed + 1, "file_name": name, "width": image.shape[1], "height": image.shape[0]})
+        for box, area, label in zip(to_xywh(truth.boxes), truth.area, truth.labels, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": seed + 1,
+                    "category_id": int(label) + 1,
+                    "bbox": box.tolist(),
+                    "area": float(area),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    save_json(folder / "instances.json", {"images": images, "annotations": annotations, "categories": categories})
+    save_text(folder / "labels.txt", "\n".join(CLASSES) + "\n")
+    model = importlib.resources.files("auditor.demo").joinpath("models", "detector_float32.tflite")
+    save_bytes(folder / "detector_float32.tflite", model.read_bytes())
+    save_text(folder / "audit.yaml", _AUDIT)
+    return folder / "audit.yaml"

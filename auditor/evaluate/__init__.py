@@ -1,0 +1,1 @@
+"""Truth and predictions to metrics."""

@@ -1,0 +1,88 @@
+"""One cell: from the truth and the predictions of its images to its metrics and counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from auditor import extensions
+from auditor.store import ImagePrediction
+from auditor.values import Cell, CellResult, Detections, GroundTruth, MetricValue
+
+__all__ = ["CellTask", "Metric", "evaluate_cell", "restrict_truth"]
+
+
+class Metric(Protocol):
+    """The extension point `auditor.metrics`: one metric, or several, of one cell's detections."""
+
+    def __call__(
+        self, truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: tuple[str, ...]
+    ) -> MetricValue | Iterable[MetricValue]:
+        """Judge `predictions` against `truth`, both by image id, labels of both indexing `categories`."""
+
+
+@dataclass(frozen=True)
+class CellTask:
+    """What evaluating one cell needs. `to_judged` gives for each label index of the model the index in `judged`, or
+    None; `truth` holds only judged classes, by that index."""
+
+    cell: Cell
+    truth: Mapping[int, GroundTruth]
+    judged: tuple[str, ...]
+    to_judged: tuple[int | None, ...]
+    label_offset: int
+    predictions: tuple[ImagePrediction, ...]
+
+
+def evaluate_cell(task: CellTask) -> CellResult:
+    """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only counted."""
+    fatal = [item for item in task.predictions if item.error and item.scope != "image"]
+    unreadable = {item.image_id for item in task.predictions if item.scope == "image"}
+    missing = task.truth.keys() - {item.image_id for item in task.predictions}
+    if fatal or missing:
+        error = fatal[0].error if fatal else f"{len(missing)} images were not measured"
+        on = f" (on {len(fatal)} of {len(task.predictions)} images, first {fatal[0].image_id})" if fatal else ""
+        return CellResult(task.cell, "failed", images=0, counts={"failed_images": len(fatal) or len(missing)}, error=f"{error}{on}")
+    truth = {image_id: found for image_id, found in task.truth.items() if image_id not in unreadable}
+    counts = {"failed_images": len(unreadable), "dropped_predictions": 0, "detections": 0}
+    if not truth:
+        return CellResult(task.cell, "failed", images=0, counts=counts, error="no image could be read")
+    predictions = {}
+    for item in task.predictions:
+        if item.image_id in truth:
+            predictions[item.image_id], dropped = _judged(item, task)
+            counts["dropped_predictions"] += dropped
+            counts["detections"] += len(predictions[item.image_id].scores)
+    counts["truth_boxes"] = sum(len(found.labels) for found in truth.values())
+    counts["images_without_truth"] = sum(len(found.labels) == 0 for found in truth.values())
+    metrics: dict[str, MetricValue] = {}
+    for name in extensions.names("metrics"):
+        values = extensions.resolve("metrics", name)(truth, predictions, task.judged)
+        for value in [values] if isinstance(values, MetricValue) else values:
+            metrics[value.name] = value
+    return CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts)
+
+
+def _judged(item: ImagePrediction, task: CellTask) -> tuple[Detections, int]:
+    """The detections of judged classes with their judged labels, and how many others were dropped."""
+    table = np.array([-1 if index is None else index for index in task.to_judged] or [-1], dtype=np.int64)
+    lines = item.labels + task.label_offset
+    inside = (lines >= 0) & (lines < len(table))
+    labels = np.where(inside, table[np.where(inside, lines, 0)], -1)
+    keep = labels >= 0
+    return Detections(item.boxes[keep], item.scores[keep], labels[keep]), int((~keep).sum())
+
+
+def restrict_truth(truth: Mapping[int, GroundTruth], judged: Mapping[int, int]) -> dict[int, GroundTruth]:
+    """Keep the true objects whose label is a key of `judged`, under the label it maps to."""
+    kept = {}
+    for image_id, found in truth.items():
+        keep = np.isin(found.labels, list(judged))
+        fields: dict[str, Any] = {name: getattr(found, name)[keep] for name in ("boxes", "area", "iscrowd")}
+        labels = np.array([judged[int(label)] for label in found.labels[keep]], dtype=np.int64)
+        kept[image_id] = dataclasses.replace(found, labels=labels, **fields)
+    return kept

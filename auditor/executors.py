@@ -1,0 +1,249 @@
+"""Run a function over items and yield each outcome as it completes: in this process, in worker processes, or on Dask.
+
+An item that raises gives an outcome with the traceback; a worker that dies or outlives its time gives an outcome too
+and is replaced, so one item never costs another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from auditor.errors import InputError
+
+__all__ = ["DaskExecutor", "Executor", "Outcome", "ProcessExecutor", "SerialExecutor", "open_executor", "run_isolated"]
+
+
+AHEAD = 1024
+"""How many small items may wait in memory."""
+
+
+def _alike(item: Any) -> None:  # noqa: ARG001
+    """The affinity of items that share nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of `item`: a `result`, or an `error` text; `died` when the worker did not survive it."""
+
+    item: Any
+    result: Any = None
+    error: str | None = None
+    died: bool = False
+
+
+class Executor(Protocol):
+    """Runs a picklable function over picklable items."""
+
+    jobs: int
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = ..., ahead: int = ...
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every item in the order of completion; items of one `affinity` share a worker while
+        others are left for the rest, so that a worker's caches are of use. At most `ahead` items are taken from
+        `items` before they run, so that large ones need not all be in memory."""
+
+    def close(self) -> None:
+        """Stop the workers."""
+
+
+class SerialExecutor:
+    """Everything in this process, in order."""
+
+    jobs = 1
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
+    ) -> Iterator[Outcome]:
+        for item in items:
+            yield _attempt(function, item)
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+class ProcessExecutor:
+    """`jobs` lanes, each a pool of one spawned process: a death is then that of one known item."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._lanes: list[ProcessPoolExecutor | None] = [None] * jobs
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
+    ) -> Iterator[Outcome]:
+        source = iter(items)
+        queues: dict[Any, list[Any]] = {}
+        last: dict[int, Any] = {}
+        running: dict[Future[Outcome], tuple[int, Any]] = {}
+        idle = list(range(self.jobs))
+        while True:
+            for item in itertools.islice(source, max(0, ahead - sum(map(len, queues.values())))):
+                queues.setdefault(affinity(item), []).append(item)
+            if not queues and not running:
+                return
+            while idle and queues:
+                lane = idle.pop()
+                busy = {last.get(other) for other, _ in running.values()}
+                key = _choose(queues, last.get(lane, _NOTHING), busy)
+                item = queues[key].pop(0)
+                if not queues[key]:
+                    del queues[key]
+                last[lane] = key
+                running[self._pool(lane).submit(_attempt, function, item)] = (lane, item)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                lane, item = running.pop(future)
+                idle.append(lane)
+                yield self._outcome(future, lane, item)
+
+    def close(self) -> None:
+        for pool in self._lanes:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+        self._lanes = [None] * self.jobs
+
+    def _pool(self, lane: int) -> ProcessPoolExecutor:
+        pool = self._lanes[lane]
+        if pool is None:
+            pool = self._lanes[lane] = _spawned_pool()
+        return pool
+
+    def _outcome(self, future: Future[Outcome], lane: int, item: Any) -> Outcome:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self._lanes[lane] = None
+            return Outcome(item, error="the worker process ended while it ran this", died=True)
+        except Exception:  # the result could not be sent back
+            return Outcome(item, error=traceback.format_exc())
+
+
+class DaskExecutor:
+    """A Dask cluster by the address of its scheduler, or `dask` for one on this machine."""
+
+    def __init__(self, address: str | None, jobs: int) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise InputError('--executor dask needs the extra: pip install "tflite-auditor[dask]"') from error
+        try:
+            self._client = Client(address, timeout=10) if address else Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(f"--executor {address}: no Dask scheduler answers there ({error})") from error
+        self.jobs = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
+    ) -> Iterator[Outcome]:
+        from distributed import as_completed
+
+        source = iter(items)
+        most = min(ahead, 4 * self.jobs)
+        futures = {self._submit(function, item): item for item in itertools.islice(source, most)}
+        completed = as_completed(futures)
+        for future in completed:
+            item = futures.pop(future)
+            for more in itertools.islice(source, 1):
+                added = self._submit(function, more)
+                futures[added] = more
+                completed.add(added)
+            if future.status == "finished":
+                yield future.result()
+            else:
+                yield Outcome(item, error=f"Dask lost this: {future.exception()}", died=True)
+            future.release()
+
+    def _submit(self, function: Callable[[Any], Any], item: Any) -> Any:
+        return self._client.submit(_attempt, function, item, pure=False, retries=0)
+
+    def close(self) -> None:
+        self._client.close()
+        cluster = getattr(self._client, "cluster", None)
+        if cluster is not None:
+            cluster.close()
+
+
+def open_executor(name: str, *, jobs: int | None) -> Executor:
+    """Open the executor `name`: `processes`, `serial`, `dask` or the address of a Dask scheduler.
+
+    `jobs` defaults to the cores that this process may use.
+    """
+    count = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if name == "serial":
+        return SerialExecutor()
+    if name == "processes":
+        return ProcessExecutor(count)
+    if name == "dask":
+        return DaskExecutor(None, count)
+    if "://" in name:
+        return DaskExecutor(name, count)
+    raise InputError(f"--executor {name}: expected processes, serial, dask or the address of a scheduler (tcp://host:port)")
+
+
+def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float) -> list[Outcome]:
+    """Run `function` over items in one spawned process, in order; an item that kills or hangs it costs only itself."""
+    outcomes = []
+    pool: ProcessPoolExecutor | None = None
+    for item in items:
+        pool = pool or _spawned_pool()
+        future = pool.submit(_attempt, function, item)
+        try:
+            outcomes.append(future.result(timeout=timeout_s))
+        except BrokenProcessPool:
+            outcomes.append(Outcome(item, error="the runtime ended the process", died=True))
+            pool = None
+        except TimeoutError:
+            outcomes.append(Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True))
+            _kill(pool)
+            pool = None
+    if pool is not None:
+        pool.shutdown()
+    return outcomes
+
+
+class _Nothing:
+    """An affinity that equals no other."""
+
+
+_NOTHING = _Nothing()
+
+
+def _choose(queues: dict[Any, list[Any]], own: Any, busy: set[Any]) -> Any:
+    """The lane's own affinity while it has items, else one that no other lane works on, else the longest queue."""
+    if own in queues:
+        return own
+    free = [key for key in queues if key not in busy]
+    return free[0] if free else max(queues, key=lambda key: len(queues[key]))
+
+
+def _spawned_pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the parent, which stops the workers in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
+    try:
+        return Outcome(item, result=function(item))
+    except Exception:
+        return Outcome(item, error=traceback.format_exc())

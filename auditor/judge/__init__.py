@@ -1,0 +1,1 @@
+"""Results to findings and a verdict; opens no model."""

@@ -1,0 +1,111 @@
+"""The input contract at work: an RGB image becomes the model's input tensor and the geometry that maps boxes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.values import Geometry, InputContract
+
+__all__ = ["dequantize", "encode", "quantize"]
+
+_KERNELS = {
+    "linear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "nearest": cv2.INTER_NEAREST,
+    "cubic": cv2.INTER_CUBIC,
+}
+
+
+def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[Any], Geometry]:
+    """Encode an (H, W, 3) uint8 RGB image as the (1, h, w, c) or (1, c, h, w) tensor that `contract` describes.
+
+    Raises:
+        ValueError: the image is not (H, W, 3) uint8, or the contract has an unknown value.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"expected an (H, W, 3) uint8 image but got {image.shape} {image.dtype}")
+    placed, geometry = _place(image, contract)
+    if contract.color == "bgr":
+        placed = placed[..., ::-1]
+    elif contract.color == "gray":
+        placed = cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
+    elif contract.color != "rgb":
+        raise ValueError(f"expected a colour order of rgb, bgr or gray but got {contract.color!r}")
+    tensor = quantize(_real(placed, contract), contract.dtype, scale=contract.scale, zero_point=contract.zero_point)
+    if contract.layout == "nchw":
+        tensor = tensor.transpose(2, 0, 1)
+    return np.ascontiguousarray(tensor[np.newaxis]), geometry
+
+
+def quantize(real: NDArray[Any], dtype: str, *, scale: float, zero_point: int) -> NDArray[Any]:
+    """Turn real values into `dtype`: for an integer type scale, round, clip to the type's range, then cast.
+
+    A scale of 0 means that the tensor carries no quantization: real values are then rounded, clipped and cast.
+    Source: https://ai.google.dev/edge/litert/models/quantization_spec (real = (q - zero_point) * scale).
+
+    >>> quantize(np.array([-9.0, 0.0, 0.5, 9.0]), "uint8", scale=0.01, zero_point=10).tolist()
+    [0, 10, 60, 255]
+    """
+    if not np.issubdtype(np.dtype(dtype), np.integer):
+        return real.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    codes = real / scale + zero_point if scale else real
+    return np.clip(np.rint(codes), limits.min, limits.max).astype(dtype)
+
+
+def dequantize(codes: NDArray[Any], *, scale: NDArray[np.floating[Any]] | float, zero_point: NDArray[Any] | int) -> NDArray[Any]:
+    """Turn the integer codes of a quantized tensor into float32 real values: (q - zero_point) * scale.
+
+    Source: https://ai.google.dev/edge/litert/models/quantization_spec
+    """
+    return (codes.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+
+def _place(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[np.uint8], Geometry]:
+    height, width = image.shape[:2]
+    ratio_x, ratio_y = contract.width / width, contract.height / height
+    if contract.resize == "stretch":
+        return _resized(image, contract.width, contract.height, contract), Geometry((ratio_x, ratio_y), (0.0, 0.0))
+    if contract.resize == "letterbox":
+        ratio = min(ratio_x, ratio_y)
+    elif contract.resize == "crop":
+        ratio = max(ratio_x, ratio_y)
+    else:
+        raise ValueError(f"expected a resize of stretch, letterbox or crop but got {contract.resize!r}")
+    size = [_whole(width * ratio, contract.rounding), _whole(height * ratio, contract.rounding)]
+    resized = _resized(image, size[0], size[1], contract)
+    free_x, free_y = contract.width - size[0], contract.height - size[1]
+    left, top = (free_x // 2, free_y // 2) if contract.anchor == "center" else (0, 0)
+    geometry = Geometry((ratio, ratio), (float(left), float(top)))
+    if contract.resize == "crop":
+        return resized[-top : contract.height - top, -left : contract.width - left], geometry
+    pad = np.full((contract.height, contract.width, 3), round(contract.pad), dtype=np.uint8)
+    pad[top : top + size[1], left : left + size[0]] = resized
+    return pad, geometry
+
+
+def _whole(length: float, rounding: str) -> int:
+    whole = round(length) if rounding == "round" else int(length + 1e-9)
+    return max(whole, 1)
+
+
+def _resized(image: NDArray[np.uint8], width: int, height: int, contract: InputContract) -> NDArray[np.uint8]:
+    if image.shape[:2] == (height, width):
+        return image
+    kernel = _KERNELS.get(contract.interpolation)
+    if kernel is None:
+        raise ValueError(f"expected an interpolation of {', '.join(_KERNELS)} but got {contract.interpolation!r}")
+    return np.asarray(cv2.resize(image, (width, height), interpolation=kernel), dtype=np.uint8)
+
+
+def _real(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
+    real = pixels.astype(np.float32)
+    if any(contract.mean):
+        real -= np.float32(contract.mean)
+    if any(value != 1 for value in contract.std):
+        real /= np.float32(contract.std)
+    return real

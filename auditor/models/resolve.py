@@ -1,0 +1,257 @@
+"""From what `audit.yaml` says of a model, and what its file says, to a complete `ModelSpec`.
+
+The file is opened and invoked once here, so that whatever cannot run is known before anything is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor import extensions
+from auditor.errors import ModelError
+from auditor.models import settle
+from auditor.models.contract import encode
+from auditor.models.graph import Graph, load_graph, quantization_level
+from auditor.models.heads import Head, recognise, structure
+from auditor.models.interpreter import Runner, open_model
+from auditor.models.labels import load_labels
+from auditor.models.metadata import FileNotes, load_notes
+from auditor.provenance import sha256_of
+from auditor.values import InputContract, ModelSpec, Postprocess
+
+__all__ = ["ModelRequest", "open_spec", "resolve_model"]
+
+_EDGE_TPU = "edgetpu-custom-op"
+
+_HEAD_INPUTS: dict[str, dict[str, Any]] = {
+    # Megvii's preproc(): BGR, no scaling, image at the top left of a canvas of 114.
+    "yolox": {"color": "bgr", "mean": (0.0,), "std": (1.0,), "resize": "letterbox", "anchor": "top_left", "rounding": "floor", "pad": 114.0},
+    # Ultralytics' LetterBox: RGB in 0..1, centred on a canvas of 114.
+    "ultralytics": {"color": "rgb", "mean": (0.0,), "std": (255.0,), "resize": "letterbox", "anchor": "center", "rounding": "round", "pad": 114.0},
+    # TensorFlow's SSDs: RGB in -1..1, aspect ratio not kept.
+    "ssd": {"color": "rgb", "mean": (127.5,), "std": (127.5,), "resize": "stretch", "anchor": "center", "rounding": "round", "pad": 0.0},
+    # NanoDet's configs: BGR, ImageNet statistics in pixel units, keep_ratio False.
+    "nanodet": {"color": "bgr", "mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395), "resize": "stretch", "anchor": "center", "rounding": "round", "pad": 0.0},
+}
+_HEAD_FAMILY = {
+    "yolox": "yolox",
+    "yolov5": "ultralytics",
+    "yolov8": "ultralytics",
+    "end2end": "ultralytics",
+    "tflite_postprocess": "ssd",
+    "ssd_anchors": "ssd",
+    "nanodet": "nanodet",
+}
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What `audit.yaml` says of one model, paths made absolute. `images` are the first readable images of its data set."""
+
+    name: str
+    model: str
+    path: str
+    dataset: str
+    folder: str
+    quantization: str | None = None
+    decoder: str | None = None
+    decoder_options: Mapping[str, Any] = field(default_factory=dict)
+    labels: str | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+    postprocess: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[NDArray[np.uint8], ...] = ()
+
+
+def resolve_model(request: ModelRequest) -> ModelSpec:
+    """Read, open and invoke one model and settle everything that measuring needs.
+
+    Raises:
+        ModelError: the file cannot be read, opened, invoked or understood, or the request contradicts it.
+    """
+    path = Path(request.path)
+    graph = load_graph(path)
+    _check_runnable(graph)
+    notes = load_notes(graph)
+    sources: dict[str, str] = {}
+    labels = _labels(request, notes, sources)
+    shape = _input_facts(graph, notes, request, sources)
+    runner = open_model(path, delegate="xnnpack", threads=1, input_shape=_resized(graph, shape), output_names=graph.output_names())
+    arrays = _invoke(runner, shape, path)
+    head = _head(request, graph, notes, arrays, shape, labels, sources)
+    contract = _contract(request, notes, shape, head.decoder, sources)
+    spec = ModelSpec(
+        name=request.name,
+        model=request.model,
+        path=str(path),
+        sha256=sha256_of(path),
+        task="detection",
+        quantization=request.quantization or quantization_level(graph),
+        input=contract,
+        decoder=head.decoder,
+        decoder_options=head.options,
+        labels=labels,
+        postprocess=Postprocess(**request.postprocess),
+        size_bytes=graph.size_bytes,
+        dataset=request.dataset,
+        sources=sources,
+    )
+    sources["quantization"] = "audit.yaml" if request.quantization else "graph"
+    sources["decoder"] = "audit.yaml" if request.decoder else f"graph: {head.reason}"
+    for setting in dataclasses.fields(Postprocess):
+        sources[f"postprocess.{setting.name}"] = "audit.yaml" if setting.name in request.postprocess else "default"
+    samples = [runner.invoke(encode(image, contract)[0]) for image in request.images] or [arrays]
+    return settle.settle(spec, samples, given=request.decoder_options)
+
+
+def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
+    """Open the model of a resolved spec.
+
+    Raises:
+        DelegateError, ModelError: as `open_model`.
+    """
+    graph = load_graph(Path(spec.path))
+    return open_model(
+        Path(spec.path), delegate=delegate, threads=threads, input_shape=_resized(graph, spec.input), output_names=graph.output_names()
+    )
+
+
+def _check_runnable(graph: Graph) -> None:
+    if any(op.name == _EDGE_TPU for op in graph.ops):
+        raise ModelError(f"{graph.path}: this model is compiled for the Edge TPU and runs nowhere else; audit the .tflite file it was compiled from")
+    custom = sorted({op.name for op in graph.ops if op.custom} - {"TFLite_Detection_PostProcess"})
+    if custom:
+        flex = [name for name in custom if name.startswith("Flex")]
+        hint = "convert without SELECT_TF_OPS" if flex else "export the model without it"
+        raise ModelError(f"{graph.path}: the runtime lacks the custom op{'s' if len(custom) > 1 else ''} {', '.join(custom)}; {hint}")
+    if len(graph.signatures) > 1:
+        raise ModelError(f"{graph.path}: it has several signatures ({', '.join(sorted(graph.signatures))}); export one of them alone")
+    if len(graph.inputs) != 1:
+        names = ", ".join(graph.tensors[index].name for index in graph.inputs)
+        raise ModelError(f"{graph.path}: it has {len(graph.inputs)} inputs ({names}); expected one image")
+
+
+def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) -> tuple[str | None, ...]:
+    if request.labels is not None:
+        sources["labels"] = "audit.yaml"
+        return load_labels(request.labels, Path(request.folder) / request.labels)
+    if notes.labels:
+        sources["labels"] = notes.labels_from or "metadata"
+        return notes.labels
+    raise ModelError("the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line")
+
+
+def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources: dict[str, str]) -> InputContract:
+    """What the graph fixes of the input contract: size, layout, type and quantization."""
+    tensor = graph.tensors[graph.inputs[0]]
+    shape = tensor.shape
+    if len(shape) != 4:
+        raise ModelError(f"its input {tensor.name} has the shape {shape}; expected an image (1, height, width, channels)")
+    nchw = shape[1] in (1, 3) and shape[3] not in (1, 3)
+    channels = shape[1] if nchw else shape[3]
+    height, width = (shape[2], shape[3]) if nchw else (shape[1], shape[2])
+    if channels not in (1, 3):
+        raise ModelError(f"its input {tensor.name} has {channels} channels {shape}; expected 1 (grey) or 3 (colour)")
+    sources.update(dict.fromkeys(("input.height", "input.width", "input.layout", "input.dtype", "input.scale", "input.zero_point"), "graph"))
+    if height <= 0 or width <= 0:
+        size = request.input.get("size") or _ultralytics_size(notes)
+        if size is None:
+            raise ModelError(f"its input leaves height or width open {shape}; write `input: {{size: [height, width]}}`")
+        height, width = int(size[0]), int(size[1])
+        sources["input.height"] = sources["input.width"] = "audit.yaml" if request.input.get("size") else "metadata"
+    elif request.input.get("size") not in (None, (height, width)):
+        raise ModelError(f"`input.size` says {tuple(request.input['size'])} but the file fixes its input at ({height}, {width}); leave `size` out")
+    if tensor.dtype not in ("float32", "uint8", "int8", "int16"):
+        raise ModelError(f"its input {tensor.name} is {tensor.dtype}; expected float32, uint8, int8 or int16")
+    return InputContract(
+        height=height,
+        width=width,
+        layout="nchw" if nchw else "nhwc",
+        color="gray" if channels == 1 else "rgb",
+        dtype=tensor.dtype,
+        scale=tensor.scales[0] if tensor.scales else 0.0,
+        zero_point=tensor.zero_points[0] if tensor.zero_points else 0,
+    )
+
+
+def _ultralytics_size(notes: FileNotes) -> Sequence[int] | None:
+    size = notes.ultralytics.get("imgsz")
+    return (size, size) if isinstance(size, int) else size if isinstance(size, (list, tuple)) and len(size) == 2 else None
+
+
+def _head(
+    request: ModelRequest,
+    graph: Graph,
+    notes: FileNotes,
+    arrays: Mapping[str, NDArray[Any]],
+    contract: InputContract,
+    labels: Sequence[str | None],
+    sources: dict[str, str],
+) -> Head:
+    if request.decoder is None:
+        head = recognise(graph, notes, arrays, contract=contract, classes=len(labels))
+    else:
+        if request.decoder not in extensions.names("decoders"):
+            raise ModelError(f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}")
+        head = Head(request.decoder, structure(request.decoder, graph, arrays, contract, len(labels)), "audit.yaml")
+    options = {**head.options, **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder))}
+    sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))
+    sources.update(dict.fromkeys((f"decoder.{name}" for name in request.decoder_options), "audit.yaml"))
+    return dataclasses.replace(head, options=options)
+
+
+def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, decoder: str, sources: dict[str, str]) -> InputContract:
+    """Fill the input contract: `audit.yaml`, then the file's own words, then what models with this head are trained with."""
+    values: dict[str, Any] = dict(_HEAD_INPUTS[_HEAD_FAMILY.get(decoder, "ultralytics")], interpolation="linear")
+    origin = dict.fromkeys(values, "default")
+    if notes.ultralytics:
+        values |= _HEAD_INPUTS["ultralytics"]
+        origin |= dict.fromkeys(_HEAD_INPUTS["ultralytics"], "metadata")
+    said = {"color": notes.color, "mean": notes.mean, "std": notes.std}
+    if facts.dtype in ("uint8", "int8"):
+        # The pixels as they are: code = pixel (uint8) or pixel - 128 (int8), whatever the metadata says.
+        shift = 0 if facts.dtype == "uint8" else 128
+        said |= {"mean": (float(facts.zero_point + shift),), "std": (1.0 / facts.scale if facts.scale else 1.0,)}
+        origin |= {"mean": "graph", "std": "graph"}
+    for key, value in said.items():
+        if value is not None:
+            values[key] = value
+            origin[key] = "metadata" if origin[key] != "graph" else "graph"
+    for key, value in request.input.items():
+        if key != "size" and value is not None:
+            values[key] = tuple(float(item) for item in np.atleast_1d(value)) if key in ("mean", "std") else value
+            origin[key] = "audit.yaml"
+    if facts.dtype in ("uint8", "int8") and (origin["mean"] == "audit.yaml") != (origin["std"] == "audit.yaml"):
+        raise ModelError("its input is an integer type: give `input.mean` and `input.std` together, or neither (the pixels as they are)")
+    if (values["color"] == "gray") != (facts.color == "gray"):
+        if origin["color"] == "audit.yaml":
+            raise ModelError(f"`input.color` is {values['color']} but the model's input has {facts.channels} channel(s)")
+        values["color"], origin["color"] = facts.color, "graph"
+    for key in ("mean", "std"):
+        if len(values[key]) not in (1, 3 if values["color"] != "gray" else 1):
+            values[key] = values[key][:1]
+    sources.update({f"input.{key}": where for key, where in origin.items()})
+    return dataclasses.replace(facts, **values)
+
+
+def _resized(graph: Graph, contract: InputContract) -> tuple[int, ...] | None:
+    """The shape to resize the input to, where the file leaves a dimension open or has a batch above 1."""
+    size = (contract.height, contract.width)
+    shape = (1, contract.channels, *size) if contract.layout == "nchw" else (1, *size, contract.channels)
+    return None if graph.tensors[graph.inputs[0]].shape == shape else shape
+
+
+def _invoke(runner: Runner, contract: InputContract, path: Path) -> Mapping[str, NDArray[Any]]:
+    """Run the model once on grey, to learn the shapes of its outputs."""
+    grey = np.full((contract.height, contract.width, 3), 128, dtype=np.uint8)
+    tensor, _ = encode(grey, dataclasses.replace(contract, color="gray" if contract.color == "gray" else "rgb", std=(255.0,)))
+    try:
+        return runner.invoke(tensor)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: opens but cannot be invoked: {' '.join(str(error).split())[:300]}") from error

@@ -1,0 +1,244 @@
+"""From a config to everything that measuring needs: data sets, specs, cells, ordered units with resume keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor import extensions
+from auditor.config import AuditConfig, ModelConfig, nearest
+from auditor.corruptions.corrupt import function_sha256
+from auditor.corruptions.packs import select_scenarios
+from auditor.datasets.classes import ClassMatch, match_classes
+from auditor.datasets.dataset import Dataset
+from auditor.datasets.images import read_image
+from auditor.errors import DataError, InputError
+from auditor.executors import run_isolated
+from auditor.models.resolve import ModelRequest, resolve_model
+from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
+from auditor.values import CLEAN, Cell, ModelSpec, ScenarioSpec, Unit
+
+__all__ = ["Plan", "make_plan", "units_of"]
+
+SHARD = 8
+"""Images of a unit: few enough that a unit takes seconds, enough that its models stay warm."""
+
+_FIRST_IMAGES = 4
+_OPEN_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an audit will do: `specs` in the order of the document, `scenarios` without clean."""
+
+    config: AuditConfig
+    datasets: Mapping[str, Dataset]
+    specs: tuple[ModelSpec, ...]
+    matches: Mapping[str, ClassMatch]
+    scenarios: tuple[ScenarioSpec, ...]
+    severities: tuple[float, ...]
+    units: tuple[Unit, ...]
+
+    def cells(self) -> Iterator[tuple[Cell, tuple[Unit, ...]]]:
+        """Yield every cell with the units that measure it: models, then clean, then scenarios × severities."""
+        by_scenario: dict[tuple[str, str], list[Unit]] = {}
+        for unit in self.units:
+            by_scenario.setdefault((unit.dataset, unit.scenario_key), []).append(unit)
+        for spec in self.specs:
+            for delegate in self.config.delegates:
+                for (dataset, scenario), units in by_scenario.items():
+                    if dataset != spec.dataset:
+                        continue
+                    for severity in units[0].severities:
+                        cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity)
+                        yield cell, tuple(units)
+
+
+def make_plan(config: AuditConfig) -> Plan:
+    """Load the data sets, resolve scenarios, open every model once, and lay out the units.
+
+    Raises:
+        InputError: with every problem of all of these at once.
+    """
+    problems: list[str] = []
+    datasets = _datasets(config, problems)
+    severities = tuple(int(value) if value == int(value) else value for value in sorted(config.severities))
+    scenarios: tuple[ScenarioSpec, ...] = ()
+    try:
+        scenarios = select_scenarios(
+            config.scenarios,
+            folder=config.source.path.parent,
+            allow_code=config.allow_code,
+            where=[config.source.where("scenarios", index) for index in range(len(config.scenarios))],
+        )
+    except InputError as error:
+        problems += error.problems
+    problems += _gate_problems(config, scenarios)
+    specs = _specs(config, datasets, problems)
+    matches = {}
+    for spec in specs:
+        if spec.dataset not in datasets:
+            continue
+        match = match_classes(spec.labels, datasets[spec.dataset].categories)
+        matches[spec.name] = match
+        if not match.judged:
+            problems.append(
+                f"{_where(config, spec.name)}: {spec.name} and its data set have no class in common, so nothing can be judged; the model has "
+                f"{_some(match.only_model)}, the data set {_some(match.only_truth)}: check `labels`"
+            )
+    if problems:
+        raise InputError(problems)
+    units = tuple(units_of(config, datasets, specs, scenarios, severities))
+    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units)
+
+
+def units_of(
+    config: AuditConfig,
+    datasets: Mapping[str, Dataset],
+    specs: Sequence[ModelSpec],
+    scenarios: Sequence[ScenarioSpec],
+    severities: tuple[float, ...],
+) -> Iterator[Unit]:
+    """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios."""
+    versions = {"auditor": auditor_version(), **versions_of(PIXEL_PACKAGES)}
+    for name, dataset in datasets.items():
+        models = tuple((spec, delegate) for spec in specs if spec.dataset == name for delegate in config.delegates)
+        if not models:
+            continue
+        for start in range(0, len(dataset.images), SHARD):
+            images = dataset.images[start : start + SHARD]
+            for scenario in (None, *scenarios):
+                levels = (0,) if scenario is None else severities
+                content = {
+                    "images": [(image.id, image.sha256, image.size) for image in images],
+                    "scenario": scenario and _without_folder(scenario),
+                    "function": scenario and function_sha256(scenario),
+                    "severities": levels,
+                    "models": [(_measured(spec), delegate) for spec, delegate in models],
+                    "seed": config.seed,
+                    "versions": versions,
+                }
+                yield Unit(name, images, scenario, levels, models, config.seed, digest(content)[:32])
+
+
+def _measured(spec: ModelSpec) -> dict[str, Any]:
+    """What of a spec can change a prediction, and the names that predictions are stored under."""
+    fields = dataclasses.asdict(spec)
+    for name in ("path", "sources", "model", "quantization", "dataset", "labels"):
+        del fields[name]
+    return fields
+
+
+def _without_folder(scenario: ScenarioSpec) -> dict[str, Any]:
+    return dataclasses.asdict(dataclasses.replace(scenario, folder=None))
+
+
+def _datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
+    datasets = {}
+    for name, entry in config.named_datasets().items():
+        loc = ("datasets", name) if config.datasets else ("dataset",)
+        if entry.format not in extensions.names("datasets"):
+            hint = nearest(entry.format, extensions.names("datasets"))
+            problems.append(f"{config.source.where(*loc, 'format')}: unknown data set format {entry.format!r}; {hint}")
+            continue
+        load = extensions.resolve("datasets", entry.format)
+        try:
+            datasets[name] = load(name=name, images=config.path(entry.images), annotations=config.path(entry.annotations), limit=entry.limit)
+        except InputError as error:
+            problems += [f"{config.source.where(*loc)}: {problem}" for problem in error.problems]
+    return datasets
+
+
+def _specs(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:
+    """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it."""
+    requests = [_request(config, model, datasets) for model in config.models]
+    specs = []
+    for request, outcome in zip(requests, run_isolated(_resolve, requests, timeout_s=_OPEN_TIMEOUT_S), strict=True):
+        where = _where(config, request.name)
+        if outcome.died:
+            problems.append(f"{where}: {request.path}: opening the model failed: {outcome.error}; the file is probably damaged")
+        elif outcome.error is not None:
+            raise RuntimeError(f"resolving {request.name} failed unexpectedly:\n{outcome.error}")
+        elif isinstance(outcome.result, ModelSpec):
+            specs.append(outcome.result)
+        else:
+            text = outcome.result
+            problems.append(f"{where}: {text}" if request.path in text else f"{where}: {request.path}: {text}")
+    return specs
+
+
+def _resolve(request: ModelRequest) -> ModelSpec | str:
+    """Resolve a model; what is wrong comes back as text, so that all problems can be told at once."""
+    from auditor.errors import AuditorError
+
+    try:
+        return resolve_model(request)
+    except AuditorError as error:
+        return str(error)
+
+
+def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dataset]) -> ModelRequest:
+    leader = next((entry for entry in config.models if entry.name == model.variant_of), model)
+    inherited = model.variant_of is not None
+    dataset = config.dataset_of(model)
+    images = _first_images(datasets[dataset]) if dataset in datasets else ()
+    return ModelRequest(
+        name=model.name,
+        model=leader.name,
+        path=str(config.path(model.path)),
+        dataset=dataset,
+        folder=str(config.source.path.parent.absolute()),
+        quantization=model.quantization,
+        decoder=model.decoder_name or (leader.decoder_name if inherited else None),
+        decoder_options=model.decoder_options or (leader.decoder_options if inherited else {}),
+        labels=model.labels or (leader.labels if inherited else None),
+        input={**(_given(leader.input) if inherited else {}), **_given(model.input)},
+        postprocess={**(_given(leader.postprocess) if inherited else {}), **_given(model.postprocess)},
+        images=images,
+    )
+
+
+def _given(part: Any) -> dict[str, Any]:
+    return {key: value for key, value in part.model_dump().items() if value is not None}
+
+
+def _first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
+    images: list[NDArray[np.uint8]] = []
+    for record in dataset.images:
+        try:
+            images.append(read_image(record.path, size=record.size))
+        except DataError:
+            continue  # counted when it is measured
+        if len(images) == _FIRST_IMAGES:
+            break
+    return tuple(images)
+
+
+def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> list[str]:
+    known = {CLEAN, *(scenario.pack for scenario in scenarios), *(scenario.key for scenario in scenarios)}
+    problems = []
+    for index, gate in enumerate(config.gates):
+        if gate.scenario is not None and scenarios and gate.scenario not in known:
+            where = config.source.where("gates", index, "scenario")
+            problems.append(f"{where}: this audit runs no scenario {gate.scenario!r}; {nearest(gate.scenario, known)}")
+        if gate.severity and gate.severity not in config.severities:
+            shown = ", ".join(f"{severity:g}" for severity in config.severities)
+            problems.append(f"{config.source.where('gates', index, 'severity')}: this audit runs severities {shown} only")
+        if gate.delegate is not None and gate.delegate not in config.delegates:
+            problems.append(f"{config.source.where('gates', index, 'delegate')}: this audit runs the delegates {', '.join(config.delegates)} only")
+    return problems
+
+
+def _where(config: AuditConfig, name: str) -> str:
+    index = next(index for index, model in enumerate(config.models) if model.name == name)
+    return config.source.where("models", index)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

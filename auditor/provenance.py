@@ -1,0 +1,117 @@
+"""Where a result comes from: versions, hashes, seeds, the machine and the state of the source tree."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PIXEL_PACKAGES", "auditor_version", "describe", "digest", "image_seed", "sha256_of", "versions_of", "warn_of_two_opencvs"]
+
+PIXEL_PACKAGES = ("numpy", "opencv-python-headless", "albumentations", "albucore", "ai-edge-litert")
+"""The packages whose version could change a pixel or a score: they enter every resume key."""
+
+_OTHER_PACKAGES = ("pycocotools", "pyarrow", "pydantic", "vl-convert-python")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(*parts: Any) -> str:
+    """Return a SHA-256 over JSON-able parts; the same parts give the same digest in every process.
+
+    >>> digest("a", 1) == digest("a", 1) != digest("a", 2)
+    True
+    """
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def image_seed(seed: int, scenario: str, image_id: int) -> int:
+    """The seed of one image's corruption: 63 bits of hash(audit seed, pack/scenario, image id).
+
+    Model, quantization, delegate, worker, order and severity stay out of it, so every model sees the same pixels.
+    """
+    return int(digest(seed, scenario, image_id)[:16], 16) >> 1
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of each package; `absent` where it is not installed."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    return versions
+
+
+def auditor_version() -> str:
+    return versions_of(["tflite-auditor"])["tflite-auditor"]
+
+
+def describe(*, command: str, seed: int, started: datetime) -> dict[str, Any]:
+    """Describe this run: when, by which command, with which versions, on which machine."""
+    return {
+        "auditor": auditor_version(),
+        "command": command,
+        "seed": seed,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": versions_of((*PIXEL_PACKAGES, *_OTHER_PACKAGES)),
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "architecture": platform.machine(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        },
+        "source": _source_tree(),
+    }
+
+
+def warn_of_two_opencvs() -> str | None:
+    """Say so when two OpenCV wheels are installed over each other, which breaks either at random; else None."""
+    installed = [
+        name
+        for name in ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+        if versions_of([name])[name] != "absent"
+    ]
+    if len(installed) < 2:
+        return None
+    return (
+        f"{' and '.join(installed)} are installed into one `cv2` folder; either may break. "
+        f"Run: pip uninstall -y {' '.join(installed)} && pip install opencv-python-headless"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")
+
+
+def _source_tree() -> dict[str, Any]:
+    """The commit and whether the tree is dirty, when the package runs from a git checkout; else nothing."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return {}
+    try:
+        commit, status = (
+            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return {"commit": None, "reason": f"git did not answer ({type(error).__name__})"}
+    return {"commit": commit, "dirty": bool(status)}

@@ -1,0 +1,1 @@
+"""From a judgement to what people and CI read: one HTML file, a Markdown summary, JUnit XML, a contact sheet."""

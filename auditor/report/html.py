@@ -1,0 +1,158 @@
+"""report.html: one file that opens from disk, from a judgement alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from auditor.report.charts import COLORS, severity_chart
+from auditor.values import CLEAN, AuditResult, CellResult, Judgement, MetricValue, Summary
+
+__all__ = ["page_environment", "render_report", "template_source"]
+
+_STOPS = ((0.0, (214, 96, 84)), (0.25, (240, 152, 112)), (0.5, (250, 205, 145)), (0.75, (252, 240, 190)), (1.0, (214, 236, 215)))
+"""Colour of the share of clean AP that is kept: from red over sand to green, all light enough for dark text."""
+
+
+def render_report(judgement: Judgement) -> str:
+    """Render the report as one HTML page without scripts, fonts or pictures from elsewhere."""
+    result = judgement.result
+    return page_environment().get_template("report.html.j2").render(
+        result=result,
+        gates=judgement.gates,
+        counts=_counts(result),
+        packs=_packs(result),
+        rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
+        charts=_charts(result),
+        legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
+        groups=_groups(result),
+        css=template_source("report.css"),
+    )
+
+
+def page_environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("auditor.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "percent": lambda value: "–" if value is None else f"{value:.0%}", "short": lambda text: str(text)[:12]}
+    return environment
+
+
+def template_source(name: str) -> str:
+    import importlib.resources
+
+    return importlib.resources.files("auditor.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _number(metric: MetricValue | float | None) -> str:
+    value = metric.value if isinstance(metric, MetricValue) else metric
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _counts(result: AuditResult) -> dict[str, int]:
+    return {status: sum(cell.status == status for cell in result.cells) for status in ("ok", "failed", "skipped")}
+
+
+def _scenarios(result: AuditResult) -> list[str]:
+    return list(dict.fromkeys(cell.cell.scenario for cell in result.cells if cell.cell.scenario != CLEAN))
+
+
+def _packs(result: AuditResult) -> list[tuple[str, list[str]]]:
+    packs: dict[str, list[str]] = {}
+    for scenario in _scenarios(result):
+        pack, _, name = scenario.partition("/")
+        packs.setdefault(pack, []).append(name)
+    return list(packs.items())
+
+
+def _cells_of(result: AuditResult, summary: Summary) -> list[CellResult]:
+    wanted = (summary.file, summary.delegate, summary.device)
+    return [found for found in result.cells if (found.cell.file, found.cell.delegate, found.cell.device) == wanted and found.cell.input == "declared"]
+
+
+def _label(summary: Summary, result: AuditResult) -> str:
+    several = len({(other.delegate, other.device) for other in result.summaries}) > 1
+    return f"{summary.file} · {summary.quantization}" + (f" · {summary.delegate}" if several else "")
+
+
+def _row(result: AuditResult, summary: Summary, index: int) -> dict[str, Any]:
+    """One model file on one delegate: its summary, the mean of each scenario, and its severity table."""
+    clean = summary.metrics["AP_clean"].value
+    cells = _cells_of(result, summary)
+    scenarios = []
+    for scenario in _scenarios(result):
+        found = sorted((cell for cell in cells if cell.cell.scenario == scenario), key=lambda cell: cell.cell.severity)
+        values = [_ap(cell) for cell in found]
+        known = [value for value in values if value is not None]
+        mean = sum(known) / len(known) if known and len(known) == len(values) else None
+        scenarios.append(
+            {
+                "name": scenario,
+                "mean": _shade(mean, clean),
+                "severities": [{**_shade(value, clean), "severity": cell.cell.severity, "status": cell.status, "error": cell.error} for cell, value in zip(found, values, strict=True)],
+            }
+        )
+    return {
+        "label": _label(summary, result),
+        "color": COLORS[index % len(COLORS)],
+        "summary": summary,
+        "scenarios": scenarios,
+        "clean": next((cell for cell in cells if cell.cell.scenario == CLEAN), None),
+    }
+
+
+def _ap(cell: CellResult) -> float | None:
+    metric = cell.metrics.get("AP")
+    return metric.value if cell.status == "ok" and metric is not None else None
+
+
+def _shade(value: float | None, clean: float | None) -> dict[str, Any]:
+    kept = value / clean if value is not None and clean else None
+    return {"value": value, "kept": kept, "background": _color(kept)}
+
+
+def _color(kept: float | None) -> str:
+    if kept is None:
+        return "transparent"
+    kept = min(max(kept, 0.0), 1.0)
+    for (low, first), (high, second) in zip(_STOPS, _STOPS[1:], strict=False):
+        if kept <= high:
+            share = (kept - low) / (high - low)
+            return "rgb({}, {}, {})".format(*(round(a + (b - a) * share) for a, b in zip(first, second, strict=True)))
+    raise AssertionError(kept)
+
+
+def _charts(result: AuditResult) -> list[dict[str, Any]]:
+    names = [_label(summary, result) for summary in result.summaries]
+    clean = {name: summary.metrics["AP_clean"].value for name, summary in zip(names, result.summaries, strict=True)}
+    values = [value for cell in result.cells if (value := _ap(cell)) is not None]
+    top = min(1.0, (int(max(values, default=0.1) * 10) + 1) / 10)
+    scenarios = {scenario["key"]: scenario for scenario in result.plan["scenarios"]}
+    charts = []
+    for scenario in _scenarios(result):
+        series: dict[str, list[tuple[float, float]]] = {}
+        for name, summary in zip(names, result.summaries, strict=True):
+            start = clean[name]
+            points = [] if start is None else [(0.0, start)]
+            points += [(cell.cell.severity, value) for cell in _cells_of(result, summary) if cell.cell.scenario == scenario and (value := _ap(cell)) is not None]
+            if points:
+                series[name] = points
+        about = scenarios.get(scenario, {})
+        charts.append({"name": scenario, "unit": about.get("unit", ""), "about": about.get("about", ""), "svg": severity_chart(scenario, series, top=top, names=names)})
+    return charts
+
+
+def _groups(result: AuditResult) -> Sequence[tuple[str, list[Mapping[str, Any]]]]:
+    """The settings of each model with where each came from, for the table of what was run."""
+    groups = []
+    for model in result.models:
+        settings = []
+        for part in ("input", "decoder", "postprocess"):
+            for key, value in model[part].items():
+                if key == "name":
+                    source = model["sources"].get("decoder", "")
+                    settings.append({"name": "decoder", "value": value, "source": source})
+                else:
+                    settings.append({"name": f"{part}.{key}", "value": value, "source": model["sources"].get(f"{part}.{key}", "")})
+        groups.append((model["name"], settings))
+    return groups

@@ -1,0 +1,38 @@
+"""summary.md: the verdict and the numbers in a screenful, for a pull request's comment."""
+
+from __future__ import annotations
+
+from auditor.values import Judgement
+
+__all__ = ["render_summary"]
+
+_MOST = 12
+
+
+def render_summary(judgement: Judgement) -> str:
+    """Render the verdict, gates, summaries and the first findings as Markdown."""
+    result = judgement.result
+    lines = [f"# {result.verdict.upper()}: {result.name}", ""]
+    if judgement.gates:
+        lines += ["| gate | status | worst |", "|---|---|---|"]
+        for gate in judgement.gates:
+            first = gate.findings[0].message if gate.findings else f"{gate.measured} measured, all within the limit"
+            lines.append(f"| {_cell(str(gate.rule))} | {gate.status} | {_cell(first)} |")
+        lines.append("")
+    lines += ["| model | quantization | delegate | AP clean | mPC | rPC |", "|---|---|---|---|---|---|"]
+    for summary in result.summaries:
+        values = [summary.metrics[name] for name in ("AP_clean", "mPC", "rPC")]
+        shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
+        lines.append(f"| {summary.file} | {summary.quantization} | {summary.delegate} | {shown} |")
+    others = [finding for finding in result.findings if finding.check != "gate"]
+    if others:
+        lines += ["", f"## Findings ({len(others)})", ""]
+        lines += [f"- **{finding.level}** ({finding.check}): {finding.message}. {finding.remedy}" for finding in others[:_MOST]]
+    if len(others) > _MOST:
+        lines.append(f"- and {len(others) - _MOST} more in report.html")
+    lines += ["", f"Repeat with `{result.provenance['command']}`."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,348 @@
+"""The composition: config -> plan -> measure -> evaluate -> judge -> report, each arrow ending in a durable artefact."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from auditor import extensions
+from auditor.config import RESULT_SCHEMA_VERSION, load_audit, load_gates, nearest, parse_result, result_document, rule_of
+from auditor.errors import InputError, StoreError
+from auditor.evaluate.cells import CellTask, evaluate_cell, restrict_truth
+from auditor.evaluate.coco import NAMES
+from auditor.evaluate.robustness import summarize
+from auditor.executors import Executor, Outcome, open_executor, run_isolated
+from auditor.judge.gates import SUMMARY_METRICS
+from auditor.judge.judge import judge
+from auditor.measure.detect import UnitMeasurement, failed_prediction, measure_unit
+from auditor.plan import Plan, make_plan
+from auditor.provenance import describe, sha256_of
+from auditor.report.html import render_report
+from auditor.report.junit import render_junit
+from auditor.report.summary import render_summary
+from auditor.store import (
+    ImagePrediction,
+    check_writable,
+    has_unit,
+    load_json,
+    load_predictions,
+    load_unit_times,
+    save_json,
+    save_text,
+    save_unit,
+)
+from auditor.values import AuditResult, CellResult, Judgement, ModelSpec, Rule, Unit
+
+__all__ = ["Progress", "SilentProgress", "judge_run", "load_run", "report_run", "run_audit"]
+
+_UNIT_TIMEOUT_S = 600.0
+
+
+class Progress(Protocol):
+    """Told how far a run is; `SilentProgress` and the command line's bar are two."""
+
+    def start(self, *, cells: int, images: int) -> None:
+        """The audit has `cells` cells, and `images` inferences are left to do."""
+
+    def measured(self, *, images: int, cells: int) -> None:
+        """So many more inferences are done, and with them so many cells."""
+
+    def evaluated(self, *, cells: int) -> None:
+        """So many more cells are evaluated."""
+
+    def say(self, text: str) -> None:
+        """Tell the user something."""
+
+
+class SilentProgress:
+    """Says nothing."""
+
+    def __enter__(self) -> SilentProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def start(self, *, cells: int, images: int) -> None: ...
+
+    def measured(self, *, images: int, cells: int) -> None: ...
+
+    def evaluated(self, *, cells: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
+def run_audit(
+    audit: Path,
+    *,
+    output: Path | None = None,
+    jobs: int | None = None,
+    executor: str = "processes",
+    fresh: bool = False,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> AuditResult:
+    """Run the audit that the file `audit` describes and write its run folder; return the judged result.
+
+    `output` defaults to `reports/<name of the file>`. A unit that is complete in that folder is not measured again
+    unless `fresh`.
+
+    Raises:
+        InputError: with every problem of the document and of all that it names; nothing was written then.
+        StoreError: the run folder cannot be written.
+    """
+    progress = progress or SilentProgress()
+    started = datetime.now(UTC)
+    config = load_audit(audit)
+    folder = output or Path("reports") / audit.stem
+    check_writable(folder)
+    rules = tuple(rule_of(gate, line=config.source.line("gates", index)) for index, gate in enumerate(config.gates))
+    plan = make_plan(config)
+    _check_metrics(rules, plan)
+    save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
+    runner = open_executor(executor, jobs=jobs)
+    stages: dict[str, float] = {}
+    try:
+        begin = time.perf_counter()
+        failures = _measure(plan, folder, runner, progress, fresh=fresh)
+        stages["measure"] = time.perf_counter() - begin
+        begin = time.perf_counter()
+        cells = _evaluate(plan, folder, runner, progress, failures)
+        stages["evaluate"] = time.perf_counter() - begin
+    finally:
+        runner.close()
+    command = command or f"auditor run {audit}"
+    provenance = describe(command=command, seed=config.seed, started=started)
+    complete = [unit.resume_key for unit in plan.units if has_unit(folder, unit.resume_key)]
+    provenance["seconds"] = {"wall": stages, "by_stage": load_unit_times(folder, complete), "jobs": runner.jobs}
+    provenance["audit_sha256"] = sha256_of(audit)
+    result = AuditResult(
+        schema_version=RESULT_SCHEMA_VERSION,
+        name=config.name,
+        provenance=provenance,
+        plan=_plan_document(plan, rules),
+        models=tuple(_model_document(plan, spec) for spec in plan.specs),
+        datasets={name: _dataset_document(plan, name) for name in plan.datasets},
+        cells=tuple(cells),
+        summaries=summarize(cells, metric="AP"),
+    )
+    return _finish(result, rules, folder).result
+
+
+def load_run(run: Path) -> tuple[AuditResult, Path]:
+    """Read the result of a run folder (or of its result.json).
+
+    Raises:
+        StoreError: there is none, or it is damaged or of a newer schema.
+    """
+    path = run if run.is_file() else run / "result.json"
+    if not path.exists():
+        raise StoreError(f"{run}: no result.json there; give the folder that `auditor run` wrote")
+    return parse_result(load_json(path), path=path), path.parent
+
+
+def judge_run(run: Path, *, gates: Path | None = None) -> AuditResult:
+    """Judge a run again, with other gates where given; rewrites result.json, report and summaries, opens no model."""
+    result, folder = load_run(run)
+    return _finish(result, _rules_for(result, gates), folder).result
+
+
+def report_run(run: Path, *, gates: Path | None = None) -> Path:
+    """Write report.html again from result.json; return its path."""
+    result, folder = load_run(run)
+    judgement = judge(result, _rules_for(result, gates), _checks())
+    save_text(folder / "report.html", render_report(judgement))
+    return folder / "report.html"
+
+
+def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
+    if gates is not None:
+        return load_gates(gates)
+    return tuple(Rule(**{**rule, "selectors": dict(rule["selectors"])}) for rule in result.plan["gates"])
+
+
+def _finish(result: AuditResult, rules: Sequence[Rule], folder: Path) -> Judgement:
+    result = dataclasses.replace(result, plan={**result.plan, "gates": [dataclasses.asdict(rule) for rule in rules]})
+    judgement = judge(result, rules, _checks())
+    save_json(folder / "result.json", result_document(judgement.result))
+    save_text(folder / "junit.xml", render_junit(judgement))
+    save_text(folder / "summary.md", render_summary(judgement))
+    save_text(folder / "report.html", render_report(judgement))
+    return judgement
+
+
+def _checks() -> dict[str, Any]:
+    return {name: extensions.resolve("checks", name) for name in extensions.names("checks")}
+
+
+def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
+    """A gate on a metric that nothing computes would never be met: say so before anything runs."""
+    known = {*NAMES, *SUMMARY_METRICS, *extensions.names("metrics")} - {"coco"}
+    known |= {f"AP/{category}" for match in plan.matches.values() for category in match.judged}
+    problems = [
+        f"{plan.config.source.where('gates', index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
+        for index, rule in enumerate(rules)
+        if rule.metric not in known
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+# ------------------------------------------------------------------------------------------------------------- measure
+
+
+def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool) -> dict[str, str]:
+    """Measure every unit that is not complete; return the error of each unit that could not be."""
+    todo = [unit for unit in plan.units if fresh or not has_unit(folder, unit.resume_key)]
+    left = {}
+    for unit in plan.units:
+        left[unit.dataset, unit.scenario_key] = left.get((unit.dataset, unit.scenario_key), 0) + (unit in todo)
+    progress.start(cells=sum(1 for _ in plan.cells()), images=sum(_inferences(unit) for unit in todo))
+    if len(todo) < len(plan.units):
+        progress.say(f"{len(plan.units) - len(todo)} of {len(plan.units)} units are complete in {folder} and are not measured again")
+    failures: dict[str, str] = {}
+    for outcome in runner.map(measure_unit, todo, affinity=lambda unit: (unit.dataset, unit.images[0].id)):
+        unit = outcome.item
+        if outcome.died:
+            progress.say(f"a worker ended while it measured {unit.scenario_key}; trying its models one at a time")
+            outcome = _retried(unit)
+        if outcome.error is not None:
+            failures[unit.resume_key] = outcome.error
+        else:
+            save_unit(folder, unit.resume_key, outcome.result.predictions, outcome.result.times_s)
+        key = unit.dataset, unit.scenario_key
+        left[key] -= 1
+        progress.measured(images=_inferences(unit), cells=0 if left[key] else len(unit.severities) * len(unit.models))
+    return failures
+
+
+def _inferences(unit: Unit) -> int:
+    return len(unit.images) * len(unit.severities) * len(unit.models)
+
+
+def _retried(unit: Unit) -> Outcome:
+    """Measure a unit whose worker died one model at a time, each in a process of its own: only the guilty one is lost."""
+    parts = [dataclasses.replace(unit, models=(model,)) for model in unit.models]
+    predictions: list[ImagePrediction] = []
+    times_s: dict[str, float] = {}
+    for part, outcome in zip(parts, run_isolated(measure_unit, parts, timeout_s=_UNIT_TIMEOUT_S), strict=True):
+        if outcome.error is not None:
+            predictions += _lost(part, outcome.error)
+            continue
+        predictions += outcome.result.predictions
+        for stage, seconds in outcome.result.times_s.items():
+            times_s[stage] = times_s.get(stage, 0.0) + seconds
+    return Outcome(unit, result=UnitMeasurement(tuple(predictions), times_s))
+
+
+def _lost(part: Unit, error: str) -> Iterator[ImagePrediction]:
+    for record in part.images:
+        for severity in part.severities:
+            yield failed_prediction(part.models[0], record, severity, error, "model")
+
+
+# ------------------------------------------------------------------------------------------------------------ evaluate
+
+
+def _evaluate(plan: Plan, folder: Path, runner: Executor, progress: Progress, failures: dict[str, str]) -> list[CellResult]:
+    order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
+    results: list[CellResult] = []
+    for outcome in runner.map(evaluate_cell, _tasks(plan, folder, failures, results), ahead=runner.jobs):
+        if outcome.error is not None:
+            results.append(CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}"))
+        else:
+            results.append(outcome.result)
+        progress.evaluated(cells=1)
+    return sorted(results, key=lambda result: order[result.cell])
+
+
+def _tasks(plan: Plan, folder: Path, failures: dict[str, str], results: list[CellResult]) -> Iterator[CellTask]:
+    specs = {spec.name: spec for spec in plan.specs}
+    truths: dict[str, Any] = {}
+    for cell, units in plan.cells():
+        lost = [failures[unit.resume_key] for unit in units if unit.resume_key in failures]
+        if lost:
+            results.append(CellResult(cell, "failed", images=0, error=lost[0]))
+            continue
+        spec = specs[cell.file]
+        match = plan.matches[cell.file]
+        categories = plan.datasets[spec.dataset].categories
+        judged = {categories.index(category): index for index, category in enumerate(match.judged)}
+        if cell.file not in truths:
+            truths = {cell.file: restrict_truth(plan.datasets[spec.dataset].truth, judged)}
+        yield CellTask(
+            cell=cell,
+            truth=truths[cell.file],
+            judged=match.judged,
+            to_judged=tuple(None if category is None else judged[category] for category in match.to_category),
+            label_offset=int(spec.decoder_options.get("label_offset", 0)),
+            predictions=tuple(
+                load_predictions(
+                    folder, [unit.resume_key for unit in units], file=cell.file, delegate=cell.delegate, severity=cell.severity
+                )
+            ),
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------- documents
+
+
+def _plan_document(plan: Plan, rules: Sequence[Rule]) -> dict[str, Any]:
+    return {
+        "severities": list(plan.severities),
+        "delegates": list(plan.config.delegates),
+        "scenarios": [
+            {
+                "key": scenario.key,
+                "version": scenario.version,
+                "about": scenario.about,
+                "unit": scenario.unit,
+                "knobs": {name: list(values) for name, values in scenario.knobs.items()},
+                "transforms": [{name: arguments} if kind != "function" else {"function": name} for kind, name, arguments in scenario.transforms],
+            }
+            for scenario in plan.scenarios
+        ],
+        "gates": [dataclasses.asdict(rule) for rule in rules],
+    }
+
+
+def _model_document(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
+    match = plan.matches[spec.name]
+    options = {
+        name: f"{len(value)} anchors" if name == "anchors" and isinstance(value, list) else value for name, value in spec.decoder_options.items()
+    }
+    return {
+        "name": spec.name,
+        "model": spec.model,
+        "file": Path(spec.path).name,
+        "sha256": spec.sha256,
+        "size_bytes": spec.size_bytes,
+        "quantization": spec.quantization,
+        "task": spec.task,
+        "dataset": spec.dataset,
+        "input": dataclasses.asdict(spec.input),
+        "decoder": {"name": spec.decoder, **options},
+        "postprocess": dataclasses.asdict(spec.postprocess),
+        "labels": list(spec.labels),
+        "classes_judged": list(match.judged),
+        "classes_only_model": list(match.only_model),
+        "classes_only_truth": list(match.only_truth),
+        "sources": dict(spec.sources),
+    }
+
+
+def _dataset_document(plan: Plan, name: str) -> dict[str, Any]:
+    dataset = plan.datasets[name]
+    return {
+        "format": dataset.format,
+        "images": len(dataset.images),
+        "boxes": sum(len(dataset.truth[image.id].labels) for image in dataset.images),
+        "categories": list(dataset.categories),
+        "counts": dict(dataset.counts),
+        "fingerprint": dataset.fingerprint,
+        **{key: Path(value).name if key in ("annotations", "images") else value for key, value in dataset.about.items() if key != "images"},
+    }
+

@@ -1,0 +1,197 @@
+"""Durable artefacts: JSON documents, text files and Parquet measurements, every write atomic."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from auditor.errors import StoreError
+
+__all__ = [
+    "ImagePrediction",
+    "check_writable",
+    "has_unit",
+    "load_json",
+    "load_predictions",
+    "load_unit_times",
+    "save_bytes",
+    "save_json",
+    "save_text",
+    "save_unit",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePrediction:
+    """What one model file said of one image: boxes (N, 4) xyxy original pixels, scores (N,), labels (N,) in the model's
+    own indices; or an error, and then no boxes. `scope` says whose error: `image` (nobody could use the image) or `model`."""
+
+    file: str
+    delegate: str
+    severity: float
+    image_id: int
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    error: str | None = None
+    scope: str | None = None
+
+
+_SCHEMA = pa.schema(
+    [
+        ("file", pa.dictionary(pa.int16(), pa.string())),
+        ("delegate", pa.dictionary(pa.int16(), pa.string())),
+        ("severity", pa.float64()),
+        ("image_id", pa.int64()),
+        ("boxes", pa.list_(pa.float64())),
+        ("scores", pa.list_(pa.float64())),
+        ("labels", pa.list_(pa.int64())),
+        ("error", pa.string()),
+        ("scope", pa.string()),
+    ]
+)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def save_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    _write(path, lambda temporary: temporary.write_bytes(content))
+
+
+def save_json(path: Path, document: Any) -> None:
+    """Write a JSON document, whole or not at all; NaN and infinities are refused."""
+    save_text(path, json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON document.
+
+    Raises:
+        StoreError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StoreError unless files can be written in `folder`, or it can be made; leaves nothing behind."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise StoreError(f"{folder}: cannot be made, {existing} is a file; name another folder with --output")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}); name another folder with --output") from error
+
+
+def unit_path(folder: Path, resume_key: str) -> Path:
+    return folder / "measurements" / f"{resume_key}.parquet"
+
+
+def has_unit(folder: Path, resume_key: str) -> bool:
+    """Say whether the unit of `resume_key` is complete: its file appears only when whole and readable."""
+    path = unit_path(folder, resume_key)
+    if not path.is_file():
+        return False
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def save_unit(folder: Path, resume_key: str, predictions: Iterable[ImagePrediction], times_s: Mapping[str, float]) -> None:
+    """Write the measurements of one unit, whole or not at all; `times_s` (seconds by stage) ride along as metadata."""
+    rows = [
+        {
+            "file": item.file,
+            "delegate": item.delegate,
+            "severity": float(item.severity),
+            "image_id": item.image_id,
+            "boxes": item.boxes.ravel(),
+            "scores": item.scores,
+            "labels": item.labels,
+            "error": item.error,
+            "scope": item.scope,
+        }
+        for item in predictions
+    ]
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA).replace_schema_metadata({"times_s": json.dumps(dict(times_s))})
+    _write(unit_path(folder, resume_key), lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def load_predictions(
+    folder: Path, resume_keys: Sequence[str], *, file: str, delegate: str, severity: float
+) -> Iterator[ImagePrediction]:
+    """Read what one model file on one delegate said at one severity, over the units of one scenario.
+
+    Raises:
+        StoreError: a unit is missing or damaged.
+    """
+    for key in resume_keys:
+        path = unit_path(folder, key)
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); run the audit again with --fresh") from error
+        wanted = pc.and_(
+            pc.and_(pc.equal(table["file"].cast(pa.string()), file), pc.equal(table["delegate"].cast(pa.string()), delegate)),
+            pc.equal(table["severity"], float(severity)),
+        )
+        for row in table.filter(wanted).to_pylist():
+            yield ImagePrediction(
+                file=file,
+                delegate=delegate,
+                severity=severity,
+                image_id=row["image_id"],
+                boxes=np.array(row["boxes"], dtype=np.float64).reshape(-1, 4),
+                scores=np.array(row["scores"], dtype=np.float64),
+                labels=np.array(row["labels"], dtype=np.int64),
+                error=row["error"],
+                scope=row["scope"],
+            )
+
+
+def load_unit_times(folder: Path, resume_keys: Iterable[str]) -> dict[str, float]:
+    """Sum the seconds by stage over units."""
+    total: dict[str, float] = {}
+    for key in resume_keys:
+        metadata = pq.read_schema(unit_path(folder, key)).metadata or {}
+        for stage, seconds in json.loads(metadata.get(b"times_s", b"{}")).items():
+            total[stage] = total.get(stage, 0.0) + seconds
+    return total
+
+
+def _write(path: Path, write: Any) -> None:
+    """Write through a temporary file in the same folder and a rename, so that a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,394 @@
+"""The values that flow between the rooms: frozen dataclasses, no behaviour beyond what their fields mean.
+
+Arrays inside a value are read-only, also after unpickling. Boxes are xyxy float64 pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "CLEAN",
+    "AuditResult",
+    "Candidates",
+    "Cell",
+    "CellResult",
+    "ClassScores",
+    "Detections",
+    "Finding",
+    "GateOutcome",
+    "Geometry",
+    "GroundTruth",
+    "ImageRecord",
+    "InputContract",
+    "Judgement",
+    "Measurement",
+    "MetricValue",
+    "ModelSpec",
+    "Postprocess",
+    "Rule",
+    "ScenarioSpec",
+    "Summary",
+    "Unit",
+]
+
+CLEAN = "clean"
+"""The scenario of uncorrupted images; its only severity is 0."""
+
+
+class _FrozenArrays:
+    """Make every array field read-only, on construction and after unpickling."""
+
+    def __post_init__(self) -> None:
+        self._freeze()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+
+# ---------------------------------------------------------------------------------------------- images and predictions
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth(_FrozenArrays):
+    """The true objects of one image: `boxes` (N, 4), `labels` (N,) int64 class indices of the data set,
+    `area` (N,) square pixels (COCO's segmentation area where it is given), `iscrowd` (N,) bool."""
+
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    area: NDArray[np.float64]
+    iscrowd: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """Where one image is: `size` is (width, height) as annotated, None where the annotations do not say; `sha256` is
+    None where the file is missing."""
+
+    id: int
+    path: Path
+    size: tuple[int, int] | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates(_FrozenArrays):
+    """What a detection head proposes before NMS: `boxes` (N, 4) in input pixels, `scores` (N, C) in [0, 1]."""
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(_FrozenArrays):
+    """Detected objects by descending score: `boxes` (N, 4), `scores` (N,) in [0, 1], `labels` (N,) int64 class indices."""
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores(_FrozenArrays):
+    """The scores of a classifier for one image: `scores` (C,)."""
+
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a pixel of the original image lands in the model's input: `input = original * scale + offset`.
+
+    `scale` and `offset` are (x, y).
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_original(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map (N, 4) xyxy boxes from input pixels to pixels of the original image.
+
+        >>> Geometry((0.5, 0.5), (0.0, 10.0)).to_original(np.array([[10.0, 20.0, 30.0, 40.0]])).tolist()
+        [[20.0, 20.0, 60.0, 60.0]]
+        """
+        return (boxes - np.array(self.offset * 2)) / np.array(self.scale * 2)
+
+
+# ------------------------------------------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """How an image becomes the model's input tensor.
+
+    `mean` and `std` are in 8-bit pixel units, one number per channel in the order of `color`: the model gets the real
+    value `(pixel - mean) / std`, quantized with `scale` and `zero_point` where `dtype` is an integer type (scale 0
+    means that the tensor is not quantized: the real value is rounded and cast).
+    """
+
+    height: int
+    width: int
+    layout: str = "nhwc"
+    color: str = "rgb"
+    resize: str = "stretch"
+    anchor: str = "center"
+    rounding: str = "round"
+    pad: float = 114.0
+    interpolation: str = "linear"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    dtype: str = "float32"
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "gray" else 3
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """What happens between a head's candidates and the detections that are judged; every field moves AP.
+
+    Where the head has NMS inside, only `score_floor`, `max_detections` and `clip` apply.
+    """
+
+    score_floor: float = 0.001
+    nms_iou: float = 0.65
+    class_wise: bool = True
+    multi_label: bool = True
+    max_detections: int = 100
+    clip: bool = False
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything needed to run one model file on one delegate's choice of kernels; it holds no interpreter, so it pickles.
+
+    `model` is the family's name, `name` the entry's own. `labels` are class names by index; None stands for an id that
+    the model's label map leaves empty. `sources` says where each value came from: `audit.yaml`, `metadata`, `graph`,
+    `images` (measured on the first images) or `default`.
+    """
+
+    name: str
+    model: str
+    path: str
+    sha256: str
+    task: str
+    quantization: str
+    input: InputContract
+    decoder: str
+    decoder_options: Mapping[str, Any]
+    labels: tuple[str | None, ...]
+    postprocess: Postprocess
+    size_bytes: int
+    dataset: str = "default"
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------------------ scenarios, plan
+
+
+@dataclass(frozen=True)
+class ScenarioSpec:
+    """One scenario of a pack: `knobs` maps a knob's name to its values at severities 1..5; `transforms` is the list of
+    (kind, target, arguments), where an argument `$knob` takes that knob's value. Kind is `albumentations`, `builtin`
+    or `function`."""
+
+    pack: str
+    name: str
+    version: int
+    about: str
+    unit: str
+    knobs: Mapping[str, tuple[float, ...]]
+    transforms: tuple[tuple[str, str, Mapping[str, Any]], ...]
+    folder: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.pack}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A shard of images × a scenario: every severity and every model, so that one read and one corruption feed all."""
+
+    dataset: str
+    images: tuple[ImageRecord, ...]
+    scenario: ScenarioSpec | None
+    severities: tuple[float, ...]
+    models: tuple[tuple[ModelSpec, str], ...]
+    seed: int
+    resume_key: str
+
+    @property
+    def scenario_key(self) -> str:
+        return CLEAN if self.scenario is None else self.scenario.key
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One probe of one model on one delegate: a value in a unit, or an error."""
+
+    probe: str
+    model: str
+    quantization: str
+    delegate: str
+    value: Any
+    unit: str
+    device: str = "local"
+    threads: int = 1
+    error: str | None = None
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """The key of one judged set of predictions. `input` is `declared` or the changed keys of the input contract."""
+
+    model: str
+    file: str
+    quantization: str
+    delegate: str
+    scenario: str
+    severity: float
+    input: str = "declared"
+    device: str = "local"
+
+    @property
+    def pack(self) -> str:
+        return self.scenario.split("/", 1)[0]
+
+    def __str__(self) -> str:
+        where = self.scenario if self.severity == 0 else f"{self.scenario} at severity {self.severity:g}"
+        return f"{self.file} ({self.quantization}, {self.delegate}) on {where}"
+
+
+# ------------------------------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric: `value` is None where it is undefined, and `reason` then says why. `interval` is a 95 % interval."""
+
+    name: str
+    value: float | None
+    reason: str | None = None
+    interval: tuple[float, float] | None = None
+    higher_is_better: bool = True
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        if self.value is None and not self.reason:
+            raise ValueError(f"expected a reason with the undefined metric {self.name} but got none")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What was measured of one cell. `status` is `ok`, `failed` or `skipped`; only `ok` carries metrics."""
+
+    cell: Cell
+    status: str
+    images: int
+    metrics: Mapping[str, MetricValue] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Metrics over all the cells of one model on one delegate: `AP_clean`, `mPC`, `rPC`."""
+
+    model: str
+    file: str
+    quantization: str
+    delegate: str
+    metrics: Mapping[str, MetricValue]
+    device: str = "local"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A gate: `metric` of every cell (or summary) that `selectors` match, compared with one limit.
+
+    `kind` is `min`, `max` or `max_drop`; `against` names what `max_drop` is a drop from. `line` is the gate's line in
+    its YAML file.
+    """
+
+    metric: str
+    kind: str
+    limit: float
+    selectors: Mapping[str, str | float] = field(default_factory=dict)
+    against: str | None = None
+    level: str = "error"
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{key} {value}" for key, value in self.selectors.items()) or "every cell"
+        limit = f"{self.limit:g}"
+        text = {"min": f"at least {limit}", "max": f"at most {limit}", "max_drop": f"at most {limit} below {self.against}"}
+        return f"{self.metric} {text[self.kind]} ({where})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader should know or act on. `level` is `error`, `warning` or `info`; `remedy` says what to do."""
+
+    check: str
+    level: str
+    message: str
+    remedy: str
+    cell: Mapping[str, Any] = field(default_factory=dict)
+    observed: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """What one rule met: `status` is passed, failed or incomplete; `findings` say where and by how much."""
+
+    rule: Rule
+    status: str
+    measured: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The whole outcome of an audit; `findings` and `verdict` are recomputed by judging, never trusted from a file."""
+
+    schema_version: str
+    name: str
+    provenance: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    models: tuple[Mapping[str, Any], ...]
+    datasets: Mapping[str, Mapping[str, Any]]
+    cells: tuple[CellResult, ...]
+    summaries: tuple[Summary, ...]
+    measurements: tuple[Measurement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    verdict: str = "incomplete"
+
+    def judged(self, findings: tuple[Finding, ...], verdict: str) -> AuditResult:
+        """Return this result with new findings and verdict."""
+        return dataclasses.replace(self, findings=findings, verdict=verdict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A result with its findings and verdict, and what each gate met."""
+
+    result: AuditResult
+    gates: tuple[GateOutcome, ...]
