@@ -50,7 +50,13 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--output", "-o", type=_PATH, help="The run folder  [default: reports/<name>]"),
         click.option("--jobs", "-j", type=click.IntRange(min=1), help="Worker processes  [default: one per core]"),
-        click.option("--executor", default="processes", show_default=True, metavar="NAME", help="processes, serial, dask, or a Dask scheduler's address"),
+        click.option(
+            "--executor",
+            default="processes",
+            show_default=True,
+            metavar="NAME",
+            help="processes, serial, dask, or a Dask scheduler's address",
+        ),
         click.option("--fresh", is_flag=True, help="Measure everything again, also what is complete in the run folder"),
         click.option("--quiet", "-q", is_flag=True, help="Say only errors"),
     ):
@@ -177,7 +183,9 @@ def check(pack: Path, allow_code: bool) -> None:
 
     packs = built_in_packs()
     path = packs.get(str(pack), pack)
-    specs = load_scenarios(path, allow_code=allow_code, built_in=path in packs.values() or path.resolve() in {p.resolve() for p in packs.values()})
+    specs = load_scenarios(
+        path, allow_code=allow_code, built_in=path in packs.values() or path.resolve() in {p.resolve() for p in packs.values()}
+    )
     click.echo(f"{path}: {len(specs)} scenarios, all run: {', '.join(spec.name for spec in specs)}")
 
 
@@ -212,7 +220,9 @@ def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[Audit
 def _tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
     if not quiet:
         for summary in result.summaries:
-            values = ", ".join(f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}" for name, value in summary.metrics.items())
+            values = ", ".join(
+                f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}" for name, value in summary.metrics.items()
+            )
             click.echo(f"{summary.file} ({summary.quantization}, {summary.delegate}): {values}", err=True)
         for finding in [finding for finding in result.findings if finding.level == "error"][:10]:
             click.echo(f"{finding.check}: {finding.message}", err=True)

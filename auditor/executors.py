@@ -27,7 +27,7 @@ AHEAD = 1024
 """How many small items may wait in memory."""
 
 
-def _alike(item: Any) -> None:  # noqa: ARG001
+def _alike(item: Any) -> None:
     """The affinity of items that share nothing."""
 
 

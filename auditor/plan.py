@@ -148,7 +148,9 @@ def _datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
             continue
         load = extensions.resolve("datasets", entry.format)
         try:
-            datasets[name] = load(name=name, images=config.path(entry.images), annotations=config.path(entry.annotations), limit=entry.limit)
+            datasets[name] = load(
+                name=name, images=config.path(entry.images), annotations=config.path(entry.annotations), limit=entry.limit
+            )
         except InputError as error:
             problems += [f"{config.source.where(*loc)}: {problem}" for problem in error.problems]
     return datasets
@@ -230,7 +232,9 @@ def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> li
             shown = ", ".join(f"{severity:g}" for severity in config.severities)
             problems.append(f"{config.source.where('gates', index, 'severity')}: this audit runs severities {shown} only")
         if gate.delegate is not None and gate.delegate not in config.delegates:
-            problems.append(f"{config.source.where('gates', index, 'delegate')}: this audit runs the delegates {', '.join(config.delegates)} only")
+            problems.append(
+                f"{config.source.where('gates', index, 'delegate')}: this audit runs the delegates {', '.join(config.delegates)} only"
+            )
     return problems
 
 

@@ -53,7 +53,9 @@ class BarProgress:
         if not self._console.is_terminal and time.monotonic() - self._spoken > 10:
             self._spoken = time.monotonic()
             left = seconds * (self._images - self._images_done) / self._images_done
-            self.say(f"measured {self._images_done} of {self._images} images, {self._cells_done} of {self._cells} cells, {rate}, about {left:.0f} s left")
+            self.say(
+                f"measured {self._images_done} of {self._images} images, {self._cells_done} of {self._cells} cells, {rate}, about {left:.0f} s left"
+            )
 
     def evaluated(self, *, cells: int) -> None:
         self._evaluated += cells

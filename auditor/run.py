@@ -301,7 +301,9 @@ def _plan_document(plan: Plan, rules: Sequence[Rule]) -> dict[str, Any]:
                 "about": scenario.about,
                 "unit": scenario.unit,
                 "knobs": {name: list(values) for name, values in scenario.knobs.items()},
-                "transforms": [{name: arguments} if kind != "function" else {"function": name} for kind, name, arguments in scenario.transforms],
+                "transforms": [
+                    {name: arguments} if kind != "function" else {"function": name} for kind, name, arguments in scenario.transforms
+                ],
             }
             for scenario in plan.scenarios
         ],
@@ -312,7 +314,8 @@ def _plan_document(plan: Plan, rules: Sequence[Rule]) -> dict[str, Any]:
 def _model_document(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
     match = plan.matches[spec.name]
     options = {
-        name: f"{len(value)} anchors" if name == "anchors" and isinstance(value, list) else value for name, value in spec.decoder_options.items()
+        name: f"{len(value)} anchors" if name == "anchors" and isinstance(value, list) else value
+        for name, value in spec.decoder_options.items()
     }
     return {
         "name": spec.name,
@@ -345,4 +348,3 @@ def _dataset_document(plan: Plan, name: str) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **{key: Path(value).name if key in ("annotations", "images") else value for key, value in dataset.about.items() if key != "images"},
     }
-

@@ -142,9 +142,7 @@ def save_unit(folder: Path, resume_key: str, predictions: Iterable[ImagePredicti
     _write(unit_path(folder, resume_key), lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
-def load_predictions(
-    folder: Path, resume_keys: Sequence[str], *, file: str, delegate: str, severity: float
-) -> Iterator[ImagePrediction]:
+def load_predictions(folder: Path, resume_keys: Sequence[str], *, file: str, delegate: str, severity: float) -> Iterator[ImagePrediction]:
     """Read what one model file on one delegate said at one severity, over the units of one scenario.
 
     Raises:

@@ -336,7 +336,8 @@ class Rule:
     line: int | None = None
 
     def __str__(self) -> str:
-        where = ", ".join(f"{key} {value}" for key, value in self.selectors.items()) or "every cell"
+        shown = {key: f"{value:g}" if isinstance(value, float) else value for key, value in self.selectors.items()}
+        where = ", ".join(f"{key} {value}" for key, value in shown.items()) or "every one"
         limit = f"{self.limit:g}"
         text = {"min": f"at least {limit}", "max": f"at most {limit}", "max_drop": f"at most {limit} below {self.against}"}
         return f"{self.metric} {text[self.kind]} ({where})"

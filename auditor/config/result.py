@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from auditor.errors import StoreError
-from auditor.values import AuditResult, Cell, CellResult, Finding, Measurement, MetricValue, Summary
+from auditor.values import AuditResult, Cell, CellResult, Measurement, MetricValue, Summary
 
 __all__ = ["RESULT_SCHEMA_VERSION", "ResultDocument", "parse_result", "result_document"]
 

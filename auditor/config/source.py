@@ -145,9 +145,7 @@ def _real_loc(loc: Sequence[str | int], data: Any, *, keep_last: bool) -> Loc:
     """Drop what pydantic adds to a location for unions: parts that the data does not have."""
     real: list[str | int] = []
     for index, part in enumerate(loc):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
             data = data[part]
         elif not (keep_last and index == len(loc) - 1):
             continue

@@ -189,5 +189,3 @@ def row_banding(image: Image, *, rng: np.random.Generator, amplitude: float) -> 
     """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout noise."""
     offsets = rng.normal(0, 1, size=(image.shape[0], 1, 1)).astype(np.float32) * np.float32(amplitude)
     return np.clip(np.rint(image + offsets), 0, 255).astype(np.uint8)
-
-

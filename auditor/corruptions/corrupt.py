@@ -136,7 +136,9 @@ def _imported(target: str, folder: str | None) -> Callable[..., Any]:
     try:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise ScenarioError(f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the pack, or an installed module") from error
+        raise ScenarioError(
+            f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the pack, or an installed module"
+        ) from error
     finally:
         if beside:
             sys.path.remove(str(folder))

@@ -83,7 +83,9 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
         packs = built_in_packs()
         if pack not in packs:
             known = [*packs, *(f"{each}/{spec.name}" for each in packs for spec in _loaded(packs[each]))]
-            raise InputError(f"unknown scenario {name!r}; {nearest(name, known)} (a pack file of your own is given by its path, ./{pack}.yaml)")
+            raise InputError(
+                f"unknown scenario {name!r}; {nearest(name, known)} (a pack file of your own is given by its path, ./{pack}.yaml)"
+            )
         specs = _loaded(packs[pack])
     if not scenario:
         return specs

@@ -58,7 +58,9 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
     counts["missing_files"] = sum(image.sha256 is None for image in loaded)
     counts["images_without_truth"] = sum(not found for found in by_image.values())
     if counts["missing_files"] == len(loaded):
-        raise InputError(f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example {loaded[0].path.name}")
+        raise InputError(
+            f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example {loaded[0].path.name}"
+        )
     return Dataset(
         name=name,
         format="coco",
@@ -101,7 +103,9 @@ def _structure(document: Any, path: Path) -> list[str]:
             wrong = [index for index, item in enumerate(document[key]) if not (isinstance(item, dict) and right(item.get(field)))]
             if wrong:
                 expected = "[x, y, width, height] in pixels" if field == "bbox" else "a value"
-                problems.append(f"{path}: {len(wrong)} of {len(document[key])} {key} have no valid `{field}` ({expected}); first: {key}[{wrong[0]}]")
+                problems.append(
+                    f"{path}: {len(wrong)} of {len(document[key])} {key} have no valid `{field}` ({expected}); first: {key}[{wrong[0]}]"
+                )
     if not document["images"]:
         problems.append(f"{path}: the file lists no images")
     return problems

@@ -24,9 +24,7 @@ _CLASSES_AT_ONCE = 8  # pycocotools keeps a record per image, class and area: th
 _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
 
 
-def coco_metrics(
-    truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]
-) -> list[MetricValue]:
+def coco_metrics(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]) -> list[MetricValue]:
     """Return COCO's twelve metrics, and `AP/<class>` for each class.
 
     `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`. A metric over

@@ -55,7 +55,13 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
                 level="info",
                 message=f"{label} keeps {means[worst]:.0%} of its clean AP over {worst}, its weakest scenario, and {means[best]:.0%} over {best}, its strongest",
                 remedy=_remedy(worst),
-                cell={"model": summary.model, "file": summary.file, "quantization": summary.quantization, "delegate": summary.delegate, "scenario": worst},
+                cell={
+                    "model": summary.model,
+                    "file": summary.file,
+                    "quantization": summary.quantization,
+                    "delegate": summary.delegate,
+                    "scenario": worst,
+                },
                 observed=means[worst],
             )
 

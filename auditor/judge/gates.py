@@ -88,7 +88,7 @@ def _limit(result: AuditResult, rule: Rule, subject: _Subject) -> tuple[float | 
     metric = reference.metrics.get(rule.metric)
     if metric is None or metric.value is None:
         return None, f"{reference.cell} has no {rule.metric} to compare with"
-    return metric.value - rule.limit, f"{metric.value:.4f} on {reference.cell}"
+    return metric.value - rule.limit, f"{rule.against} ({metric.value:.3f})"
 
 
 def _reference(cells: Sequence[CellResult], rule: Rule, key: dict[str, Any]) -> CellResult | None:
@@ -110,12 +110,14 @@ def _reference(cells: Sequence[CellResult], rule: Rule, key: dict[str, Any]) -> 
 
 
 def _violation(rule: Rule, subject: _Subject, value: float, limit: float, why: str) -> Finding:
-    against = f", which is {rule.limit:g} below {why}" if rule.kind == "max_drop" else ""
     side = "above" if rule.kind == "max" else "below"
+    message = f"{rule.metric} {value:.3f} is {side} {limit:.3f}: {subject.label}"
+    if rule.kind == "max_drop":
+        message = f"{rule.metric} {value:.3f} is {limit + rule.limit - value:.3f} below {why}; the limit is {rule.limit:g}: {subject.label}"
     return Finding(
         check="gate",
         level="error",
-        message=f"{rule.metric} {value:.4f} is {side} the limit {limit:.4f}{against}: {subject.label}",
+        message=message,
         remedy="Do not deploy for these conditions, or improve the model for them and audit again; a limit that was set wrongly is changed in `gates:` and judged again with `auditor judge`.",
         cell=subject.cell,
         observed=value,

@@ -67,7 +67,9 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
             with clock.stage("read"):
                 image = _read(record)
         except DataError as error:
-            predictions += [failed_prediction(model, record, severity, str(error), "image") for severity in unit.severities for model in unit.models]
+            predictions += [
+                failed_prediction(model, record, severity, str(error), "image") for severity in unit.severities for model in unit.models
+            ]
             continue
         seed = image_seed(unit.seed, unit.scenario_key, record.id)
         for severity in unit.severities:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import ModelError
@@ -48,13 +47,19 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
         return Head("tflite_postprocess", structure("tflite_postprocess", graph, arrays, contract, classes), f"its op {_POSTPROCESS}")
     shapes = [array.shape for array in arrays.values()]
     if len(shapes) == 4 and all(array.ndim <= 3 for array in arrays.values()):
-        return Head("tflite_postprocess", structure("tflite_postprocess", graph, arrays, contract, classes), "four outputs: boxes, classes, scores, count")
+        return Head(
+            "tflite_postprocess",
+            structure("tflite_postprocess", graph, arrays, contract, classes),
+            "four outputs: boxes, classes, scores, count",
+        )
     if len(shapes) == 1 and len(_pair(shapes[0])) == 2:
         name, reason = _single(_pair(shapes[0]), notes, contract, classes)
     elif len(shapes) in (2, 3):
         name, reason = _split(shapes, contract)
     else:
-        raise ModelError(f"its outputs {_listed(arrays)} fit no decoder; write `decoder:` with the head's name, or register one of your own")
+        raise ModelError(
+            f"its outputs {_listed(arrays)} fit no decoder; write `decoder:` with the head's name, or register one of your own"
+        )
     return Head(name, structure(name, graph, arrays, contract, classes), reason)
 
 
@@ -83,14 +88,18 @@ def structure(decoder: str, graph: Graph, arrays: Arrays, contract: InputContrac
         options["outputs"] = sorted(pairs, key=lambda name: (pairs[name][0] if first else pairs[name][1]) != 4)
     least = {"yolox": 6, "yolov5": 6, "yolov8": 5, "end2end": 6, "nanodet": 5}[decoder]
     if channels < least or (decoder == "end2end" and channels != 6):
-        raise ModelError(f"decoder {decoder} expects {'exactly' if decoder == 'end2end' else 'at least'} {least} channels but the model has {_listed(arrays)}")
+        raise ModelError(
+            f"decoder {decoder} expects {'exactly' if decoder == 'end2end' else 'at least'} {least} channels but the model has {_listed(arrays)}"
+        )
     count = candidates.pop()
     if decoder in ("yolox", "nanodet"):
         strides = _strides_of(count, contract, anchors=1)
         if strides is not None:
             options["strides"] = list(strides)
         elif decoder == "nanodet":
-            raise ModelError(f"decoder nanodet: {count} candidates are not the cells of strides 8, 16, 32 (and 64) of a {contract.height} × {contract.width} input; give `strides:`")
+            raise ModelError(
+                f"decoder nanodet: {count} candidates are not the cells of strides 8, 16, 32 (and 64) of a {contract.height} × {contract.width} input; give `strides:`"
+            )
     if decoder == "nanodet":
         options["bins"] = _bins(channels, classes)
     return options
@@ -107,9 +116,13 @@ def _refuse_other_tasks(notes: FileNotes, arrays: Arrays) -> None:
     if ranks == [4]:
         raise ModelError(f"it looks like a segmentation model (one output {_listed(arrays)}, a value per pixel); only detection is judged")
     if len(shapes) == 2 and ranks == [3, 4]:
-        raise ModelError(f"it looks like an instance segmentation model (outputs {_listed(arrays)}: boxes with mask coefficients, and mask prototypes); only detection is judged")
+        raise ModelError(
+            f"it looks like an instance segmentation model (outputs {_listed(arrays)}: boxes with mask coefficients, and mask prototypes); only detection is judged"
+        )
     if ranks and min(ranks) >= 4:
-        raise ModelError(f"its outputs {_listed(arrays)} look like raw feature maps of a YOLO head; export the model with its boxes decoded")
+        raise ModelError(
+            f"its outputs {_listed(arrays)} look like raw feature maps of a YOLO head; export the model with its boxes decoded"
+        )
 
 
 def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, classes: int | None) -> tuple[str, str]:
@@ -149,7 +162,9 @@ def _split(shapes: Sequence[tuple[int, ...]], contract: InputContract) -> tuple[
     if all(len(pair) == 2 for pair in pairs):
         if sum(pair[1] == 4 for pair in pairs) >= 1 and len({pair[0] for pair in pairs}) == 1:
             if _strides_of(pairs[0][0], contract, anchors=1) is not None and len(pairs) == 2:
-                raise ModelError(f"outputs {shown} may be a decoded head (`decoder: yolov8`) or a raw SSD head (`decoder: ssd_anchors`); write which")
+                raise ModelError(
+                    f"outputs {shown} may be a decoded head (`decoder: yolov8`) or a raw SSD head (`decoder: ssd_anchors`); write which"
+                )
             return "ssd_anchors", f"outputs {shown}: box encodings and class scores of the same anchors"
         if len(pairs) == 2 and pairs[0][1] == pairs[1][1] and 4 in (pairs[0][0], pairs[1][0]):
             return "yolov8", f"outputs {shown}: boxes and class scores, channels first"
@@ -200,8 +215,10 @@ def _slots_by_shape(arrays: Arrays) -> dict[str, str]:
 def _ssd_outputs(graph: Graph, arrays: Arrays) -> dict[str, Any]:
     fours = [name for name, array in arrays.items() if array.shape[-1] == 4]
     others = [name for name, array in arrays.items() if array.shape[-1] != 4]
-    if len(fours) == 2 and not others or len(fours) not in (1, 2) or len(others) > 1:
-        raise ModelError(f"decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but the model has {_listed(arrays)}")
+    if (len(fours) == 2 and not others) or len(fours) not in (1, 2) or len(others) > 1:
+        raise ModelError(
+            f"decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but the model has {_listed(arrays)}"
+        )
     if not others:
         raise ModelError(f"decoder ssd_anchors finds no output of class scores among {_listed(arrays)}")
     options: dict[str, Any] = {"scores": others[0]}

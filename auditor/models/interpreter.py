@@ -38,9 +38,7 @@ class _LiteRtRunner:
         return {name: _real(self._interpreter.get_tensor(details["index"]), details) for name, details in self._outputs}
 
 
-def open_model(
-    path: Path, *, delegate: str, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]
-) -> Runner:
+def open_model(path: Path, *, delegate: str, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]) -> Runner:
     """Open a model file on `delegate` (`none`: the built-in kernels alone, `xnnpack`) with `threads` threads.
 
     `input_shape` is given where the file leaves a dimension of its input open or has a batch above 1.

@@ -14,9 +14,7 @@ from auditor.values import Candidates, Detections, Geometry, Postprocess
 __all__ = ["postprocess", "suppress"]
 
 
-def postprocess(
-    decoded: Candidates | Detections, settings: Postprocess, *, geometry: Geometry, image_size: tuple[int, int]
-) -> Detections:
+def postprocess(decoded: Candidates | Detections, settings: Postprocess, *, geometry: Geometry, image_size: tuple[int, int]) -> Detections:
     """Apply score floor, NMS and detection limit, then map boxes to the original image of (height, width) pixels.
 
     Detections (NMS inside the model) get the floor and the limit only. Boxes, scores or both that are not finite are
@@ -49,9 +47,7 @@ def suppress(
     corners = box_ops.to_xywh(boxes)
     length = min(len(boxes), max(4 * most, 256))
     while True:
-        kept = cv2.dnn.NMSBoxesBatched(
-            corners[:length], scores[:length].astype(np.float32), labels[:length].astype(np.int32), -1.0, iou
-        )
+        kept = cv2.dnn.NMSBoxesBatched(corners[:length], scores[:length].astype(np.float32), labels[:length].astype(np.int32), -1.0, iou)
         if len(kept) >= most or length >= len(boxes):
             return np.asarray(kept, dtype=np.int64).reshape(-1)[:most]
         length = min(2 * length, len(boxes))

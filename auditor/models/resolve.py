@@ -32,13 +32,37 @@ _EDGE_TPU = "edgetpu-custom-op"
 
 _HEAD_INPUTS: dict[str, dict[str, Any]] = {
     # Megvii's preproc(): BGR, no scaling, image at the top left of a canvas of 114.
-    "yolox": {"color": "bgr", "mean": (0.0,), "std": (1.0,), "resize": "letterbox", "anchor": "top_left", "rounding": "floor", "pad": 114.0},
+    "yolox": {
+        "color": "bgr",
+        "mean": (0.0,),
+        "std": (1.0,),
+        "resize": "letterbox",
+        "anchor": "top_left",
+        "rounding": "floor",
+        "pad": 114.0,
+    },
     # Ultralytics' LetterBox: RGB in 0..1, centred on a canvas of 114.
-    "ultralytics": {"color": "rgb", "mean": (0.0,), "std": (255.0,), "resize": "letterbox", "anchor": "center", "rounding": "round", "pad": 114.0},
+    "ultralytics": {
+        "color": "rgb",
+        "mean": (0.0,),
+        "std": (255.0,),
+        "resize": "letterbox",
+        "anchor": "center",
+        "rounding": "round",
+        "pad": 114.0,
+    },
     # TensorFlow's SSDs: RGB in -1..1, aspect ratio not kept.
     "ssd": {"color": "rgb", "mean": (127.5,), "std": (127.5,), "resize": "stretch", "anchor": "center", "rounding": "round", "pad": 0.0},
     # NanoDet's configs: BGR, ImageNet statistics in pixel units, keep_ratio False.
-    "nanodet": {"color": "bgr", "mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395), "resize": "stretch", "anchor": "center", "rounding": "round", "pad": 0.0},
+    "nanodet": {
+        "color": "bgr",
+        "mean": (103.53, 116.28, 123.675),
+        "std": (57.375, 57.12, 58.395),
+        "resize": "stretch",
+        "anchor": "center",
+        "rounding": "round",
+        "pad": 0.0,
+    },
 }
 _HEAD_FAMILY = {
     "yolox": "yolox",
@@ -124,7 +148,9 @@ def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
 
 def _check_runnable(graph: Graph) -> None:
     if any(op.name == _EDGE_TPU for op in graph.ops):
-        raise ModelError(f"{graph.path}: this model is compiled for the Edge TPU and runs nowhere else; audit the .tflite file it was compiled from")
+        raise ModelError(
+            f"{graph.path}: this model is compiled for the Edge TPU and runs nowhere else; audit the .tflite file it was compiled from"
+        )
     custom = sorted({op.name for op in graph.ops if op.custom} - {"TFLite_Detection_PostProcess"})
     if custom:
         flex = [name for name in custom if name.startswith("Flex")]
@@ -144,7 +170,9 @@ def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) ->
     if notes.labels:
         sources["labels"] = notes.labels_from or "metadata"
         return notes.labels
-    raise ModelError("the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line")
+    raise ModelError(
+        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line"
+    )
 
 
 def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources: dict[str, str]) -> InputContract:
@@ -158,7 +186,9 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
     height, width = (shape[2], shape[3]) if nchw else (shape[1], shape[2])
     if channels not in (1, 3):
         raise ModelError(f"its input {tensor.name} has {channels} channels {shape}; expected 1 (grey) or 3 (colour)")
-    sources.update(dict.fromkeys(("input.height", "input.width", "input.layout", "input.dtype", "input.scale", "input.zero_point"), "graph"))
+    sources.update(
+        dict.fromkeys(("input.height", "input.width", "input.layout", "input.dtype", "input.scale", "input.zero_point"), "graph")
+    )
     if height <= 0 or width <= 0:
         size = request.input.get("size") or _ultralytics_size(notes)
         if size is None:
@@ -166,7 +196,9 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
         height, width = int(size[0]), int(size[1])
         sources["input.height"] = sources["input.width"] = "audit.yaml" if request.input.get("size") else "metadata"
     elif request.input.get("size") not in (None, (height, width)):
-        raise ModelError(f"`input.size` says {tuple(request.input['size'])} but the file fixes its input at ({height}, {width}); leave `size` out")
+        raise ModelError(
+            f"`input.size` says {tuple(request.input['size'])} but the file fixes its input at ({height}, {width}); leave `size` out"
+        )
     if tensor.dtype not in ("float32", "uint8", "int8", "int16"):
         raise ModelError(f"its input {tensor.name} is {tensor.dtype}; expected float32, uint8, int8 or int16")
     return InputContract(

@@ -74,7 +74,9 @@ def _given_anchors(options: Mapping[str, Any], folder: Path) -> Any:
         try:
             return generate_anchors(anchors).tolist()
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"decoder ssd_anchors: anchors cannot be generated from {dict(anchors)} ({type(error).__name__}: {error})") from error
+            raise ModelError(
+                f"decoder ssd_anchors: anchors cannot be generated from {dict(anchors)} ({type(error).__name__}: {error})"
+            ) from error
     return None if anchors == "output" else load_anchors(folder / anchors, anchor_format).tolist()
 
 
@@ -146,11 +148,15 @@ def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: S
         pair = options.pop("open_boxes")
         constant = [name for name in pair if all(np.array_equal(samples[0][name], sample[name]) for sample in samples[1:])]
         if "anchors" in options or len(samples) < 2 or len(constant) != 1:
-            raise ModelError(f"decoder ssd_anchors: of the outputs {pair[0]} and {pair[1]} none is named as anchors, and the first images do not tell; write `anchors:` with a file")
+            raise ModelError(
+                f"decoder ssd_anchors: of the outputs {pair[0]} and {pair[1]} none is named as anchors, and the first images do not tell; write `anchors:` with a file"
+            )
         options["anchors"], settled["anchors"] = constant[0], "images"
         options["boxes"] = next(name for name in pair if name != constant[0])
     if "anchors" not in options:
-        raise ModelError("decoder ssd_anchors: the model has no output of anchors; write `anchors:` with a file or with generator parameters")
+        raise ModelError(
+            "decoder ssd_anchors: the model has no output of anchors; write `anchors:` with a file or with generator parameters"
+        )
     count = samples[0][options["boxes"]].size // 4
     if isinstance(options["anchors"], str):
         anchors = samples[0][options["anchors"]].reshape(-1, 4).astype(np.float64)
@@ -176,9 +182,13 @@ def _confirm_scores(decoder: str, decoded: Sequence[Any]) -> None:
         return
     low, high = float(scores.min()), float(scores.max())
     if not np.isfinite([low, high]).all():
-        raise ModelError(f"decoder {decoder} finds scores that are not finite on the first images; the model is broken, or `decoder:` is wrong")
+        raise ModelError(
+            f"decoder {decoder} finds scores that are not finite on the first images; the model is broken, or `decoder:` is wrong"
+        )
     if low < -0.01 or high > 1.01:
-        raise ModelError(f"decoder {decoder} finds scores from {low:.3g} to {high:.3g}, expected 0 to 1: the head has another layout; write `decoder:`")
+        raise ModelError(
+            f"decoder {decoder} finds scores from {low:.3g} to {high:.3g}, expected 0 to 1: the head has another layout; write `decoder:`"
+        )
 
 
 def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, str]:
@@ -195,9 +205,13 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
         offset, origin = int(background and listed == classes + 1), "graph"
     if classes is not None and classes + offset != listed:
         hint = f" ({listed} is a sparse COCO list: use coco80)" if classes == 80 and listed in (90, 91) else ""
-        raise ModelError(f"the head has {classes} classes but `labels` has {listed}{hint}; give the labels of this model, one for each class")
+        raise ModelError(
+            f"the head has {classes} classes but `labels` has {listed}{hint}; give the labels of this model, one for each class"
+        )
     if classes is None:
         most = max((int(item.labels.max()) for item in decoded if item.labels.size), default=0)
         if most + offset >= listed:
-            raise ModelError(f"the model gives class {most} but `labels` has only {listed} names (label_offset {offset}); give the labels of this model")
+            raise ModelError(
+                f"the model gives class {most} but `labels` has only {listed} names (label_offset {offset}); give the labels of this model"
+            )
     return offset, origin

@@ -32,12 +32,26 @@ def severity_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]
         "data": {"values": rows},
         "mark": {"type": "line", "point": {"size": 28, "filled": True}, "strokeWidth": 2},
         "encoding": {
-            "x": {"field": "severity", "type": "quantitative", "axis": {"values": [0, 1, 2, 3, 4, 5], "grid": False, "title": "severity (0: clean)"}, "scale": {"domain": [0, 5]}},
-            "y": {"field": "AP", "type": "quantitative", "scale": {"domain": [0, top]}, "axis": {"tickCount": 4, "gridColor": "#e4e4e0", "title": "AP"}},
+            "x": {
+                "field": "severity",
+                "type": "quantitative",
+                "axis": {"values": [0, 1, 2, 3, 4, 5], "grid": False, "title": "severity (0: clean)"},
+                "scale": {"domain": [0, 5]},
+            },
+            "y": {
+                "field": "AP",
+                "type": "quantitative",
+                "scale": {"domain": [0, top]},
+                "axis": {"tickCount": 4, "gridColor": "#e4e4e0", "title": "AP"},
+            },
             "color": {"field": "model", "type": "nominal", "scale": scale, "legend": None},
             "strokeDash": {"field": "model", "type": "nominal", "scale": dash, "legend": None},
         },
-        "config": {"font": "system-ui, sans-serif", "view": {"stroke": None}, "axis": {"labelColor": "#444", "titleColor": "#444", "titleFontWeight": "normal", "domainColor": "#999", "tickColor": "#999"}},
+        "config": {
+            "font": "system-ui, sans-serif",
+            "view": {"stroke": None},
+            "axis": {"labelColor": "#444", "titleColor": "#444", "titleFontWeight": "normal", "domainColor": "#999", "tickColor": "#999"},
+        },
     }
     return _svg(spec)
 

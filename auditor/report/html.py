@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,24 +18,38 @@ _STOPS = ((0.0, (214, 96, 84)), (0.25, (240, 152, 112)), (0.5, (250, 205, 145)),
 def render_report(judgement: Judgement) -> str:
     """Render the report as one HTML page without scripts, fonts or pictures from elsewhere."""
     result = judgement.result
-    return page_environment().get_template("report.html.j2").render(
-        result=result,
-        gates=judgement.gates,
-        counts=_counts(result),
-        packs=_packs(result),
-        rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
-        charts=_charts(result),
-        legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
-        groups=_groups(result),
-        css=template_source("report.css"),
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            gates=judgement.gates,
+            counts=_counts(result),
+            packs=_packs(result),
+            rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
+            charts=_charts(result),
+            legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
+            groups=_groups(result),
+            css=template_source("report.css"),
+        )
     )
 
 
 def page_environment() -> Any:
     import jinja2
 
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("auditor.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "percent": lambda value: "–" if value is None else f"{value:.0%}", "short": lambda text: str(text)[:12]}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("auditor.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "percent": lambda value: "–" if value is None else f"{value:.0%}",
+        "short": lambda text: str(text)[:12],
+    }
     return environment
 
 
@@ -67,7 +82,11 @@ def _packs(result: AuditResult) -> list[tuple[str, list[str]]]:
 
 def _cells_of(result: AuditResult, summary: Summary) -> list[CellResult]:
     wanted = (summary.file, summary.delegate, summary.device)
-    return [found for found in result.cells if (found.cell.file, found.cell.delegate, found.cell.device) == wanted and found.cell.input == "declared"]
+    return [
+        found
+        for found in result.cells
+        if (found.cell.file, found.cell.delegate, found.cell.device) == wanted and found.cell.input == "declared"
+    ]
 
 
 def _label(summary: Summary, result: AuditResult) -> str:
@@ -89,7 +108,10 @@ def _row(result: AuditResult, summary: Summary, index: int) -> dict[str, Any]:
             {
                 "name": scenario,
                 "mean": _shade(mean, clean),
-                "severities": [{**_shade(value, clean), "severity": cell.cell.severity, "status": cell.status, "error": cell.error} for cell, value in zip(found, values, strict=True)],
+                "severities": [
+                    {**_shade(value, clean), "severity": cell.cell.severity, "status": cell.status, "error": cell.error}
+                    for cell, value in zip(found, values, strict=True)
+                ],
             }
         )
     return {
@@ -115,7 +137,7 @@ def _color(kept: float | None) -> str:
     if kept is None:
         return "transparent"
     kept = min(max(kept, 0.0), 1.0)
-    for (low, first), (high, second) in zip(_STOPS, _STOPS[1:], strict=False):
+    for (low, first), (high, second) in itertools.pairwise(_STOPS):
         if kept <= high:
             share = (kept - low) / (high - low)
             return "rgb({}, {}, {})".format(*(round(a + (b - a) * share) for a, b in zip(first, second, strict=True)))
@@ -134,11 +156,22 @@ def _charts(result: AuditResult) -> list[dict[str, Any]]:
         for name, summary in zip(names, result.summaries, strict=True):
             start = clean[name]
             points = [] if start is None else [(0.0, start)]
-            points += [(cell.cell.severity, value) for cell in _cells_of(result, summary) if cell.cell.scenario == scenario and (value := _ap(cell)) is not None]
+            points += [
+                (cell.cell.severity, value)
+                for cell in _cells_of(result, summary)
+                if cell.cell.scenario == scenario and (value := _ap(cell)) is not None
+            ]
             if points:
                 series[name] = points
         about = scenarios.get(scenario, {})
-        charts.append({"name": scenario, "unit": about.get("unit", ""), "about": about.get("about", ""), "svg": severity_chart(scenario, series, top=top, names=names)})
+        charts.append(
+            {
+                "name": scenario,
+                "unit": about.get("unit", ""),
+                "about": about.get("about", ""),
+                "svg": severity_chart(scenario, series, top=top, names=names),
+            }
+        )
     return charts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from auditor.values import Judgement
 
@@ -16,24 +16,24 @@ def render_junit(judgement: Judgement) -> str:
     """
     result = judgement.result
     failed_cells = [cell for cell in result.cells if cell.status == "failed"]
-    suite = ElementTree.Element("testsuite", name=f"auditor: {result.name}")
+    suite = ET.Element("testsuite", name=f"auditor: {result.name}")
     counts = {"failures": 0, "errors": len(failed_cells)}
     for gate in judgement.gates:
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=str(gate.rule))
+        case = ET.SubElement(suite, "testcase", classname="gate", name=str(gate.rule))
         if gate.status == "passed":
             continue
         tag = "failure" if gate.status == "failed" else "error"
         counts[f"{tag}s"] += 1
-        problem = ElementTree.SubElement(case, tag, message=_clean(gate.findings[0].message))
+        problem = ET.SubElement(case, tag, message=_clean(gate.findings[0].message))
         problem.text = _clean("\n".join(finding.message for finding in gate.findings))
     for cell in failed_cells:
-        case = ElementTree.SubElement(suite, "testcase", classname="cell", name=str(cell.cell))
-        ElementTree.SubElement(case, "error", message=_clean((cell.error or "").strip().splitlines()[-1])).text = _clean(cell.error or "")
+        case = ET.SubElement(suite, "testcase", classname="cell", name=str(cell.cell))
+        ET.SubElement(case, "error", message=_clean((cell.error or "").strip().splitlines()[-1])).text = _clean(cell.error or "")
     if len(suite) == 0:
-        ElementTree.SubElement(suite, "testcase", classname="audit", name="every cell was measured")
+        ET.SubElement(suite, "testcase", classname="audit", name="every cell was measured")
     suite.attrib |= {"tests": str(len(suite)), **{key: str(value) for key, value in counts.items()}}
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _clean(text: str) -> str:

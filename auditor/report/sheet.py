@@ -23,11 +23,25 @@ def render_sheet(title: str, image: Image, rows: Sequence[tuple[dict[str, Any], 
     Images are shown at most 320 pixels wide; PSNR and SSIM are of the full images against the original.
     """
     shown = [
-        (about, [{"caption": caption, "psnr": psnr(image, seen), "ssim": ssim(image, seen), "source": _embedded(seen)} for caption, seen in images])
+        (
+            about,
+            [
+                {"caption": caption, "psnr": psnr(image, seen), "ssim": ssim(image, seen), "source": _embedded(seen)}
+                for caption, seen in images
+            ],
+        )
         for about, images in rows
     ]
     template = page_environment().get_template("sheet.html.j2")
-    return str(template.render(title=title, original=_embedded(image), size=f"{image.shape[1]} × {image.shape[0]}", rows=shown, css=template_source("report.css")))
+    return str(
+        template.render(
+            title=title,
+            original=_embedded(image),
+            size=f"{image.shape[1]} × {image.shape[0]}",
+            rows=shown,
+            css=template_source("report.css"),
+        )
+    )
 
 
 def psnr(first: Image, second: Image) -> float | None:
