@@ -55,7 +55,7 @@ def area(boxes: ArrayLike) -> NDArray[np.float64]:
 def clip(boxes: ArrayLike, *, width: float, height: float) -> NDArray[np.float64]:
     """Clip (N, 4) xyxy boxes to an image of `width` × `height` pixels."""
     limit = np.array([width, height, width, height], dtype=np.float64)
-    return np.clip(_boxes(boxes), 0.0, limit)
+    return np.asarray(np.clip(_boxes(boxes), 0.0, limit))
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
@@ -65,7 +65,7 @@ def iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     overlap = np.prod(np.maximum(high - low, 0), axis=2)
     union = area(a)[:, None] + area(b)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return np.asarray(np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0))
 
 
 def _boxes(boxes: ArrayLike) -> NDArray[np.float64]:

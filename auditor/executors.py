@@ -124,7 +124,7 @@ class ProcessExecutor:
         except BrokenProcessPool:
             self._lanes[lane] = None
             return Outcome(item, error="the worker process ended while it ran this", died=True)
-        except Exception:  # the result could not be sent back
+        except Exception:  # noqa: BLE001 (the result could not be sent back, for whatever reason: that is the outcome)
             return Outcome(item, error=traceback.format_exc())
 
 
@@ -245,5 +245,5 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
     try:
         return Outcome(item, result=function(item))
-    except Exception:
+    except Exception:  # noqa: BLE001 (whatever an item raises is its outcome)
         return Outcome(item, error=traceback.format_exc())

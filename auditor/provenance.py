@@ -56,6 +56,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 
 def auditor_version() -> str:
+    """Return the installed version of this package."""
     return versions_of(["tflite-auditor"])["tflite-auditor"]
 
 

@@ -197,7 +197,7 @@ def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
 def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool) -> dict[str, str]:
     """Measure every unit that is not complete; return the error of each unit that could not be."""
     todo = [unit for unit in plan.units if fresh or not has_unit(folder, unit.resume_key)]
-    left = {}
+    left: dict[tuple[str, str], int] = {}
     for unit in plan.units:
         left[unit.dataset, unit.scenario_key] = left.get((unit.dataset, unit.scenario_key), 0) + (unit in todo)
     progress.start(cells=sum(1 for _ in plan.cells()), images=sum(_inferences(unit) for unit in todo))

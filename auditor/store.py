@@ -107,6 +107,7 @@ def check_writable(folder: Path) -> None:
 
 
 def unit_path(folder: Path, resume_key: str) -> Path:
+    """Return where the measurements of a unit are, or will be."""
     return folder / "measurements" / f"{resume_key}.parquet"
 
 
@@ -188,7 +189,7 @@ def _write(path: Path, write: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:

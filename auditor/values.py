@@ -124,7 +124,7 @@ class Geometry:
         >>> Geometry((0.5, 0.5), (0.0, 10.0)).to_original(np.array([[10.0, 20.0, 30.0, 40.0]])).tolist()
         [[20.0, 20.0, 60.0, 60.0]]
         """
-        return (boxes - np.array(self.offset * 2)) / np.array(self.scale * 2)
+        return np.asarray((boxes - np.array(self.offset * 2)) / np.array(self.scale * 2))
 
 
 # ------------------------------------------------------------------------------------------------------------- models

@@ -1,5 +1,7 @@
 """Documents: text a person or a program wrote -> validated values, every problem with its file and line."""
 
+from pydantic import BaseModel
+
 from auditor.config.audit import (
     AuditConfig,
     DatasetConfig,
@@ -44,7 +46,7 @@ __all__ = [
 
 def schema(document: str) -> dict[str, object]:
     """Return the JSON Schema of a document: `audit`, `pack` or `result`."""
-    models = {"audit": AuditConfig, "pack": PackConfig, "result": ResultDocument}
+    models: dict[str, type[BaseModel]] = {"audit": AuditConfig, "pack": PackConfig, "result": ResultDocument}
     if document not in models:
         raise ValueError(f"expected a document of {', '.join(models)} but got {document!r}")
     return models[document].model_json_schema()

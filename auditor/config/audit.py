@@ -148,7 +148,7 @@ class AuditConfig(Document):
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     dataset: DatasetConfig | None = None
-    datasets: dict[Name, DatasetConfig] = {}
+    datasets: dict[Name, DatasetConfig] = Field(default={})
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     scenarios: tuple[str, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)

@@ -61,12 +61,15 @@ def load_pack(path: Path) -> tuple[PackConfig, Source]:
     for name, scenario in config.scenarios.items():
         used = _references(scenario.transforms)
         where = source.where("scenarios", name, "transforms")
-        for knob in sorted(used - set(scenario.knobs)):
-            problems.append(f"{where}: ${knob} is not a knob of this scenario; its knobs are {', '.join(scenario.knobs)}")
+        problems += [
+            f"{where}: ${knob} is not a knob of this scenario; its knobs are {', '.join(scenario.knobs)}"
+            for knob in sorted(used - set(scenario.knobs))
+        ]
         if any("function" in transform for transform in scenario.transforms):
             continue  # a function takes the severity itself
-        for knob in sorted(set(scenario.knobs) - used):
-            problems.append(f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}")
+        problems += [
+            f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}" for knob in sorted(set(scenario.knobs) - used)
+        ]
     if problems:
         raise InputError(problems)
     return config, source
@@ -76,7 +79,7 @@ def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
     """Turn a pack into its scenarios' specs, in the order of the file."""
     specs = []
     for name, scenario in config.scenarios.items():
-        transforms = []
+        transforms: list[tuple[str, str, dict[str, Any]]] = []
         for transform in scenario.transforms:
             (key, arguments), *_ = transform.items()
             if key == "function":

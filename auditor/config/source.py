@@ -145,8 +145,9 @@ def _real_loc(loc: Sequence[str | int], data: Any, *, keep_last: bool) -> Loc:
     """Drop what pydantic adds to a location for unions: parts that the data does not have."""
     real: list[str | int] = []
     for index, part in enumerate(loc):
-        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
-            data = data[part]
+        known = dict(enumerate(data)) if isinstance(data, list) else data if isinstance(data, dict) else {}
+        if part in known:
+            data = known[part]
         elif not (keep_last and index == len(loc) - 1):
             continue
         real.append(part)

@@ -52,7 +52,7 @@ _LINEAR = _to_linear(np.arange(256) / 255)
 
 
 def _levels(srgb: NDArray[np.floating[Any]]) -> Image:
-    return np.clip(np.rint(srgb * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(srgb * 255), 0, 255), dtype=np.uint8)
 
 
 def exposure(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
@@ -94,7 +94,7 @@ def _planckian_rgb(kelvin: float) -> NDArray[np.float64]:
         y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
     xyz = np.array([x / y, 1.0, (1 - x - y) / y])
     matrix = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
-    return np.maximum(matrix @ xyz, 1e-3)
+    return np.asarray(np.maximum(matrix @ xyz, 1e-3))
 
 
 def uneven_light(image: Image, *, rng: np.random.Generator, stops: float) -> Image:

@@ -172,7 +172,7 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
         raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
     if "p" in arguments:
         raise ScenarioError(f"{name}: `p` cannot be given, a scenario is always applied")
-    accepted = set(inspect.signature(transform.__init__).parameters) - {"self", "p", "always_apply"}
+    accepted = set(inspect.signature(transform).parameters) - {"self", "p", "always_apply"}
     unknown = sorted(set(arguments) - accepted - {"strict"})
     if unknown:
         raise ScenarioError(f"{name} has no argument {', '.join(unknown)}; it has {', '.join(sorted(accepted))}")
@@ -181,7 +181,7 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             pipeline = albumentations.Compose([transform(**tuples, p=1.0)])
-    except Exception as error:  # pydantic, ValueError, TypeError, or a warning, by transform
+    except Exception as error:
         raise ScenarioError(f"{name} refuses {dict(arguments)}: {' '.join(str(error).split())[:300]}") from error
 
     def step(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:

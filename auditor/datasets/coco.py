@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,10 @@ def _structure(document: Any, path: Path) -> list[str]:
     if any("segments_info" in annotation for annotation in document["annotations"][:_SHOWN] if isinstance(annotation, dict)):
         return [f"{path}: this is COCO panoptic JSON, which has no boxes; give the instances_*.json of the same images"]
     problems = []
-    wanted = {
-        "images": {"id": _is_id, "file_name": lambda value: isinstance(value, str) and bool(value)},
+    wanted: dict[str, dict[str, Callable[[Any], bool]]] = {
+        "images": {"id": _is_id, "file_name": _is_text},
         "annotations": {"image_id": _is_id, "category_id": _is_id, "bbox": _is_box},
-        "categories": {"id": _is_id, "name": lambda value: isinstance(value, str) and bool(value)},
+        "categories": {"id": _is_id, "name": _is_text},
     }
     for key, fields in wanted.items():
         for field, right in fields.items():
@@ -147,6 +147,10 @@ def _truth(annotations: Sequence[Mapping[str, Any]], labels: Mapping[int, int]) 
         ),
         iscrowd=np.array([bool(annotation.get("iscrowd", 0)) for annotation in annotations], dtype=bool),
     )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _is_id(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -45,7 +46,8 @@ def write_example(folder: Path) -> Path:
     Raises:
         StoreError: the folder cannot be written.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for seed in range(IMAGES):
         image, truth = render_scene(seed)
         name = f"scene_{seed:03d}.png"

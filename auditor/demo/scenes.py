@@ -6,6 +6,8 @@ a textured background. Everything is drawn by this module; nothing is downloaded
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def render_scene(seed: int) -> tuple[NDArray[np.uint8], GroundTruth]:
     )
 
 
-def _background(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+def _background(rng: np.random.Generator, height: int, width: int) -> NDArray[Any]:
     tint = rng.uniform(60, 190, 3)
     canvas = np.full((height, width, 3), tint, dtype=np.float32)
     for cells, strength in ((3, 16.0), (12, 12.0), (48, 7.0)):
@@ -82,9 +84,7 @@ def _place(
     return None
 
 
-def _silhouette(
-    rng: np.random.Generator, label: int, shape: tuple[int, int], centre: NDArray[np.float64], size: float
-) -> NDArray[np.float32]:
+def _silhouette(rng: np.random.Generator, label: int, shape: tuple[int, int], centre: NDArray[np.float64], size: float) -> NDArray[Any]:
     """The coverage (H, W) in [0, 1] of one object about `size` pixels across."""
     mask = np.zeros(shape, dtype=np.uint8)
     radius = size / 2
@@ -147,13 +147,13 @@ def _paint(rng: np.random.Generator, canvas: NDArray[np.float32], mask: NDArray[
     canvas[top:bottom, left:right] = canvas[top:bottom, left:right] * (1 - cover) + np.clip(surface, 0, 255) * cover
 
 
-def _light(rng: np.random.Generator, canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+def _light(rng: np.random.Generator, canvas: NDArray[np.float32]) -> NDArray[Any]:
     """Light the whole scene from one side; the farther edge gets down to two thirds of the light."""
     height, width = canvas.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     ramp = 1 + np.float32(rng.uniform(0, 0.2)) * (xs * np.cos(angle) + ys * np.sin(angle)).astype(np.float32) / np.float32(1.4)
-    return np.clip(canvas * ramp[..., np.newaxis], 0, 255)
+    return np.asarray(np.clip(canvas * ramp[..., np.newaxis], 0, 255))
 
 
 def _fixed(point: NDArray[np.float64]) -> tuple[int, int]:

@@ -103,9 +103,9 @@ def _reference(cells: Sequence[CellResult], rule: Rule, key: dict[str, Any]) -> 
         wanted = {"quantization": rule.against}
     for found in cells:
         cell = found.cell
-        if cell.input == "declared" and all(getattr(cell, name) == key.get(name) for name in same):
-            if all(getattr(cell, name) == value for name, value in wanted.items()):
-                return found
+        matched = all(getattr(cell, name) == key.get(name) for name in same)
+        if matched and cell.input == "declared" and all(getattr(cell, name) == value for name, value in wanted.items()):
+            return found
     return None
 
 

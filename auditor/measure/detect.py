@@ -79,12 +79,12 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
             except ScenarioError as error:
                 predictions += [failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models]
                 continue
-            predictions += [_predict(unit, record, severity, seen, model, clock) for model in unit.models]
+            predictions += [_predict(record, severity, seen, model, clock) for model in unit.models]
     return UnitMeasurement(tuple(predictions), dict(clock.times_s))
 
 
 def _predict(
-    unit: Unit, record: ImageRecord, severity: float, image: NDArray[np.uint8], model: tuple[ModelSpec, str], clock: _Clock
+    record: ImageRecord, severity: float, image: NDArray[np.uint8], model: tuple[ModelSpec, str], clock: _Clock
 ) -> ImagePrediction:
     spec, delegate = model
     try:

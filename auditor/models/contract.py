@@ -32,7 +32,7 @@ def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[A
     if contract.color == "bgr":
         placed = placed[..., ::-1]
     elif contract.color == "gray":
-        placed = cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
+        placed = np.asarray(cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[..., np.newaxis]
     elif contract.color != "rgb":
         raise ValueError(f"expected a colour order of rgb, bgr or gray but got {contract.color!r}")
     tensor = quantize(_real(placed, contract), contract.dtype, scale=contract.scale, zero_point=contract.zero_point)
@@ -105,7 +105,7 @@ def _resized(image: NDArray[np.uint8], width: int, height: int, contract: InputC
 def _real(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
     real = pixels.astype(np.float32)
     if any(contract.mean):
-        real -= np.float32(contract.mean)
+        real -= np.array(contract.mean, dtype=np.float32)
     if any(value != 1 for value in contract.std):
-        real /= np.float32(contract.std)
+        real /= np.array(contract.std, dtype=np.float32)
     return real

@@ -52,8 +52,8 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
             structure("tflite_postprocess", graph, arrays, contract, classes),
             "four outputs: boxes, classes, scores, count",
         )
-    if len(shapes) == 1 and len(_pair(shapes[0])) == 2:
-        name, reason = _single(_pair(shapes[0]), notes, contract, classes)
+    if len(shapes) == 1 and (pair := _pair(shapes[0])) is not None:
+        name, reason = _single(pair, notes, contract, classes)
     elif len(shapes) in (2, 3):
         name, reason = _split(shapes, contract)
     else:
@@ -75,8 +75,8 @@ def structure(decoder: str, graph: Graph, arrays: Arrays, contract: InputContrac
         return _ssd_outputs(graph, arrays)
     if decoder not in ("yolox", "yolov5", "yolov8", "end2end", "nanodet"):
         return {}
-    pairs = {name: _pair(array.shape) for name, array in arrays.items()}
-    if not all(len(pair) == 2 for pair in pairs.values()):
+    pairs = {name: pair for name, array in arrays.items() if (pair := _pair(array.shape)) is not None}
+    if len(pairs) != len(arrays):
         raise ModelError(f"decoder {decoder} expects outputs (1, N, channels) but the model has {_listed(arrays)}")
     first = _channels_first(next(iter(pairs.values())), contract)
     channels = sum(pair[0] if first else pair[1] for pair in pairs.values())
@@ -157,9 +157,9 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
 
 
 def _split(shapes: Sequence[tuple[int, ...]], contract: InputContract) -> tuple[str, str]:
-    pairs = [_pair(shape) for shape in shapes]
+    pairs = [pair for shape in shapes if (pair := _pair(shape)) is not None]
     shown = ", ".join(str(tuple(shape)) for shape in shapes)
-    if all(len(pair) == 2 for pair in pairs):
+    if len(pairs) == len(shapes):
         if sum(pair[1] == 4 for pair in pairs) >= 1 and len({pair[0] for pair in pairs}) == 1:
             if _strides_of(pairs[0][0], contract, anchors=1) is not None and len(pairs) == 2:
                 raise ModelError(
@@ -263,9 +263,9 @@ def _bins(channels: int, classes: int | None) -> int:
     return fits[0]
 
 
-def _pair(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The two last dimensions where all before them are 1, else an empty tuple."""
-    return tuple(shape[-2:]) if len(shape) >= 2 and all(size == 1 for size in shape[:-2]) else ()
+def _pair(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """The two last dimensions where all before them are 1, else None."""
+    return (shape[-2], shape[-1]) if len(shape) >= 2 and all(size == 1 for size in shape[:-2]) else None
 
 
 def _listed(arrays: Arrays) -> str:

@@ -47,7 +47,8 @@ def suppress(
     corners = box_ops.to_xywh(boxes)
     length = min(len(boxes), max(4 * most, 256))
     while True:
-        kept = cv2.dnn.NMSBoxesBatched(corners[:length], scores[:length].astype(np.float32), labels[:length].astype(np.int32), -1.0, iou)
+        part: list[Any] = [corners[:length], scores[:length].astype(np.float32), labels[:length].astype(np.int32)]
+        kept = cv2.dnn.NMSBoxesBatched(part[0], part[1], part[2], -1.0, iou)
         if len(kept) >= most or length >= len(boxes):
             return np.asarray(kept, dtype=np.int64).reshape(-1)[:most]
         length = min(2 * length, len(boxes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auditor.report.charts import COLORS, severity_chart
@@ -18,24 +17,23 @@ _STOPS = ((0.0, (214, 96, 84)), (0.25, (240, 152, 112)), (0.5, (250, 205, 145)),
 def render_report(judgement: Judgement) -> str:
     """Render the report as one HTML page without scripts, fonts or pictures from elsewhere."""
     result = judgement.result
-    return (
-        page_environment()
-        .get_template("report.html.j2")
-        .render(
-            result=result,
-            gates=judgement.gates,
-            counts=_counts(result),
-            packs=_packs(result),
-            rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
-            charts=_charts(result),
-            legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
-            groups=_groups(result),
-            css=template_source("report.css"),
-        )
+    page = page_environment().get_template("report.html.j2")
+    text: str = page.render(
+        result=result,
+        gates=judgement.gates,
+        counts=_counts(result),
+        packs=_packs(result),
+        rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
+        charts=_charts(result),
+        legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
+        groups=_groups(result),
+        css=template_source("report.css"),
     )
+    return text
 
 
 def page_environment() -> Any:
+    """Return the jinja2 environment of the package's pages, with their filters."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -54,6 +52,7 @@ def page_environment() -> Any:
 
 
 def template_source(name: str) -> str:
+    """Return the text of a file beside the templates."""
     import importlib.resources
 
     return importlib.resources.files("auditor.report").joinpath("templates", name).read_text(encoding="utf-8")
@@ -175,7 +174,7 @@ def _charts(result: AuditResult) -> list[dict[str, Any]]:
     return charts
 
 
-def _groups(result: AuditResult) -> Sequence[tuple[str, list[Mapping[str, Any]]]]:
+def _groups(result: AuditResult) -> list[tuple[str, list[dict[str, Any]]]]:
     """The settings of each model with where each came from, for the table of what was run."""
     groups = []
     for model in result.models:
