@@ -104,20 +104,17 @@ def run_audit(
     _check_metrics(rules, plan)
     save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
     runner = open_executor(executor, jobs=jobs)
-    stages: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     try:
-        begin = time.perf_counter()
-        failures = _measure(plan, folder, runner, progress, fresh=fresh)
-        stages["measure"] = time.perf_counter() - begin
-        begin = time.perf_counter()
-        cells = _evaluate(plan, folder, runner, progress, failures)
-        stages["evaluate"] = time.perf_counter() - begin
+        failures = _measure(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
+        cells = _evaluate(plan, folder, runner, progress, failures, seconds=seconds)
     finally:
         runner.close()
     command = command or f"auditor run {audit}"
     provenance = describe(command=command, seed=config.seed, started=started)
     complete = [unit.resume_key for unit in plan.units if has_unit(folder, unit.resume_key)]
-    provenance["seconds"] = {"wall": stages, "by_stage": load_unit_times(folder, complete), "jobs": runner.jobs}
+    provenance["seconds"] = {**load_unit_times(folder, complete), **seconds}
+    provenance["jobs"] = runner.jobs
     provenance["audit_sha256"] = sha256_of(audit)
     result = AuditResult(
         schema_version=RESULT_SCHEMA_VERSION,
@@ -194,8 +191,10 @@ def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
 # ------------------------------------------------------------------------------------------------------------- measure
 
 
-def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool) -> dict[str, str]:
-    """Measure every unit that is not complete; return the error of each unit that could not be."""
+def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]) -> dict[str, str]:
+    """Measure every unit that is not complete; return the error of each unit that could not be. `seconds` gets the time
+    that storing took."""
+    seconds["store"] = 0.0
     todo = [unit for unit in plan.units if fresh or not has_unit(folder, unit.resume_key)]
     left: dict[tuple[str, str], int] = {}
     for unit in plan.units:
@@ -212,7 +211,9 @@ def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, 
         if outcome.error is not None:
             failures[unit.resume_key] = outcome.error
         else:
+            begin = time.perf_counter()
             save_unit(folder, unit.resume_key, outcome.result.predictions, outcome.result.times_s)
+            seconds["store"] += time.perf_counter() - begin
         key = unit.dataset, unit.scenario_key
         left[key] -= 1
         progress.measured(images=_inferences(unit), cells=0 if left[key] else len(unit.severities) * len(unit.models))
@@ -247,16 +248,27 @@ def _lost(part: Unit, error: str) -> Iterator[ImagePrediction]:
 # ------------------------------------------------------------------------------------------------------------ evaluate
 
 
-def _evaluate(plan: Plan, folder: Path, runner: Executor, progress: Progress, failures: dict[str, str]) -> list[CellResult]:
+def _evaluate(
+    plan: Plan, folder: Path, runner: Executor, progress: Progress, failures: dict[str, str], *, seconds: dict[str, float]
+) -> list[CellResult]:
+    """Evaluate every cell; `seconds` gets the time that this took, summed over the workers."""
+    seconds["evaluate"] = 0.0
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     results: list[CellResult] = []
-    for outcome in runner.map(evaluate_cell, _tasks(plan, folder, failures, results), ahead=runner.jobs):
+    for outcome in runner.map(_timed_evaluation, _tasks(plan, folder, failures, results), ahead=runner.jobs):
         if outcome.error is not None:
             results.append(CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}"))
         else:
-            results.append(outcome.result)
+            result, spent = outcome.result
+            results.append(result)
+            seconds["evaluate"] += spent
         progress.evaluated(cells=1)
     return sorted(results, key=lambda result: order[result.cell])
+
+
+def _timed_evaluation(task: CellTask) -> tuple[CellResult, float]:
+    begin = time.perf_counter()
+    return evaluate_cell(task), time.perf_counter() - begin
 
 
 def _tasks(plan: Plan, folder: Path, failures: dict[str, str], results: list[CellResult]) -> Iterator[CellTask]:

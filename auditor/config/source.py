@@ -123,7 +123,11 @@ def validate(model: type[Model], data: Any, source: Source) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InputError([_problem(detail, data, model, source) for detail in error.errors()]) from error
+        # A list whose items are wrong is reported as too short as well, which is not what is wrong with it.
+        found = error.errors()
+        deeper = {detail["loc"][:end] for detail in found for end in range(len(detail["loc"]))}
+        details = [detail for detail in found if detail["type"] != "too_short" or detail["loc"] not in deeper]
+        raise InputError([_problem(detail, data, model, source) for detail in details]) from error
 
 
 def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], source: Source) -> str:

@@ -1,0 +1,68 @@
+"""Fixtures: a small data set of rendered scenes with the demo's detector, and the real models where they are."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+
+from auditor.boxes import to_xywh
+from auditor.demo.scenes import CLASSES, render_scene
+
+DEMO_MODEL = Path(str(importlib.resources.files("auditor.demo"))) / "models" / "detector_float32.tflite"
+
+AUDIT = """\
+name: small
+seed: 3
+dataset: {format: coco, images: images, annotations: instances.json}
+models:
+  - {name: detector, path: detector.tflite, labels: labels.txt}
+scenarios: [lighting/low_light, noise/gaussian]
+severities: [1, 5]
+gates:
+  - {metric: AP, scenario: clean, min: 0.4}
+"""
+
+
+def write_scenes(folder: Path, count: int, *, repeat: int = 1) -> None:
+    """Write `count` rendered scenes as COCO, `repeat` times over under other ids."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    for index in range(count * repeat):
+        image, truth = render_scene(5000 + index % count)
+        name = f"{index % count:03d}.png"
+        cv2.imwrite(str(folder / "images" / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        images.append({"id": index + 1, "file_name": name, "width": image.shape[1], "height": image.shape[0]})
+        for box, label in zip(to_xywh(truth.boxes), truth.labels, strict=True):
+            annotations.append(
+                {"id": len(annotations), "image_id": index + 1, "category_id": int(label) + 7, "bbox": box.tolist(), "iscrowd": 0}
+            )
+    categories = [{"id": index + 7, "name": name} for index, name in enumerate(CLASSES)]
+    (folder / "instances.json").write_text(json.dumps({"images": images[::-1], "annotations": annotations, "categories": categories}))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with ten scenes, the demo's detector and an `audit.yaml` of five cells."""
+    write_scenes(tmp_path, 10)
+    shutil.copy(DEMO_MODEL, tmp_path / "detector.tflite")
+    (tmp_path / "labels.txt").write_text("\n".join(CLASSES) + "\n")
+    (tmp_path / "audit.yaml").write_text(AUDIT)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real models and data, named by AUDITOR_REAL."""
+    folder = os.environ.get("AUDITOR_REAL")
+    if not folder:
+        pytest.skip("AUDITOR_REAL does not name a folder with models/ and data/")
+    path = Path(folder).absolute()
+    if not (path / "models").is_dir() or not (path / "data").is_dir():
+        pytest.skip(f"AUDITOR_REAL is {path}, which has no models/ and data/")
+    return path

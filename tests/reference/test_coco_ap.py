@@ -1,0 +1,121 @@
+"""AP against hotcoco (another implementation), against pycocotools over all classes at once, and by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import hotcoco
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from auditor.evaluate.coco import NAMES, coco_metrics
+from auditor.values import Detections, GroundTruth
+
+CLASSES = tuple(f"class {index}" for index in range(19))
+
+
+def scenes(seed, images=12):
+    rng = np.random.default_rng(seed)
+    truth, predictions = {}, {}
+    for image_id in rng.permutation(1000)[:images].tolist():
+        count = int(rng.integers(0, 9))
+        low = rng.uniform(0, 300, (count, 2))
+        boxes = np.concatenate([low, low + rng.uniform(4, 200, (count, 2))], axis=1)
+        labels = rng.integers(0, len(CLASSES) - 2, count)
+        area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * rng.uniform(0.4, 1, count)
+        truth[image_id] = GroundTruth(boxes, labels, area, rng.random(count) < 0.15)
+        seen = np.concatenate([boxes + rng.normal(0, 6, boxes.shape), boxes + rng.normal(0, 40, boxes.shape)])
+        found = np.concatenate([labels, rng.integers(0, len(CLASSES), count)])
+        order = np.argsort(-(scores := rng.random(len(found)).round(2)), kind="stable")
+        predictions[image_id] = Detections(seen[order], scores[order], found[order])
+    return truth, predictions
+
+
+def documents(truth, predictions):
+    annotations = [
+        {
+            "id": 0,
+            "image_id": image,
+            "category_id": int(label) + 1,
+            "bbox": [*box[:2], *(box[2:] - box[:2])],
+            "area": float(area),
+            "iscrowd": int(crowd),
+        }
+        for image, found in truth.items()
+        for box, label, area, crowd in zip(found.boxes, found.labels, found.area, found.iscrowd, strict=True)
+    ]
+    for number, annotation in enumerate(annotations):
+        annotation["id"] = number + 1
+        annotation["bbox"] = [float(x) for x in annotation["bbox"]]
+    results = [
+        {
+            "image_id": image,
+            "category_id": int(label) + 1,
+            "bbox": [float(x) for x in (*box[:2], *(box[2:] - box[:2]))],
+            "score": float(score),
+        }
+        for image, found in predictions.items()
+        for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
+    ]
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    return {
+        "images": [{"id": image, "width": 600, "height": 600} for image in truth],
+        "annotations": annotations,
+        "categories": categories,
+    }, results
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("library", ["pycocotools", "hotcoco"])
+def test_all_twelve_metrics_agree(seed, library):
+    truth, predictions = scenes(seed)
+    document, results = documents(truth, predictions)
+    if library == "hotcoco":
+        data = hotcoco.COCO(document)
+        evaluation = hotcoco.COCOeval(data, data.load_res(results), "bbox")
+    else:
+        with contextlib.redirect_stdout(io.StringIO()):
+            data = COCO()
+            data.dataset = document
+            data.createIndex()
+            evaluation = COCOeval(data, data.loadRes(results), "bbox")
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    ours = {metric.name: metric.value for metric in coco_metrics(truth, predictions, CLASSES)}
+    assert [ours[name] if ours[name] is not None else -1 for name in NAMES] == pytest.approx(list(evaluation.stats), abs=1e-9)
+
+
+def one(boxes, labels=None, scores=None):
+    boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    labels = np.zeros(len(boxes), np.int64) if labels is None else np.array(labels)
+    if scores is None:
+        return GroundTruth(boxes, labels, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.zeros(len(boxes), bool))
+    return Detections(boxes, np.array(scores, dtype=np.float64), labels)
+
+
+def metric(truth, predictions, name, classes=("a",)):
+    return next(value for value in coco_metrics(truth, predictions, classes) if value.name == name)
+
+
+def test_by_hand():
+    truth = {1: one([[0, 0, 100, 100], [200, 200, 300, 300]])}
+    # a hit, then a false alarm, then a hit: precision 1 up to recall 0.5, then 2/3; 51 of 101 recall points are up to 0.5
+    predictions = {1: one([[0, 0, 100, 100], [400, 400, 500, 500], [200, 200, 300, 300]], scores=[0.9, 0.8, 0.7])}
+    assert metric(truth, predictions, "AP").value == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
+    # IoU of 100 × 100 against 100 × 72 is 0.72: a hit at 0.50 to 0.70, five of ten thresholds
+    assert metric({1: one([[0, 0, 100, 100]])}, {1: one([[0, 0, 100, 72]], scores=[0.9])}, "AP").value == pytest.approx(0.5)
+
+
+def test_undefined_is_none_with_a_reason_and_nothing_found_is_0():
+    empty = {1: one([])}
+    value = metric(empty, {1: one([[0, 0, 9, 9]], scores=[0.5])}, "AP")
+    assert (value.value, value.reason) == (None, "no true object counts here")
+    assert metric({1: one([[0, 0, 50, 50]])}, {1: one([], scores=[])}, "AP").value == 0
+    assert metric({1: one([[0, 0, 50, 50]])}, {1: one([], scores=[])}, "AP_large").value is None
+    with pytest.raises(ValueError, match="expected predictions for"):
+        coco_metrics(empty, {}, ("a",))

@@ -1,0 +1,80 @@
+"""The command line: exit codes, streams, and that it is light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from auditor.cli import main
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_exit_codes_and_streams(project):
+    good = invoke("run", project / "audit.yaml", "-o", project / "out", "-j", 2)
+    assert (good.exit_code, good.stdout) == (0, "")
+    assert "PASSED" in good.stderr
+    (project / "gates.yaml").write_text("- {metric: AP, min: 0.99}\n")
+    assert invoke("judge", project / "out", "--gates", project / "gates.yaml").exit_code == 1
+    (project / "gates.yaml").write_text("- {metric: AP, scenario: weather, min: 0.1}\n")
+    assert invoke("judge", project / "out", "--gates", project / "gates.yaml").exit_code == 3
+    shown = invoke("report", project / "out")
+    assert (shown.exit_code, shown.stdout.strip()) == (0, str(project / "out" / "report.html"))
+
+
+def test_bad_input_is_exit_code_2_without_a_traceback(tmp_path):
+    (tmp_path / "audit.yaml").write_text("name: x\nmodles: []\n")
+    result = invoke("run", tmp_path / "audit.yaml", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "audit.yaml:2: modles: unknown key; did you mean 'models'?" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+    assert invoke("judge", tmp_path).exit_code == 2
+    assert invoke("scenarios", "show", "nothing").exit_code == 2
+
+
+def test_scenarios_commands(project):
+    listed = invoke("scenarios", "list").stdout
+    assert "lighting/low_light" in listed
+    assert "exposure, stops" in listed
+    assert "-1, -2, -3, -4, -5" in invoke("scenarios", "show", "lighting/low_light").stdout
+    assert "5 scenarios, all run" in invoke("scenarios", "check", "noise").stdout
+    sheet = project / "sheet.html"
+    assert invoke("scenarios", "preview", "noise", "--image", project / "images" / "000.png", "-o", sheet).exit_code == 0
+    text = sheet.read_text()
+    assert text.count("<figure>") == 5 * 6
+    assert "PSNR" in text
+    assert "SSIM" in text
+    assert "http" not in text.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize("document", ["audit", "pack", "result"])
+def test_schema_is_json(document):
+    assert json.loads(invoke("schema", document).stdout)["type"] == "object"
+
+
+def test_help_and_a_run_import_neither_tensorflow_nor_more_than_they_need(project):
+    code = "import sys, auditor.cli; heavy = {'tensorflow', 'cv2', 'numpy', 'pyarrow', 'pydantic', 'albumentations', 'rich'} & set(sys.modules); assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    code = (
+        "import sys; from pathlib import Path; from auditor import run_audit; "
+        f"run_audit(Path({str(project / 'audit.yaml')!r}), output=Path({str(project / 'out')!r}), executor='serial'); "
+        "assert not {name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'keras', 'tf_keras')}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_demo_runs_end_to_end(tmp_path):
+    result = invoke("demo", "-o", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "demo" / "result.json").read_text())
+    assert document["verdict"] == "failed"
+    by_scenario = {cell["scenario"]: cell["metrics"]["AP"]["value"] for cell in document["cells"] if cell["severity"] in (0, 3)}
+    assert by_scenario["clean"] >= 0.60
+    assert by_scenario["noise/shot"] < 0.5 * by_scenario["clean"] < by_scenario["lighting/uneven_light"]

@@ -1,0 +1,135 @@
+"""`audit.yaml`: every mistake named with its line, all at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.config import load_audit, load_gates, load_pack, schema
+from auditor.errors import InputError
+
+GOOD = """\
+name: x
+dataset: {format: coco, images: images, annotations: a.json}
+models:
+  - {name: one, path: one.tflite, labels: coco80}
+"""
+
+
+def problems(tmp_path, text, load=load_audit):
+    path = tmp_path / "audit.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load(path)
+    return [problem.replace(f"{tmp_path}/", "") for problem in caught.value.problems]
+
+
+def test_defaults_are_those_of_the_contract(tmp_path):
+    path = tmp_path / "audit.yaml"
+    path.write_text(GOOD)
+    config = load_audit(path)
+    assert config.scenarios == ("lighting", "resolution", "noise")
+    assert config.severities == (1, 2, 3, 4, 5)
+    assert (config.delegates, config.seed, config.gates, config.allow_code) == (("xnnpack",), 0, (), False)
+    assert config.path("images") == tmp_path / "images"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("path: one.tflite", "pth: one.tflite"), "audit.yaml:4: models[0].pth: unknown key; did you mean 'path'?"),
+        (("name: x", "name: x\nsead: 3"), "audit.yaml:2: sead: unknown key; did you mean 'seed'?"),
+        (
+            ("name: x", "name: x\nseed: many"),
+            "audit.yaml:2: seed: expected a valid integer, unable to parse string as an integer but got 'many'",
+        ),
+        (
+            ("labels: coco80", "labels: coco80, input: {resize: squeeze}"),
+            "audit.yaml:4: models[0].input.resize: expected 'stretch', 'letterbox' or 'crop' but got 'squeeze'",
+        ),
+        (
+            ("labels: coco80", "labels: coco80, input: {colour: bgr}"),
+            "audit.yaml:4: models[0].input.colour: unknown key; did you mean 'color'?",
+        ),
+        (("labels: coco80", "labels: coco80, input: {std: 0}"), "audit.yaml:4: models[0].input.std: expected a std above 0"),
+        (("name: x", "name: x\nseverities: [0, 3]"), "audit.yaml:2: severities[0]: expected greater than or equal to 1 but got 0"),
+        (("name: x", "name: x\nseverities: [3, 3]"), "audit.yaml:2: severities: 3.0 is given 2 times"),
+        (
+            ("name: x", "name: x\ngates: [{metric: AP}]"),
+            "audit.yaml:2: gates[0]: expected exactly one of min, max and max_drop but got none",
+        ),
+        (("name: x", "name: x\ngates: [{metric: AP, max_drop: 0.1}]"), "audit.yaml:2: gates[0]: max_drop needs `against: clean`"),
+        (("name: x", "name: x\ngates: [{metric: AP, min: 0.1, model: two}]"), "audit.yaml:2: gates[0].model: no model 'two'"),
+        (("  - {name: one", "  - {name: one, path: a.tflite}\n  - {name: one"), "audit.yaml:5: models[1].name: two models are named 'one'"),
+        (("path: one.tflite", "path: one.tflite, variant_of: two"), "audit.yaml:4: models[0].variant_of: no model 'two' leads a family"),
+        (("dataset: {format: coco, images: images, annotations: a.json}\n", ""), "audit.yaml:1: the document: a `dataset` is required"),
+    ],
+)
+def test_each_mistake_has_its_line(tmp_path, change, expected):
+    got = problems(tmp_path, GOOD.replace(*change))
+    assert any(problem.startswith(expected) for problem in got), got
+
+
+def test_all_mistakes_come_at_once(tmp_path):
+    text = GOOD.replace("path:", "pth:").replace("format:", "fromat:")
+    got = problems(tmp_path, text)
+    assert len(got) == 3  # two unknown keys, and the path that is missing for one of them
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "empty"),
+        ("- 1\n", "expected a mapping"),
+        ("name: [x\n", "not valid YAML"),
+        ("name: x\nname: y\n", "audit.yaml:2: the key 'name' is given twice (first in line 1)"),
+    ],
+)
+def test_what_is_no_document(tmp_path, text, expected):
+    assert expected in problems(tmp_path, text)[0]
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_audit(tmp_path / "absent.yaml")
+
+
+def test_gates_files_may_be_a_list_a_mapping_or_an_audit(tmp_path):
+    path = tmp_path / "gates.yaml"
+    for text in ("- {metric: AP, min: 0.3}\n", "gates:\n  - {metric: AP, min: 0.3}\n", GOOD + "gates:\n  - {metric: AP, min: 0.3}\n"):
+        path.write_text(text)
+        (rule,) = load_gates(path)
+        assert (rule.metric, rule.kind, rule.limit) == ("AP", "min", 0.3)
+
+
+PACK = """\
+pack: mine
+version: 1
+scenarios:
+  fog:
+    knobs: {sigma: [1, 2, 3, 4, 5]}
+    unit: px
+    transforms:
+      - GaussianBlur: {sigma_limit: [$sigma, $sigma]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("$sigma, $sigma", "$sigma, $sgma"), "$sgma is not a knob"),
+        (("[1, 2, 3, 4, 5]", "[1, 2, 3]"), "scenarios.fog.knobs.sigma"),
+        (("    unit: px\n", ""), "scenarios.fog.unit: this key is required"),
+        (("{sigma: [1, 2, 3, 4, 5]}", "{sigma: [1, 2, 3, 4, 5], other: [1, 2, 3, 4, 5]}"), "no transform uses $other"),
+        (("- GaussianBlur:", "- function: 3\n      - GaussianBlur:"), "expected `function: module:name`"),
+    ],
+)
+def test_mistakes_in_a_pack(tmp_path, change, expected):
+    got = problems(tmp_path, PACK.replace(*change), load_pack)
+    assert any(expected in problem for problem in got), got
+
+
+@pytest.mark.parametrize("document", ["audit", "pack", "result"])
+def test_schemas_are_json_schemas_of_the_documents(document):
+    assert schema(document)["type"] == "object"
+    with pytest.raises(ValueError, match="expected a document"):
+        schema("recipe")

@@ -1,0 +1,88 @@
+"""Serial, processes and Dask give the same outcomes; a death or a hang costs one item."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from auditor.errors import InputError
+from auditor.executors import open_executor, run_isolated
+
+
+def square(number):
+    return number * number
+
+
+def moody(number):
+    if number == 3:
+        raise ValueError("three")
+    if number == 5:
+        os._exit(7)
+    return os.getpid()
+
+
+def slow(number):
+    time.sleep(number)
+    return number
+
+
+def collected(executor, function, items, **options):
+    try:
+        return {outcome.item: outcome for outcome in executor.map(function, items, **options)}
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize("name", ["serial", "processes"])
+def test_every_item_has_its_outcome(name):
+    outcomes = collected(open_executor(name, jobs=2), square, range(20))
+    assert {item: outcome.result for item, outcome in outcomes.items()} == {number: number**2 for number in range(20)}
+
+
+def test_a_worker_that_dies_costs_one_item():
+    outcomes = collected(open_executor("processes", jobs=2), moody, range(10))
+    assert "ValueError: three" in outcomes[3].error
+    assert (outcomes[3].died, outcomes[5].died) == (False, True)
+    assert all(outcome.error is None for item, outcome in outcomes.items() if item not in (3, 5))
+
+
+def test_items_of_one_affinity_share_a_worker():
+    outcomes = collected(open_executor("processes", jobs=2), moody, [10, 11, 12, 13, 20, 21, 22, 23], affinity=lambda item: item // 10)
+    for tens in (1, 2):
+        pids = [outcome.result for item, outcome in outcomes.items() if item // 10 == tens]
+        assert len(set(pids[:1])) == 1
+    assert len({outcome.result for outcome in outcomes.values()}) == 2
+
+
+def test_items_are_taken_only_as_they_are_needed():
+    taken = []
+
+    def source():
+        for number in range(12):
+            taken.append(number)
+            yield number
+
+    executor = open_executor("processes", jobs=1)
+    try:
+        running = executor.map(square, source(), ahead=1)
+        next(running)
+        assert len(taken) <= 3
+        assert len(list(running)) == 11
+    finally:
+        executor.close()
+
+
+def test_isolation_survives_death_and_hanging():
+    first, second, third = run_isolated(slow, [0.01, 30, 0.02], timeout_s=6)
+    assert (first.result, third.result) == (0.01, 0.02)
+    assert second.died
+    assert "within 6 s" in second.error
+    assert [outcome.died for outcome in run_isolated(moody, [1, 5, 2], timeout_s=60)] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["threads", "tcp://127.0.0.1:1"])
+def test_executors_that_cannot_be_had(name):
+    with pytest.raises(InputError, match=name):
+        open_executor(name, jobs=1)

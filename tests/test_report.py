@@ -1,0 +1,59 @@
+"""The report's files, from a small run."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from auditor.report.sheet import psnr, ssim
+from auditor.run import run_audit
+
+
+@pytest.fixture
+def run_folder(project):
+    text = (project / "audit.yaml").read_text() + "  - {metric: AP, scenario: noise, severity: 5, min: 0.9}\n  - {metric: rPC, min: 0.99}\n"
+    (project / "audit.yaml").write_text(text.replace("name: small", 'name: "small <b>&</b>"'))
+    run_audit(project / "audit.yaml", output=project / "out", jobs=2, command="auditor run audit.yaml")
+    return project / "out"
+
+
+def test_the_page_stands_alone_and_says_why(run_folder):
+    page = (run_folder / "report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page.replace("xmlns", ""))
+    assert "<script" not in page
+    assert "small &lt;b&gt;&amp;&lt;/b&gt;" in page
+    assert "FAILED" in page
+    assert page.count("<svg") == 2
+    assert "auditor run audit.yaml" in page
+    assert re.search(r"sha256 [0-9a-f]{64}", page)
+    for text in ("noise/gaussian", "lighting/low_light", "What these numbers are, and are not", "default", "graph"):
+        assert text in page
+
+
+def test_junit_has_a_case_per_gate(run_folder):
+    suite = ElementTree.parse(run_folder / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "2", "0")
+    assert [case.find("failure") is not None for case in suite] == [False, True, True]
+
+
+def test_the_summary_has_verdict_gates_and_numbers(run_folder):
+    text = (run_folder / "summary.md").read_text()
+    assert text.startswith("# FAILED: small")
+    assert text.count("| failed |") == 2
+    assert "| detector | float32 | xnnpack |" in text
+
+
+def test_ssim_and_psnr_agree_with_scikit_image():
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 256, (60, 80, 1), dtype=np.uint8).repeat(3, axis=2)
+    second = np.clip(first + rng.normal(0, 20, (60, 80, 1)), 0, 255).astype(np.uint8)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    expected = structural_similarity(first[..., 0], second[..., 0], **options)
+    assert ssim(first, second) == pytest.approx(expected, abs=0.01)
+    assert psnr(first, second) == pytest.approx(10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2)), abs=1e-6)
+    assert psnr(first, first) is None
+    assert ssim(first, first) == pytest.approx(1)

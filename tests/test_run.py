@@ -1,0 +1,255 @@
+"""The whole run: artefacts, invariants, resumption, survival."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auditor.errors import InputError, StoreError
+from auditor.executors import ProcessExecutor
+from auditor.run import judge_run, load_run, report_run, run_audit
+from auditor.store import load_json
+
+
+def cells(folder: Path):
+    return load_json(folder / "result.json")["cells"]
+
+
+def test_a_run_leaves_every_artefact(project):
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+    assert result.verdict == "passed"
+    names = {path.name for path in (project / "out").iterdir()}
+    assert names == {"audit.yaml", "result.json", "report.html", "junit.xml", "summary.md", "measurements"}
+    document = load_json(project / "out" / "result.json")
+    assert [(cell["scenario"], cell["severity"], cell["status"], cell["images"]) for cell in document["cells"]] == [
+        ("clean", 0, "ok", 10),
+        ("lighting/low_light", 1, "ok", 10),
+        ("lighting/low_light", 5, "ok", 10),
+        ("noise/gaussian", 1, "ok", 10),
+        ("noise/gaussian", 5, "ok", 10),
+    ]
+    values = [cell["metrics"]["AP"]["value"] for cell in document["cells"]]
+    assert values[0] > 0.6
+    assert values[4] < values[3] < values[0]
+    assert load_run(project / "out")[0].cells == result.cells
+    assert document["models"][0]["sources"]["input.resize"] == "default"
+    assert document["provenance"]["seed"] == 3
+    assert set(document["provenance"]["seconds"]) == {"read", "corrupt", "encode", "invoke", "decode", "store", "evaluate"}
+
+
+def test_serial_processes_dask_and_resumed_runs_agree_bit_for_bit(project):
+    run_audit(project / "audit.yaml", output=project / "processes", jobs=2)
+    run_audit(project / "audit.yaml", output=project / "serial", executor="serial")
+    run_audit(project / "audit.yaml", output=project / "dask", executor="dask", jobs=2)
+    shutil.copytree(project / "processes", project / "resumed")
+    kept = sorted((project / "resumed" / "measurements").iterdir())
+    for path in kept[::2]:
+        path.unlink()
+    (project / "resumed" / "result.json").unlink()
+    run_audit(project / "audit.yaml", output=project / "resumed", jobs=1)
+    first = cells(project / "processes")
+    assert all(cells(project / name) == first for name in ("serial", "dask", "resumed"))
+
+
+def test_a_complete_unit_is_not_measured_again_unless_asked(project):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    stamps = {path: path.stat().st_mtime_ns for path in (project / "out" / "measurements").iterdir()}
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1, fresh=True)
+    assert all(path.stat().st_mtime_ns != stamp for path, stamp in stamps.items())
+
+
+def test_a_damaged_unit_is_measured_again(project):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    before = cells(project / "out")
+    path = sorted((project / "out" / "measurements").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:100])
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert cells(project / "out") == before
+
+
+@pytest.mark.parametrize(
+    "change", [("seed: 3", "seed: 4"), ("path: detector.tflite", "postprocess: {nms_iou: 0.5}, path: detector.tflite")]
+)
+def test_what_can_change_a_number_changes_the_resume_key(project, change):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    count = len(list((project / "out" / "measurements").iterdir()))
+    text = (project / "audit.yaml").read_text()
+    assert change[0] in text
+    (project / "audit.yaml").write_text(text.replace(*change))
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert len(list((project / "out" / "measurements").iterdir())) == 2 * count
+
+
+def test_every_model_sees_the_same_pixels(project):
+    text = (project / "audit.yaml").read_text()
+    twin = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n  - {name: twin, path: detector.tflite, labels: labels.txt}\n"
+    (project / "audit.yaml").write_text(text.replace("  - {name: detector, path: detector.tflite, labels: labels.txt}\n", twin))
+    run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+    by_file = {name: [cell["metrics"] for cell in cells(project / "out") if cell["file"] == name] for name in ("detector", "twin")}
+    assert by_file["detector"] == by_file["twin"]
+
+
+def test_an_unreadable_image_is_counted_and_the_rest_is_judged(project):
+    (project / "images" / "004.png").write_text("not an image")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert {(cell.status, cell.images, cell.counts["failed_images"]) for cell in result.cells} == {("ok", 9, 1)}
+    assert any(finding.check == "data" and "1 images could not be read" in finding.message for finding in result.findings)
+
+
+def test_a_scenario_that_fails_costs_its_own_cells(project):
+    (project / "odd.py").write_text(
+        "def fog(image, *, severity, rng):\n    if image.shape[0] > 100 and severity > 2:\n        raise OSError('lens')\n    return image\n"
+    )
+    pack = "pack: odd\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'odd:fog'}]\n"
+    (project / "odd.yaml").write_text(pack)
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[./odd.yaml, noise/gaussian]")
+    (project / "audit.yaml").write_text(text + "allow_code: true\n")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+    assert [(cell.cell.scenario, cell.cell.severity) for cell in result.cells if cell.status == "failed"] == [("odd/fog", 5)]
+    assert result.verdict == "incomplete"
+    assert "lens" in next(finding.message for finding in result.findings if finding.check == "run")
+    assert result.summaries[0].metrics["mPC"].value is None
+
+
+def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
+    import auditor.run as run_module
+
+    killed = []
+
+    class Murderous(ProcessExecutor):
+        def map(self, function, items, **options):
+            for outcome in super().map(function, items, **options):
+                if not killed and function.__name__ == "measure_unit":
+                    for pool in self._lanes:
+                        for process in pool._processes.values():
+                            killed.append(process.pid)
+                            process.kill()
+                yield outcome
+
+    monkeypatch.setattr(run_module, "open_executor", lambda name, jobs: Murderous(2))
+    result = run_audit(project / "audit.yaml", output=project / "out")
+    assert killed
+    assert {cell.status for cell in result.cells} == {"ok"}
+
+
+def test_what_ends_the_process_costs_its_own_cells(project):
+    """A corruption that kills its process, as a delegate can, is tried again alone; the other cells are measured."""
+    body = "import os, signal\n\ndef fog(image, *, severity, rng):\n    if image.shape[0] > 100:\n        os.kill(os.getpid(), signal.SIGKILL)\n    return image\n"
+    (project / "deadly.py").write_text(body)
+    pack = "pack: deadly\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'deadly:fog'}]\n"
+    (project / "deadly.yaml").write_text(pack)
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[./deadly.yaml, noise/gaussian]")
+    (project / "audit.yaml").write_text(text + "allow_code: true\n")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+    assert {cell.cell.scenario: cell.status for cell in result.cells} == {"clean": "ok", "deadly/fog": "failed", "noise/gaussian": "ok"}
+    assert any("the runtime ended the process" in finding.message for finding in result.findings)
+
+
+def test_judging_again_with_other_gates_changes_the_verdict_alone(project):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    before = cells(project / "out")
+    (project / "gates.yaml").write_text("gates:\n  - {metric: AP, min: 0.99}\n")
+    assert judge_run(project / "out", gates=project / "gates.yaml").verdict == "failed"
+    assert cells(project / "out") == before
+    assert load_json(project / "out" / "result.json")["verdict"] == "failed"
+    assert "failures=" in (project / "out" / "junit.xml").read_text()
+    report = (project / "out" / "report.html").read_text()
+    report_run(project / "out")
+    assert (project / "out" / "report.html").read_text() == report
+
+
+def test_findings_are_never_read_back(project):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    path = project / "out" / "result.json"
+    document = load_json(path)
+    document["findings"] = [
+        {"check": "gate", "level": "error", "cell": {}, "observed": None, "limit": None, "message": "forged", "remedy": ""}
+    ]
+    document["verdict"] = "failed"
+    path.write_text(json.dumps(document))
+    assert judge_run(project / "out").verdict == "passed"
+    assert "forged" not in path.read_text()
+
+
+def test_results_of_a_newer_or_damaged_file_are_refused(project):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    path = project / "out" / "result.json"
+    good = load_json(path)
+    for change, expected in (
+        ({"schema_version": "9.0"}, "schema_version 9.0"),
+        ({"cells": [{}]}, "cells.0"),
+        ({"schema_version": None}, "expected a result.json"),
+    ):
+        path.write_text(json.dumps(good | change))
+        with pytest.raises(StoreError, match=expected):
+            load_run(project / "out")
+    with pytest.raises(StoreError, match="no result.json"):
+        load_run(project / "absent")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("path: detector.tflite", "path: absent.tflite"), r"audit\.yaml:5: models\[0\]: .*absent\.tflite"),
+        (("annotations: instances.json", "annotations: absent.json"), r"audit\.yaml:3: dataset: .*absent\.json"),
+        (("images: images", "images: nowhere"), "no such folder"),
+        (("noise/gaussian", "noise/gausian"), "did you mean 'gaussian'"),
+        (("format: coco", "format: cocoa"), "did you mean 'coco'"),
+        (("labels: labels.txt", "labels: coco80"), "the model has 80 labels: check `labels:`"),
+        (("metric: AP,", "metric: mAP,"), r"audit\.yaml:9: gates\[0\]\.metric: unknown metric 'mAP'"),
+        (("scenario: clean,", "scenario: weather,"), "this audit runs no scenario 'weather'"),
+        (("scenario: clean,", "scenario: noise, severity: 3,"), "severities 1, 5 only"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(project, change, expected):
+    text = (project / "audit.yaml").read_text()
+    assert change[0] in text
+    (project / "audit.yaml").write_text(text.replace(*change))
+    with pytest.raises(InputError, match=expected):
+        run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert not (project / "out").exists()
+
+
+def test_no_class_in_common_is_an_error_not_ap_0(project):
+    (project / "labels.txt").write_text("\n".join("qwerty") + "\n")
+    with pytest.raises(InputError, match="no class in common"):
+        run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+
+
+def test_classes_that_are_not_shared_are_listed_and_dropped(project):
+    (project / "labels.txt").write_text("ball\ncrate\nCone\nlamp\nring\ncross\n")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    (model,) = result.models
+    assert model["classes_judged"] == ["ball", "crate", "cone", "ring", "cross"]
+    assert (model["classes_only_model"], model["classes_only_truth"]) == (["lamp"], ["star"])
+    clean = result.cells[0]
+    assert clean.counts["dropped_predictions"] > 0
+    assert "AP/star" not in clean.metrics
+    per_class = [clean.metrics[f"AP/{name}"].value for name in model["classes_judged"]]
+    assert clean.metrics["AP"].value == pytest.approx(np.mean(per_class), abs=1e-12)
+
+
+def test_an_output_folder_that_cannot_be_written(project):
+    (project / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot be made"):
+        run_audit(project / "audit.yaml", output=project / "file" / "out", jobs=1)
+
+
+def test_measuring_never_sees_truth(project, monkeypatch):
+    """The unit that a worker gets holds no truth, and what it sends back no metric."""
+    import pickle
+
+    import auditor.run as run_module
+
+    seen = []
+    original = run_module.measure_unit
+    monkeypatch.setattr(run_module, "measure_unit", lambda unit: (seen.append(pickle.dumps(unit)), original(unit))[1])
+    run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    assert seen
+    assert all(b"GroundTruth" not in item and b"iscrowd" not in item for item in seen)
