@@ -6,7 +6,10 @@ Exit codes: 0 passed, 1 a gate failed, 2 the user's input is wrong, 3 incomplete
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,22 +25,36 @@ _EXIT = {"passed": 0, "failed": 1, "incomplete": 3}
 _PATH = click.Path(path_type=Path)
 
 
+class _Stopped(BaseException):
+    """The process was asked to end (SIGTERM); raised so that workers are stopped on the way out."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
 class _Group(click.Group):
     """A group whose commands tell the user's mistakes in words, with exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _stop)
         try:
             return super().invoke(context)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
         except AuditorError as error:
             problems = error.problems if isinstance(error, InputError) else (str(error),)
             for problem in problems:
                 click.echo(f"error: {problem}", err=True)
-            if len(problems) > 1:
-                click.echo(f"{len(problems)} problems; nothing was written", err=True)
             context.exit(2)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, _Stopped) as stop:
             click.echo("interrupted; what is complete is kept, and the same command continues", err=True)
-            context.exit(130)
+            context.exit(143 if isinstance(stop, _Stopped) else 130)
+        except Exception:  # noqa: BLE001 (a bug of ours must not end with 1, which says that a gate failed)
+            click.echo(traceback.format_exc(), err=True)
+            click.echo("this is a bug in the auditor, please report it with the lines above; nothing was judged", err=True)
+            context.exit(3)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -69,7 +86,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @_run_options
 def run(audit: Path, output: Path | None, **options: Any) -> None:
     """Run the audit that AUDIT (an audit.yaml) describes; an interrupted run continues in the same folder."""
-    result, folder = _run(audit, output or Path("reports") / audit.stem, f"auditor run {audit}", **options)
+    command = f"auditor run {audit}" + (f" --output {output}" if output else "")
+    result, folder = _run(audit, output or Path("reports") / audit.stem, command, **options)
     sys.exit(_tell(result, folder, quiet=options["quiet"]))
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from auditor import extensions
 from auditor.config import AuditConfig, ModelConfig, nearest
 from auditor.corruptions.corrupt import function_sha256
-from auditor.corruptions.packs import select_scenarios
+from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.images import read_image
-from auditor.errors import DataError, InputError
+from auditor.errors import AuditorError, DataError, InputError, ModelError
 from auditor.executors import run_isolated
 from auditor.models.resolve import ModelRequest, resolve_model
 from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
@@ -28,7 +28,7 @@ __all__ = ["Plan", "make_plan", "units_of"]
 SHARD = 8
 """Images of a unit: few enough that a unit takes seconds, enough that its models stay warm."""
 
-_FIRST_IMAGES = 4
+_FIRST_IMAGES = 12
 _OPEN_TIMEOUT_S = 120.0
 
 
@@ -169,19 +169,21 @@ def _specs(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[
         elif isinstance(outcome.result, ModelSpec):
             specs.append(outcome.result)
         else:
-            text = outcome.result
+            text, field = outcome.result
+            where = _where(config, request.name, *([field] if field else []))
             problems.append(f"{where}: {text}" if request.path in text else f"{where}: {request.path}: {text}")
     return specs
 
 
-def _resolve(request: ModelRequest) -> ModelSpec | str:
-    """Resolve a model; what is wrong comes back as text, so that all problems can be told at once."""
-    from auditor.errors import AuditorError
-
+def _resolve(request: ModelRequest) -> ModelSpec | tuple[str, str | None]:
+    """Resolve a model; what is wrong comes back as text and field, so that all problems can be told at once."""
     try:
         return resolve_model(request)
-    except AuditorError as error:
-        return str(error)
+    except ModelError as error:
+        return str(error), error.field
+    except (AuditorError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError) as error:
+        kind = "" if isinstance(error, AuditorError) else f"{type(error).__name__}: "
+        return f"its outputs cannot be decoded with these settings ({kind}{' '.join(str(error).split())[:300]})", "decoder"
 
 
 def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dataset]) -> ModelRequest:
@@ -222,25 +224,18 @@ def _first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
 
 
 def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> list[str]:
-    known = {CLEAN, *(scenario.pack for scenario in scenarios), *(scenario.key for scenario in scenarios)}
-    problems = []
-    for index, gate in enumerate(config.gates):
-        if gate.scenario is not None and scenarios and gate.scenario not in known:
-            where = config.source.where("gates", index, "scenario")
-            problems.append(f"{where}: this audit runs no scenario {gate.scenario!r}; {nearest(gate.scenario, known)}")
-        if gate.severity and gate.severity not in config.severities:
-            shown = ", ".join(f"{severity:g}" for severity in config.severities)
-            problems.append(f"{config.source.where('gates', index, 'severity')}: this audit runs severities {shown} only")
-        if gate.delegate is not None and gate.delegate not in config.delegates:
-            problems.append(
-                f"{config.source.where('gates', index, 'delegate')}: this audit runs the delegates {', '.join(config.delegates)} only"
-            )
-    return problems
+    """Gates on scenarios that do not exist; one on a scenario that this audit does not run is legal, and met by nothing."""
+    known = {CLEAN, *scenario_names(), *(scenario.pack for scenario in scenarios), *(scenario.key for scenario in scenarios)}
+    return [
+        f"{config.source.where('gates', index, 'scenario')}: unknown scenario {gate.scenario!r}; {nearest(gate.scenario, known)}"
+        for index, gate in enumerate(config.gates)
+        if gate.scenario is not None and gate.scenario not in known
+    ]
 
 
-def _where(config: AuditConfig, name: str) -> str:
+def _where(config: AuditConfig, name: str, *field: str) -> str:
     index = next(index for index, model in enumerate(config.models) if model.name == name)
-    return config.source.where("models", index)
+    return config.source.where("models", index, *field)
 
 
 def _some(names: Sequence[str]) -> str:

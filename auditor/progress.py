@@ -46,7 +46,8 @@ class BarProgress:
 
     def measured(self, *, images: int, cells: int) -> None:
         self._images_done += images
-        self._cells_done += cells
+        # Units go image by image through all scenarios, so cells fill side by side: the share that is done is shown.
+        self._cells_done = self._cells * self._images_done // max(self._images, 1)
         seconds = time.monotonic() - self._start
         rate = f"{self._images_done / seconds:.0f} images/s" if seconds > 0 else ""
         self._bar.update(self._measuring, advance=images, cells=f"{self._cells_done}/{self._cells}", rate=rate)

@@ -16,7 +16,6 @@ from auditor.evaluate.cells import CellTask, evaluate_cell, restrict_truth
 from auditor.evaluate.coco import NAMES
 from auditor.evaluate.robustness import summarize
 from auditor.executors import Executor, Outcome, open_executor, run_isolated
-from auditor.judge.gates import SUMMARY_METRICS
 from auditor.judge.judge import judge
 from auditor.measure.detect import UnitMeasurement, failed_prediction, measure_unit
 from auditor.plan import Plan, make_plan
@@ -35,7 +34,7 @@ from auditor.store import (
     save_text,
     save_unit,
 )
-from auditor.values import AuditResult, CellResult, Judgement, ModelSpec, Rule, Unit
+from auditor.values import SUMMARY_METRICS, AuditResult, CellResult, Judgement, ModelSpec, Rule, Unit
 
 __all__ = ["Progress", "SilentProgress", "judge_run", "load_run", "report_run", "run_audit"]
 
@@ -102,7 +101,6 @@ def run_audit(
     rules = tuple(rule_of(gate, line=config.source.line("gates", index)) for index, gate in enumerate(config.gates))
     plan = make_plan(config)
     _check_metrics(rules, plan)
-    save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
     runner = open_executor(executor, jobs=jobs)
     seconds: dict[str, float] = {}
     try:
@@ -126,6 +124,7 @@ def run_audit(
         cells=tuple(cells),
         summaries=summarize(cells, metric="AP"),
     )
+    save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
     return _finish(result, rules, folder).result
 
 
@@ -157,7 +156,16 @@ def report_run(run: Path, *, gates: Path | None = None) -> Path:
 
 def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
     if gates is not None:
-        return load_gates(gates)
+        rules = load_gates(gates)
+        known = {*NAMES, *SUMMARY_METRICS, *(name for cell in result.cells for name in cell.metrics)}
+        unknown = [
+            f"{gates}:{rule.line}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
+            for rule in rules
+            if rule.metric not in known
+        ]
+        if unknown:
+            raise InputError(unknown)
+        return rules
     return tuple(Rule(**{**rule, "selectors": dict(rule["selectors"])}) for rule in result.plan["gates"])
 
 
@@ -212,7 +220,7 @@ def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, 
             failures[unit.resume_key] = outcome.error
         else:
             begin = time.perf_counter()
-            save_unit(folder, unit.resume_key, outcome.result.predictions, outcome.result.times_s)
+            save_unit(folder, unit.resume_key, outcome.result.predictions, outcome.result.times_s, complete=not outcome.died)
             seconds["store"] += time.perf_counter() - begin
         key = unit.dataset, unit.scenario_key
         left[key] -= 1
@@ -236,7 +244,8 @@ def _retried(unit: Unit) -> Outcome:
         predictions += outcome.result.predictions
         for stage, seconds in outcome.result.times_s.items():
             times_s[stage] = times_s.get(stage, 0.0) + seconds
-    return Outcome(unit, result=UnitMeasurement(tuple(predictions), times_s))
+    lost = any(item.error is not None and item.scope == "model" for item in predictions)
+    return Outcome(unit, result=UnitMeasurement(tuple(predictions), times_s), died=lost)
 
 
 def _lost(part: Unit, error: str) -> Iterator[ImagePrediction]:
@@ -256,6 +265,8 @@ def _evaluate(
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     results: list[CellResult] = []
     for outcome in runner.map(_timed_evaluation, _tasks(plan, folder, failures, results), ahead=runner.jobs):
+        if outcome.died:
+            (outcome,) = run_isolated(_timed_evaluation, [outcome.item], timeout_s=_UNIT_TIMEOUT_S)
         if outcome.error is not None:
             results.append(CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}"))
         else:

@@ -35,7 +35,8 @@ __all__ = [
 @dataclass(frozen=True, eq=False)
 class ImagePrediction:
     """What one model file said of one image: boxes (N, 4) xyxy original pixels, scores (N,), labels (N,) in the model's
-    own indices; or an error, and then no boxes. `scope` says whose error: `image` (nobody could use the image) or `model`."""
+    own indices; or an error, and then no boxes. `scope` says whose error: `image` (nobody could use the image),
+    `scenario` or `model`; `size` marks an image of another size than annotated, which is no error."""
 
     file: str
     delegate: str
@@ -112,19 +113,24 @@ def unit_path(folder: Path, resume_key: str) -> Path:
 
 
 def has_unit(folder: Path, resume_key: str) -> bool:
-    """Say whether the unit of `resume_key` is complete: its file appears only when whole and readable."""
+    """Say whether the unit of `resume_key` is complete: its file is whole and readable, and no worker was lost on it."""
     path = unit_path(folder, resume_key)
     if not path.is_file():
         return False
     try:
-        pq.read_metadata(path)
+        metadata = pq.read_metadata(path).metadata or {}
     except (pa.ArrowException, OSError):
         return False
-    return True
+    return bool(metadata.get(b"complete") == b"true")
 
 
-def save_unit(folder: Path, resume_key: str, predictions: Iterable[ImagePrediction], times_s: Mapping[str, float]) -> None:
-    """Write the measurements of one unit, whole or not at all; `times_s` (seconds by stage) ride along as metadata."""
+def save_unit(
+    folder: Path, resume_key: str, predictions: Iterable[ImagePrediction], times_s: Mapping[str, float], *, complete: bool
+) -> None:
+    """Write the measurements of one unit, whole or not at all; `times_s` (seconds by stage) ride along as metadata.
+
+    A unit that is not `complete` is evaluated, and measured again by the next run.
+    """
     rows = [
         {
             "file": item.file,
@@ -139,7 +145,9 @@ def save_unit(folder: Path, resume_key: str, predictions: Iterable[ImagePredicti
         }
         for item in predictions
     ]
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA).replace_schema_metadata({"times_s": json.dumps(dict(times_s))})
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA).replace_schema_metadata(
+        {"times_s": json.dumps(dict(times_s)), "complete": str(complete).lower()}
+    )
     _write(unit_path(folder, resume_key), lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 

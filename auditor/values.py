@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CLEAN",
+    "SUMMARY_METRICS",
     "AuditResult",
     "Candidates",
     "Cell",
@@ -41,6 +42,9 @@ __all__ = [
 
 CLEAN = "clean"
 """The scenario of uncorrupted images; its only severity is 0."""
+
+SUMMARY_METRICS = ("AP_clean", "mPC", "rPC")
+"""Metrics of a summary, over all the cells of one model file on one delegate."""
 
 
 class _FrozenArrays:

@@ -79,7 +79,8 @@ def test_models_that_cannot_be_fed(tmp_path, options, expected):
         ([(1, 38, 21), (1, 8, 8, 32)], "instance segmentation"),
         ([(1, 56, 21)], "pose"),
         ([(1, 4, 4, 255), (1, 2, 2, 255), (1, 1, 1, 255)], "raw feature maps"),
-        ([(1, 7), (1, 9)], "fit no decoder"),
+        ([(1, 7), (1, 9)], "classifier with two outputs"),
+        ([(1, 7), (1, 9, 3)], "fit no decoder"),
     ],
 )
 def test_other_tasks_are_named(tmp_path, shapes, expected):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_the_page_stands_alone_and_says_why(run_folder):
 
 
 def test_junit_has_a_case_per_gate(run_folder):
-    suite = ElementTree.parse(run_folder / "junit.xml").getroot()
+    suite = ET.parse(run_folder / "junit.xml").getroot()
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "2", "0")
     assert [case.find("failure") is not None for case in suite] == [False, True, True]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from auditor.config.source import Document, Source, load_yaml, nearest, validate
 from auditor.errors import InputError
-from auditor.values import CLEAN, Rule
+from auditor.values import CLEAN, SUMMARY_METRICS, Rule
 
 __all__ = [
     "AuditConfig",
@@ -26,7 +27,19 @@ __all__ = [
     "rule_of",
 ]
 
-PerChannel = float | tuple[float] | tuple[float, float, float]
+
+def _per_channel(value: Any) -> tuple[float, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    if len(values) not in (1, 3) or any(isinstance(item, bool) or not isinstance(item, int | float) for item in values):
+        raise ValueError(f"expected a number, or three in the order of `color`, in 8-bit pixel units, but got {value!r}")
+    if not all(math.isfinite(item) for item in values):
+        raise ValueError(f"expected finite numbers but got {value!r}")
+    return tuple(float(item) for item in values)
+
+
+PerChannel = Annotated[tuple[float, ...], BeforeValidator(_per_channel, json_schema_input_type=float | tuple[float, float, float])]
+PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+Side = Annotated[int, Field(ge=1, le=16384)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Severity = Annotated[float, Field(ge=1, le=5)]
 
@@ -35,8 +48,8 @@ class DatasetConfig(Document):
     """Where images and truth are."""
 
     format: str = "coco"
-    images: str
-    annotations: str
+    images: PathText
+    annotations: PathText
     limit: Annotated[int, Field(ge=1)] | None = None
     """Take the first N images by id."""
 
@@ -44,7 +57,7 @@ class DatasetConfig(Document):
 class InputConfig(Document):
     """What `audit.yaml` says of the input contract; what it leaves out comes from the file, then from the head's default."""
 
-    size: tuple[int, int] | None = None
+    size: tuple[Side, Side] | None = None
     """(height, width), only for a model whose input leaves them open."""
     color: Literal["rgb", "bgr", "gray"] | None = None
     mean: PerChannel | None = None
@@ -58,8 +71,7 @@ class InputConfig(Document):
     @field_validator("std")
     @classmethod
     def _not_zero(cls, std: PerChannel | None) -> PerChannel | None:
-        values = std if isinstance(std, tuple) else (std,)
-        if any(value is not None and value <= 0 for value in values):
+        if any(value <= 0 for value in std or ()):
             raise ValueError("expected a std above 0, in 8-bit pixel units (255 feeds the model 0..1)")
         return std
 
@@ -90,13 +102,13 @@ class ModelConfig(Document):
     """One model file."""
 
     name: Name
-    path: str
+    path: PathText
     variant_of: Name | None = None
     quantization: Name | None = None
     dataset: Name | None = None
     task: Literal["detection"] | None = None
     decoder: str | DecoderConfig | None = None
-    labels: str | None = None
+    labels: PathText | None = None
     input: InputConfig = InputConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
 
@@ -133,6 +145,8 @@ class GateConfig(Document):
             raise ValueError(f"max_drop needs `against: {CLEAN}` or `against:` a quantization level such as float32")
         if given != ["max_drop"] and self.against is not None:
             raise ValueError("`against` goes only with max_drop")
+        if self.metric in SUMMARY_METRICS and (self.scenario is not None or self.severity is not None):
+            raise ValueError(f"{self.metric} is over all scenarios and severities; leave `scenario` and `severity` out")
         return self
 
 
@@ -150,7 +164,7 @@ class AuditConfig(Document):
     dataset: DatasetConfig | None = None
     datasets: dict[Name, DatasetConfig] = Field(default={})
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
-    scenarios: tuple[str, ...] = ("lighting", "resolution", "noise")
+    scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     delegates: Annotated[tuple[Literal["none", "xnnpack"], ...], Field(min_length=1)] = ("xnnpack",)
     gates: tuple[GateConfig, ...] = ()
@@ -238,7 +252,7 @@ def _cross_check(config: AuditConfig) -> list[str]:
             problems.append(f"{where('models', index, 'name')}: two models are named {model.name!r}; give each its own name")
         seen.add(model.name)
         if model.variant_of is not None and model.variant_of not in families:
-            hint = nearest(model.variant_of, families)
+            hint = nearest(model.variant_of, families) if families else "a family's leader is a model without `variant_of`"
             problems.append(f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}")
         if model.dataset is not None and model.dataset not in datasets:
             problems.append(f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; {nearest(model.dataset, datasets)}")

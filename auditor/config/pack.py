@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from auditor.config.source import Document, Source, load_yaml, validate
 from auditor.errors import InputError
-from auditor.values import ScenarioSpec
+from auditor.values import CLEAN, ScenarioSpec
 
 __all__ = ["PackConfig", "load_pack", "specs_of"]
 
@@ -47,6 +47,13 @@ class PackConfig(Document):
     version: Annotated[int, Field(ge=1)]
     about: str = ""
     scenarios: Annotated[dict[PackName, ScenarioConfig], Field(min_length=1)]
+
+    @field_validator("pack")
+    @classmethod
+    def _not_clean(cls, pack: str) -> str:
+        if pack == CLEAN:
+            raise ValueError("`clean` is the scenario of uncorrupted images; give the pack another name")
+        return pack
 
 
 def load_pack(path: Path) -> tuple[PackConfig, Source]:

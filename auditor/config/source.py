@@ -22,7 +22,7 @@ Loc = tuple[str | int, ...]
 class Document(BaseModel):
     """A part of a document: unknown keys are errors, values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,23 @@ def load_yaml(path: Path) -> tuple[Any, Source]:
         raise InputError(f"{path}: no such file; expected a YAML document") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    loader = yaml.SafeLoader(text)
     lines: dict[Loc, int] = {}
     problems: list[str] = []
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
             raise InputError(f"{path}: the file is empty; expected a YAML document")
         _walk(node, (), lines, Source(path, lines), problems)
-        data = loader.construct_document(node)
+        if problems:
+            raise InputError(problems)
+        data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        raise InputError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    finally:
-        loader.dispose()
-    if problems:
-        raise InputError(problems)
+        what = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{path}:{line}: not valid YAML: {what}") from error
+    except RecursionError:
+        raise InputError(f"{path}: an alias in this document contains itself, or it is nested too deeply") from None
     return data, Source(path, lines)
 
 
@@ -101,8 +101,11 @@ def _walk(node: yaml.Node, loc: Loc, lines: dict[Loc, int], source: Source, prob
             _walk(item, (*loc, index), lines, source, problems)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            place = (*loc, key.value)
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                problems.append(f"{source.path}:{line}: expected a plain word as a key but got a list or a mapping")
+                continue
+            place = (*loc, key.value)
             if place in lines:
                 problems.append(f"{source.path}:{line}: the key {key.value!r} is given twice (first in line {lines[place]})")
             lines[place] = line
@@ -123,15 +126,19 @@ def validate(model: type[Model], data: Any, source: Source) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        # A list whose items are wrong is reported as too short as well, which is not what is wrong with it.
-        found = error.errors()
-        deeper = {detail["loc"][:end] for detail in found for end in range(len(detail["loc"]))}
-        details = [detail for detail in found if detail["type"] != "too_short" or detail["loc"] not in deeper]
-        raise InputError([_problem(detail, data, model, source) for detail in details]) from error
+        raise InputError(_problems(error.errors(), data, model, source)) from error
 
 
-def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], source: Source) -> str:
-    loc = _real_loc(detail["loc"], data, keep_last=detail["type"] in ("extra_forbidden", "missing"))
+def _problems(details: Sequence[ErrorDetails], data: Any, model: type[BaseModel], source: Source) -> list[str]:
+    """One sentence per place: pydantic reports each alternative of a union, and a list with a wrong item as too short."""
+    places: dict[Loc, ErrorDetails] = {}
+    for detail in details:
+        places.setdefault(_real_loc(detail["loc"], data, keep_last=detail["type"] in ("extra_forbidden", "missing")), detail)
+    inner = {loc[:end] for loc in places for end in range(len(loc))}
+    return [_problem(loc, detail, model, source) for loc, detail in places.items() if loc not in inner]
+
+
+def _problem(loc: Loc, detail: ErrorDetails, model: type[BaseModel], source: Source) -> str:
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         name = str(loc[-1])
@@ -142,7 +149,9 @@ def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], source: So
     if kind.startswith("value_error"):
         return f"{source.where(*loc)}: {message}"
     message = message[0].lower() + message[1:]
-    return f"{source.where(*loc)}: {message.replace('input should be', 'expected')} but got {_kind(given)}"
+    for ours, theirs in (("expected", "input should be"), ("list", "tuple")):
+        message = message.replace(theirs, ours)
+    return f"{source.where(*loc)}: {message} but got {_kind(given)}"
 
 
 def _real_loc(loc: Sequence[str | int], data: Any, *, keep_last: bool) -> Loc:

@@ -55,6 +55,13 @@ def _levels(srgb: NDArray[np.floating[Any]]) -> Image:
     return np.asarray(np.clip(np.rint(srgb * 255), 0, 255), dtype=np.uint8)
 
 
+def _at_least(*, low: float, strict: bool = False, **knob: float) -> None:
+    """Refuse a knob below what it physically can be."""
+    ((name, value),) = knob.items()
+    if value < low or (strict and value == low):
+        raise ValueError(f"expected {name} {'above' if strict else 'of at least'} {low} but got {value}")
+
+
 def exposure(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
     """Multiply linear light by 2^stops; what exceeds the sensor's range clips."""
     table = _levels(_to_srgb(np.clip(_LINEAR * 2.0**stops, 0, 1)))
@@ -63,6 +70,7 @@ def exposure(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
 
 def contrast(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
     """Scale the distance of every pixel from the image's mean level by `factor`."""
+    _at_least(factor=factor, low=0)
     mean = float(image.mean())
     table = np.clip(np.rint((np.arange(256) - mean) * factor + mean), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table))
@@ -74,6 +82,7 @@ def color_temperature(image: Image, *, rng: np.random.Generator, kelvin: float) 
     Source: Kim et al. 2002, "Design of advanced color temperature control system for HDTV applications" (the cubic
     approximation of the Planckian locus, 1667 K to 25000 K); IEC 61966-2-1 (the matrix from XYZ to linear sRGB).
     """
+    _at_least(kelvin=kelvin, low=1667)
     gains = _planckian_rgb(kelvin) / _planckian_rgb(6500.0)
     gains = gains / gains[1]
     table = _levels(_to_srgb(np.clip(_LINEAR[:, np.newaxis] * gains, 0, 1)))
@@ -99,6 +108,7 @@ def _planckian_rgb(kelvin: float) -> NDArray[np.float64]:
 
 def uneven_light(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
     """Let linear light fall off by `stops` from one side of the image to the other, the side drawn once per image."""
+    _at_least(stops=stops, low=0)
     height, width = image.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     across = np.linspace(-1, 1, width, dtype=np.float32) * np.float32(np.cos(angle))
@@ -118,11 +128,13 @@ def _srgb_table() -> Image:
 
 def downscale(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
     """Reduce the image by `factor` with area averaging and enlarge it again bilinearly: detail is lost, size is kept."""
+    _at_least(factor=factor, low=1)
     return _reduced(image, factor, cv2.INTER_LINEAR)
 
 
 def pixelate(image: Image, *, rng: np.random.Generator, block: float) -> Image:
     """Replace blocks of `block` × `block` pixels by their mean."""
+    _at_least(block=block, low=1)
     return _reduced(image, block, cv2.INTER_NEAREST)
 
 
@@ -134,6 +146,7 @@ def _reduced(image: Image, factor: float, back: int) -> Image:
 
 def defocus(image: Image, *, rng: np.random.Generator, radius: float) -> Image:
     """Blur with a disk of `radius` pixels, the point spread of a lens out of focus."""
+    _at_least(radius=radius, low=0)
     reach = int(np.ceil(radius)) + 1
     ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disk = np.clip(radius + 0.5 - np.hypot(xs, ys), 0, 1).astype(np.float32)
@@ -142,6 +155,7 @@ def defocus(image: Image, *, rng: np.random.Generator, radius: float) -> Image:
 
 def motion_blur(image: Image, *, rng: np.random.Generator, length: float) -> Image:
     """Blur along a line of `length` pixels, in a direction drawn once per image."""
+    _at_least(length=length, low=0)
     angle = rng.uniform(0, np.pi)
     reach = int(np.ceil(length / 2)) + 1
     ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
@@ -153,8 +167,12 @@ def motion_blur(image: Image, *, rng: np.random.Generator, length: float) -> Ima
 
 def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
     """Add white noise of `sigma` 8-bit levels to every channel; the same field at every severity of one image."""
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma)
-    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+    _at_least(sigma=sigma, low=0)
+    # OpenCV draws four times as fast as numpy; its generator is seeded at every call, so no state is carried over.
+    noise = np.empty(image.shape, dtype=np.float32)
+    cv2.setRNGSeed(int(rng.integers(2**31)))
+    cv2.randn(noise, np.zeros(3), np.full(3, float(sigma)))
+    return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
 def shot_noise(image: Image, *, rng: np.random.Generator, photons: float) -> Image:
@@ -162,6 +180,7 @@ def shot_noise(image: Image, *, rng: np.random.Generator, photons: float) -> Ima
 
     One uniform field per image picks the quantile, whatever the severity; tables of quantiles make it fast.
     """
+    _at_least(photons=photons, low=0, strict=True)
     quantile = rng.integers(0, _QUANTILES, size=image.shape, dtype=np.uint16)
     return np.asarray(_shot_table(float(photons))[image, quantile])
 
@@ -187,5 +206,7 @@ def _shot_table(photons: float) -> Image:
 
 def row_banding(image: Image, *, rng: np.random.Generator, amplitude: float) -> Image:
     """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout noise."""
+    _at_least(amplitude=amplitude, low=0)
     offsets = rng.normal(0, 1, size=(image.shape[0], 1, 1)).astype(np.float32) * np.float32(amplitude)
-    return np.clip(np.rint(image + offsets), 0, 255).astype(np.uint8)
+    field = np.broadcast_to(offsets, image.shape)
+    return np.asarray(cv2.add(image, np.ascontiguousarray(field), dtype=cv2.CV_8U), dtype=np.uint8)

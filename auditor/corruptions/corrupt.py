@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
+from auditor.config import nearest
 from auditor.errors import InputError, ScenarioError
+from auditor.provenance import digest, sha256_of
 from auditor.values import ScenarioSpec
 
 __all__ = ["build", "corrupt", "function_sha256", "knobs_at"]
@@ -41,7 +45,7 @@ def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float
             result = step(result, seed)
         except ScenarioError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ScenarioError(f"{scenario.key} at severity {severity:g} failed: {type(error).__name__}: {error}") from error
         if not isinstance(result, np.ndarray) or result.shape != image.shape or result.dtype != np.uint8:
             got = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
@@ -130,27 +134,35 @@ def _function_step(target: str, folder: str | None, severity: float) -> Step:
 def _imported(target: str, folder: str | None) -> Callable[..., Any]:
     """Import `module:name`, looking beside the pack's file too."""
     module, _, name = target.partition(":")
-    beside = folder is not None and folder not in sys.path
-    if beside:
-        sys.path.insert(0, str(folder))
     try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
+        function = getattr(_module_beside(module, folder) or importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
         raise ScenarioError(
             f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the pack, or an installed module"
         ) from error
-    finally:
-        if beside:
-            sys.path.remove(str(folder))
     if not callable(function):
         raise ScenarioError(f"function {target} is not callable")
     return function  # type: ignore[no-any-return]
 
 
+def _module_beside(module: str, folder: str | None) -> ModuleType | None:
+    """Load `module` from the pack's folder under a name of its own, so that two packs may each have one; None: not there."""
+    path = Path(folder or ".") / f"{module.replace('.', '/')}.py"
+    if folder is None or not path.is_file():
+        return None
+    name = f"_auditor_pack_{sha256_of(path)[:16]}_{module.replace('.', '_')}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} cannot be loaded")
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        sys.modules[name] = loaded
+    return sys.modules[name]
+
+
 def function_sha256(scenario: ScenarioSpec) -> str | None:
     """A digest of the source of the Python functions that a scenario names, for the resume key; None where it has none."""
-    from auditor.provenance import digest, sha256_of
-
     targets = [target for kind, target, _ in scenario.transforms if kind == "function"]
     if not targets:
         return None
@@ -167,8 +179,6 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
     image_only = (albumentations.ImageOnlyTransform, albumentations.PixelDropout, albumentations.CoarseDropout)
     if not (isinstance(transform, type) and issubclass(transform, image_only)):
         known = [key for key, value in vars(albumentations).items() if isinstance(value, type) and issubclass(value, image_only)]
-        from auditor.config import nearest
-
         raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
     if "p" in arguments:
         raise ScenarioError(f"{name}: `p` cannot be given, a scenario is always applied")

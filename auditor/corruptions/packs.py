@@ -14,7 +14,7 @@ from auditor.corruptions.corrupt import build, corrupt
 from auditor.errors import InputError, ScenarioError
 from auditor.values import ScenarioSpec
 
-__all__ = ["built_in_packs", "load_scenarios", "select_scenarios"]
+__all__ = ["built_in_packs", "load_scenarios", "scenario_names", "select_scenarios"]
 
 
 def built_in_packs() -> dict[str, Path]:
@@ -29,7 +29,7 @@ def built_in_packs() -> dict[str, Path]:
 
 
 def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[ScenarioSpec, ...]:
-    """Load a pack file and try each of its scenarios at severities 1 and 5 on a small image.
+    """Load a pack file and try each of its scenarios at every severity on a small image.
 
     A scenario that names a Python function is tried only where `allow_code` is true.
 
@@ -74,6 +74,12 @@ def select_scenarios(names: Sequence[str], *, folder: Path, allow_code: bool, wh
     return tuple(chosen.values())
 
 
+def scenario_names() -> list[str]:
+    """Name every pack that ships, and every scenario as pack/scenario."""
+    packs = built_in_packs()
+    return [*packs, *(spec.key for path in packs.values() for spec in _loaded(path))]
+
+
 def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...]:
     if _is_path(name):
         file, _, scenario = name.partition("#")
@@ -82,9 +88,8 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
         pack, _, scenario = name.partition("/")
         packs = built_in_packs()
         if pack not in packs:
-            known = [*packs, *(f"{each}/{spec.name}" for each in packs for spec in _loaded(packs[each]))]
             raise InputError(
-                f"unknown scenario {name!r}; {nearest(name, known)} (a pack file of your own is given by its path, ./{pack}.yaml)"
+                f"unknown scenario {name!r}; {nearest(name, scenario_names())} (a pack file of your own is given by its path, ./{pack}.yaml)"
             )
         specs = _loaded(packs[pack])
     if not scenario:
@@ -105,13 +110,15 @@ def _is_path(name: str) -> bool:
 
 
 def _try(spec: ScenarioSpec, source: Source, *, allow_code: bool) -> Iterable[str]:
-    """Build and run a scenario at its ends; what is wrong, with the line of its transforms."""
+    """Build and run a scenario at every severity; what is wrong, with the line of its transforms."""
     where = source.where("scenarios", spec.name, "transforms")
     code = [target for kind, target, _ in spec.transforms if kind == "function"]
     if code and not allow_code:
-        return [f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true`"]
+        return [
+            f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true` (or the command `--allow-code`)"
+        ]
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    for severity in (1, 5):
+    for severity in range(1, 6):
         try:
             build(spec, severity)
             corrupt(image, spec, severity=severity, seed=0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from auditor.boxes import to_xyxy
+from auditor.datasets.classes import normal_name
 from auditor.datasets.dataset import Dataset
 from auditor.errors import InputError
 from auditor.provenance import sha256_of
@@ -55,6 +56,12 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
         counts["crowds"] += bool(annotation.get("iscrowd", 0))
         by_image[annotation["image_id"]].append(annotation)
     loaded = tuple(_record(record, images) for record in records)
+    shared = [path for path, count in Counter(image.path for image in loaded if image.sha256).items() if count > 1]
+    named = {images / record["file_name"] for record in records}
+    if any(path not in named for path in shared):
+        raise InputError(
+            f"{images}: images of different folders in {annotations} lead to one file, {_some(shared)}; keep their folders below {images}"
+        )
     counts["missing_files"] = sum(image.sha256 is None for image in loaded)
     counts["images_without_truth"] = sum(not found for found in by_image.values())
     if counts["missing_files"] == len(loaded):
@@ -74,13 +81,13 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
 
 def _document(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected COCO annotations (instances_*.json)") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    except (OSError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({type(error).__name__}: {str(error)[:200]})") from error
 
 
 def _structure(document: Any, path: Path) -> list[str]:
@@ -94,8 +101,8 @@ def _structure(document: Any, path: Path) -> list[str]:
         return [f"{path}: this is COCO panoptic JSON, which has no boxes; give the instances_*.json of the same images"]
     problems = []
     wanted: dict[str, dict[str, Callable[[Any], bool]]] = {
-        "images": {"id": _is_id, "file_name": _is_text},
-        "annotations": {"image_id": _is_id, "category_id": _is_id, "bbox": _is_box},
+        "images": {"id": _is_id, "file_name": _is_text, "width": _is_absent_or_number, "height": _is_absent_or_number},
+        "annotations": {"image_id": _is_id, "category_id": _is_id, "bbox": _is_box, "area": _is_absent_or_number},
         "categories": {"id": _is_id, "name": _is_text},
     }
     for key, fields in wanted.items():
@@ -117,9 +124,9 @@ def _dangling(document: Any, path: Path) -> list[str]:
         repeated = [number for number, count in Counter(item["id"] for item in document[key]).items() if count > 1]
         if repeated:
             problems.append(f"{path}: {len(repeated)} ids are given to more than one of {key}: {_some(repeated)}")
-    repeated = [name for name, count in Counter(item["name"] for item in document["categories"]).items() if count > 1]
+    repeated = [name for name, count in Counter(normal_name(item["name"]) for item in document["categories"]).items() if count > 1]
     if repeated:
-        problems.append(f"{path}: categories are matched by name, but these names stand twice: {_some(repeated)}")
+        problems.append(f"{path}: categories are matched by name, whatever its case, but these names stand twice: {_some(repeated)}")
     for key, field in (("images", "image_id"), ("categories", "category_id")):
         known = {item["id"] for item in document[key]}
         dangling = [number for number in dict.fromkeys(annotation[field] for annotation in document["annotations"]) if number not in known]
@@ -154,11 +161,15 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**62
+
+
+def _is_absent_or_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12)
 
 
 def _is_box(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, (int, float)) and np.isfinite(number) for number in value)
+    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, (int, float)) and abs(number) < 1e9 for number in value)
 
 
 def _some(values: Sequence[Any]) -> str:

@@ -12,6 +12,8 @@ from auditor.errors import DataError
 
 __all__ = ["read_image"]
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # errors only: what cannot be decoded is told by our own error
+
 
 def read_image(path: Path, *, size: tuple[int, int] | None) -> NDArray[np.uint8]:
     """Return an image as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, alpha is dropped, CMYK converted.

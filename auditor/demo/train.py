@@ -178,21 +178,54 @@ def exported(network: Any) -> keras.Model:
     return keras.Model(image, tf.transpose(joined, [0, 2, 1]))
 
 
+def quantization_aware(network: Any, data: tuple[NDArray[np.uint8], NDArray[np.float32]], *, epochs: int) -> Any:
+    """A copy of `network` with 8-bit quantization in the loop, trained on for a few epochs."""
+    import tensorflow_model_optimization as tfmot
+
+    aware = tfmot.quantization.keras.quantize_model(network)
+    train(aware, data, epochs=epochs, rate=2e-4)
+    return aware
+
+
+def convert(network: Any, level: str, images: NDArray[np.uint8]) -> bytes:
+    """Convert to one quantization level; integer levels are calibrated on training scenes. Inputs and outputs stay float."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(exported(network))
+    if level != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if level == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if level in ("int8", "int16x8"):
+        converter.representative_dataset = lambda: ([image[None].astype(np.float32) / 255.0] for image in images[:200])
+        kinds = {
+            "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+            "int16x8": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+        }
+        converter.target_spec.supported_ops = [kinds[level]]
+    return bytes(converter.convert())
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the demo's detector.")
+    parser = argparse.ArgumentParser(description="Train the demo's detector and make its quantization levels.")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=8000)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--aware-epochs", type=int, default=6, help="epochs with quantization in the loop")
+    parser.add_argument("--weights", type=Path, help="start from these weights and skip the float training")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
     data = load_scenes(arguments.scenes)
     network = build_network()
     network.summary()
-    train(network, data, epochs=arguments.epochs, rate=2e-3)
-    network.save_weights(arguments.output / "detector.weights.h5")
-    converter = tf.lite.TFLiteConverter.from_keras_model(exported(network))
-    (arguments.output / "detector_float32.tflite").write_bytes(converter.convert())
+    if arguments.weights:
+        network.load_weights(arguments.weights)
+    else:
+        train(network, data, epochs=arguments.epochs, rate=2e-3)
+        network.save_weights(arguments.output / "detector.weights.h5")
+    for level in ("float32", "float16", "dynamic", "int8", "int16x8"):
+        (arguments.output / f"detector_{level}.tflite").write_bytes(convert(network, level, data[0]))
+    aware = quantization_aware(network, data, epochs=arguments.aware_epochs)
+    (arguments.output / "detector_int8_qat.tflite").write_bytes(convert(aware, "int8_qat", data[0]))
 
 
 if __name__ == "__main__":

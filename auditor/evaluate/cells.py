@@ -49,8 +49,16 @@ def evaluate_cell(task: CellTask) -> CellResult:
         return CellResult(task.cell, "failed", images=0, counts={"failed_images": len(fatal) or len(missing)}, error=f"{error}{on}")
     truth = {image_id: found for image_id, found in task.truth.items() if image_id not in unreadable}
     counts = {"failed_images": len(unreadable), "dropped_predictions": 0, "detections": 0}
-    if not truth:
-        return CellResult(task.cell, "failed", images=0, counts=counts, error="no image could be read")
+    counts["images_of_other_size"] = sum(item.scope == "size" for item in task.predictions)
+    if 2 * len(truth) < len(task.truth) or not truth:
+        reason = next((item.error for item in task.predictions if item.scope == "image"), "")
+        return CellResult(
+            task.cell,
+            "failed",
+            images=0,
+            counts=counts,
+            error=f"only {len(truth)} of {len(task.truth)} images could be read; the first failed with {reason}",
+        )
     predictions = {}
     for item in task.predictions:
         if item.image_id in truth:

@@ -12,6 +12,8 @@ __all__ = ["check_data", "check_labels", "check_robustness", "check_run"]
 _WEAK_KEPT = 0.5
 """A scenario that keeps less than this share of the clean AP by a middle severity is worth a warning."""
 _FEW_IMAGES = 200
+_BROKEN = 0.02
+"""A clean AP below this is no weak model: something is wrong with what it is fed or how it is read."""
 
 _REMEDIES = {
     "low_light": "Train with darkened images (albumentations RandomGamma or RandomBrightnessContrast towards dark), or raise exposure, add light, or brighten before the model.",
@@ -36,6 +38,8 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
     """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
     for summary in result.summaries:
         clean = summary.metrics.get("AP_clean")
+        if clean is not None and clean.value is not None and clean.value < _BROKEN:
+            yield _broken(summary, clean.value)
         if clean is None or not clean.value:
             continue
         kept = _kept_by_scenario(result, summary, clean.value)
@@ -64,6 +68,24 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
                 },
                 observed=means[worst],
             )
+
+
+def _broken(summary: Summary, clean: float) -> Finding:
+    return Finding(
+        check="input_contract",
+        level="error",
+        message=f"{summary.file} ({summary.quantization}, {summary.delegate}) has AP {clean:.3f} on clean images: it is probably fed or decoded wrongly, or broken by its export",
+        remedy="Check `input:` (color, mean, std, resize), `decoder:` (box_format, box_unit) and `labels:` against the training code; the report lists each with its source.",
+        cell={
+            "model": summary.model,
+            "file": summary.file,
+            "quantization": summary.quantization,
+            "delegate": summary.delegate,
+            "scenario": CLEAN,
+        },
+        observed=clean,
+        limit=_BROKEN,
+    )
 
 
 def _weakness(cell: CellResult, share: float, clean: float, label: str, scenario: str) -> Finding:
@@ -150,6 +172,15 @@ def check_data(result: AuditResult) -> Iterator[Finding]:
                 remedy="Correct or remove these annotations.",
                 observed=counts["zero_area_boxes"],
             )
+    other = max((cell.counts.get("images_of_other_size", 0) for cell in result.cells), default=0)
+    if other:
+        yield Finding(
+            check="data",
+            level="warning",
+            message=f"{other} images have another size than their annotations say; their true boxes are probably misplaced",
+            remedy="Give the images that were annotated, or scale the annotations.",
+            observed=other,
+        )
     unreadable = max((cell.counts.get("failed_images", 0) for cell in result.cells if cell.status == "ok"), default=0)
     missing = sum(dataset["counts"].get("missing_files", 0) for dataset in result.datasets.values())
     if unreadable > missing:

@@ -6,11 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from auditor.values import CLEAN, AuditResult, Cell, CellResult, Finding, GateOutcome, MetricValue, Rule, Summary
+from auditor.values import CLEAN, SUMMARY_METRICS, AuditResult, Cell, CellResult, Finding, GateOutcome, MetricValue, Rule, Summary
 
-__all__ = ["SUMMARY_METRICS", "apply_gates"]
-
-SUMMARY_METRICS = ("AP_clean", "mPC", "rPC")
+__all__ = ["apply_gates"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -80,6 +81,10 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
                 predictions += [failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models]
                 continue
             predictions += [_predict(record, severity, seen, model, clock) for model in unit.models]
+        if record.size is not None and record.size != (image.shape[1], image.shape[0]):
+            predictions = [
+                dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item for item in predictions
+            ]
     return UnitMeasurement(tuple(predictions), dict(clock.times_s))
 
 

@@ -14,7 +14,7 @@ from auditor.errors import ModelError
 from auditor.models.decoders import Outputs, activated
 from auditor.values import Candidates, ModelSpec
 
-__all__ = ["generate_anchors", "load_anchors", "ssd_anchors"]
+__all__ = ["as_corners", "generate_anchors", "load_anchors", "ssd_anchors"]
 
 
 def ssd_anchors(outputs: Outputs, spec: ModelSpec) -> Candidates:
@@ -50,8 +50,8 @@ def ssd_anchors(outputs: Outputs, spec: ModelSpec) -> Candidates:
     return Candidates(decoded, scores)
 
 
-def load_anchors(path: Path, anchor_format: str) -> NDArray[np.float64]:
-    """Load (N, 4) anchors from a `.npy` file, or from text with four numbers a line, as xyxy.
+def load_anchors(path: Path) -> NDArray[np.float64]:
+    """Load (N, 4) anchors from a `.npy` file, or from text with four numbers a line, in the file's own format.
 
     Raises:
         ModelError: the file cannot be read or holds something else.
@@ -62,7 +62,7 @@ def load_anchors(path: Path, anchor_format: str) -> NDArray[np.float64]:
         raise ModelError(f"anchors {path}: cannot be read ({error}); expected .npy or four numbers a line") from error
     if raw.size == 0 or raw.size % 4:
         raise ModelError(f"anchors {path}: expected (N, 4) numbers but the file holds an array of shape {raw.shape}")
-    return as_corners(raw.reshape(-1, 4).astype(np.float64), anchor_format)
+    return np.asarray(raw.reshape(-1, 4), dtype=np.float64)
 
 
 def as_corners(anchors: NDArray[np.float64], anchor_format: str) -> NDArray[np.float64]:
@@ -81,6 +81,9 @@ def generate_anchors(parameters: Mapping[str, Any]) -> NDArray[np.float64]:
     Source: arXiv:1512.02325, eq. 4; object_detection/anchor_generators/multiple_grid_anchor_generator.py of
     https://github.com/tensorflow/models.
     """
+    unknown = sorted(set(parameters) - {"feature_maps", "min_scale", "max_scale", "aspect_ratios", "interpolated", "reduce_lowest"})
+    if unknown:
+        raise ValueError(f"unknown generator parameters {', '.join(unknown)}")
     maps = [tuple(size) for size in parameters["feature_maps"]]
     low, high = float(parameters.get("min_scale", 0.2)), float(parameters.get("max_scale", 0.95))
     ratios = [float(ratio) for ratio in parameters.get("aspect_ratios", (1.0, 2.0, 0.5, 3.0, 1 / 3))]

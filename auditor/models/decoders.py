@@ -36,11 +36,16 @@ def tflite_postprocess(outputs: Outputs, spec: ModelSpec) -> Detections:
     """
     slots = spec.decoder_options["slots"]
     count = int(outputs[slots["count"]].ravel()[0])
+    classes = outputs[slots["classes"]].ravel()[:count]
+    if not np.array_equal(classes, np.rint(classes)):
+        raise ValueError(
+            f"expected whole numbers as classes but got {classes[:3].tolist()}: the outputs are in another order; write `slots:`"
+        )
     boxes = outputs[slots["boxes"]].reshape(-1, 4)[:count]
     return _sorted(
         in_pixels(boxes, spec, default_format="yxyx"),
         outputs[slots["scores"]].ravel()[:count],
-        outputs[slots["classes"]].ravel()[:count],
+        classes,
     )
 
 
@@ -55,7 +60,7 @@ def yolox(outputs: Outputs, spec: ModelSpec) -> Candidates:
     boxes = rows[:, :4]
     if spec.decoder_options.get("grid") == "raw":
         cells, strides = grid(spec.input, _strides(spec, (8, 16, 32)))
-        boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(boxes[:, 2:4]) * strides], axis=1)
+        boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(np.minimum(boxes[:, 2:4], 20.0)) * strides], axis=1)
     return Candidates(in_pixels(boxes, spec, default_format="cxcywh"), rows[:, 4:5] * rows[:, 5:])
 
 
@@ -139,7 +144,7 @@ def activated(values: NDArray[Any], activation: str) -> NDArray[Any]:
     if activation == "none":
         return values
     if activation == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-values.astype(np.float64))))
+        return np.asarray(1 / (1 + np.exp(-np.clip(values.astype(np.float64), -700, 700))))
     if activation == "softmax":
         powers = np.exp(values.astype(np.float64) - values.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
@@ -150,8 +155,9 @@ def _rows(outputs: Outputs, spec: ModelSpec) -> NDArray[Any]:
     """One row per candidate; a head split over several outputs is joined along its channels."""
     arrays = [outputs[name] for name in spec.decoder_options.get("outputs", list(outputs))]
     first = spec.decoder_options.get("channels_first", False)
-    flat = [array.reshape(array.shape[-2:]) if array.ndim > 2 else array for array in arrays]
-    return np.concatenate([array.T if first else array for array in flat], axis=1)
+    flat = [array.reshape(array.shape[-2:]) for array in arrays]
+    rows = [array.T if first else array for array in flat]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
 
 def _strides(spec: ModelSpec, default: tuple[int, ...]) -> Sequence[int]:

@@ -148,6 +148,9 @@ def _graph(path: Path, model: Any, size_bytes: int, content: bytes) -> Graph:
         _text(signature.signatureKey): {item.tensorIndex: _text(item.name) for item in signature.outputs or []}
         for signature in model.signatureDefs or []
     }
+    used = [*inputs, *_ints(main.outputs), *(index for op in ops for index in (*op.inputs, *op.outputs) if index != -1)]
+    if any(not 0 <= index < len(tensors) for index in used):
+        raise ModelError(f"{path}: the graph refers to tensors that it does not have: the file is damaged; get it again")
     buffers = {_text(item.name): _buffer(model.buffers[item.buffer], content) for item in model.metadata or []}
     return Graph(path, tensors, ops, inputs, _ints(main.outputs), signatures, buffers, size_bytes)
 

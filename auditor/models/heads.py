@@ -5,6 +5,7 @@ Values are never used to choose a decoder; `open_options` settles from them only
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,9 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
     Raises:
         ModelError: no decoder fits; says what the model looks like, or which line of YAML settles it.
     """
-    _refuse_other_tasks(notes, arrays)
+    if not arrays:
+        raise ModelError("it has no outputs, so nothing to judge")
+    _refuse_other_tasks(notes, arrays, [name for outputs in graph.signatures.values() for name in outputs.values()])
     if any(op.name == _POSTPROCESS for op in graph.ops):
         return Head("tflite_postprocess", structure("tflite_postprocess", graph, arrays, contract, classes), f"its op {_POSTPROCESS}")
     shapes = [array.shape for array in arrays.values()]
@@ -85,7 +88,7 @@ def structure(decoder: str, graph: Graph, arrays: Arrays, contract: InputContrac
         raise ModelError(f"decoder {decoder} expects outputs over the same candidates but the model has {_listed(arrays)}")
     options: dict[str, Any] = {"channels_first": first}
     if len(pairs) > 1:  # boxes first, then what is scored
-        options["outputs"] = sorted(pairs, key=lambda name: (pairs[name][0] if first else pairs[name][1]) != 4)
+        options["outputs"] = _boxes_first(graph, arrays, [name for name, pair in pairs.items() if (pair[0] if first else pair[1]) == 4])
     least = {"yolox": 6, "yolov5": 6, "yolov8": 5, "end2end": 6, "nanodet": 5}[decoder]
     if channels < least or (decoder == "end2end" and channels != 6):
         raise ModelError(
@@ -105,12 +108,18 @@ def structure(decoder: str, graph: Graph, arrays: Arrays, contract: InputContrac
     return options
 
 
-def _refuse_other_tasks(notes: FileNotes, arrays: Arrays) -> None:
+def _refuse_other_tasks(notes: FileNotes, arrays: Arrays, called: Sequence[str]) -> None:
     task = notes.ultralytics.get("task")
     if task not in (None, "detect"):
         raise ModelError(f"its metadata says that its task is {task!r}; only detection is judged")
     shapes = [array.shape for array in arrays.values()]
     ranks = sorted(len(shape) for shape in shapes)
+    if ranks and all(rank == 2 for rank in ranks) and len(shapes) == 2 and all(shape[0] == 1 for shape in shapes):
+        raise ModelError(f"it looks like a classifier with two outputs {_listed(arrays)}; only detection is judged")
+    if len(shapes) == 8 and any("raw_detection" in f"{name} {signature}" for name in arrays for signature in called):
+        raise ModelError(
+            f"it has the eight outputs of a TensorFlow detection SavedModel {_listed(arrays)}; export it with export_tflite_graph_tf2.py, which ends in TFLite_Detection_PostProcess"
+        )
     if len(shapes) == 1 and (ranks == [2] or (ranks == [4] and shapes[0][1:3] == (1, 1))) and shapes[0][0] == 1:
         raise ModelError(f"it looks like a classifier (one output {_listed(arrays)}); only detection is judged")
     if ranks == [4]:
@@ -129,8 +138,7 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
     first = _channels_first(pair, contract)
     channels, count = pair if first else (pair[1], pair[0])
     shown = f"one output (1, {pair[0]}, {pair[1]})"
-    anchor_free = _strides_of(count, contract, anchors=1) is not None
-    if not first and channels == 6 and (notes.ultralytics.get("end2end") or not (anchor_free or _strides_of(count, contract, anchors=3))):
+    if not first and channels == 6 and _is_end2end(count, notes, contract, classes, shown):
         return "end2end", f"{shown}: box, score, class of at most {count} objects"
     if _strides_of(count, contract, anchors=3) is not None and not first:
         return "yolov5", f"{shown}: {count} is three anchors a cell, {channels} is box, objectness and {channels - 5} classes"
@@ -141,6 +149,12 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
     known = {"yolov8": channels - 4, "yolox": channels - 5}
     if first and classes in (None, channels - 4):
         return "yolov8", f"{shown}: box and {channels - 4} class scores of {count} candidates, without objectness"
+    if first:
+        raise ModelError(
+            f"{shown} is a yolov8 head of {channels - 4} classes (or a head with more than boxes and scores: pose, segmentation, rotated boxes), "
+            f"but the model has {classes} labels: check `labels:`",
+            field="labels",
+        )
     if classes is not None:
         fits = [name for name, number in known.items() if number == classes]
         fits += ["nanodet"] if (channels - classes) % 4 == 0 and (channels - classes) // 4 in _NANODET_BINS else []
@@ -154,6 +168,22 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
         name = {85: "yolox", 84: "yolov8", 112: "nanodet"}[channels]
         return name, f"{shown}: {channels} channels are those of {name} with COCO's 80 classes"
     raise ModelError(f"{shown} may be yolov8 with {channels - 4} classes or yolox with {channels - 5}; give `labels:`, or write `decoder:`")
+
+
+def _is_end2end(count: int, notes: FileNotes, contract: InputContract, classes: int | None, shown: str) -> bool:
+    """Whether rows of six are box, score and class: what a head of one class (yolox) or two (yolov8) also has."""
+    arguments = notes.ultralytics.get("args")
+    if notes.ultralytics.get("end2end") or (isinstance(arguments, dict) and arguments.get("nms")):
+        return True
+    on_grid = any(_strides_of(count, contract, anchors=anchors) is not None for anchors in (1, 3))
+    if not on_grid or classes not in (None, 1, 2):
+        return True
+    if count % 100 == 0:
+        raise ModelError(
+            f"{shown} may be detections after NMS (`decoder: end2end`) or a raw head (`decoder: yolov8` or `yolox`); write which",
+            field="decoder",
+        )
+    return False
 
 
 def _split(shapes: Sequence[tuple[int, ...]], contract: InputContract) -> tuple[str, str]:
@@ -183,7 +213,7 @@ def _slots(graph: Graph, arrays: Arrays) -> dict[str, str]:
     if len(names) != 4:
         raise ModelError(f"decoder tflite_postprocess expects four outputs but the model has {_listed(arrays)}")
     found = _slots_by_signature(graph, names)
-    return found or _slots_by_shape(arrays)
+    return found or _slots_by_shape(graph, arrays)
 
 
 def _slots_by_signature(graph: Graph, names: Sequence[str]) -> dict[str, str] | None:
@@ -200,9 +230,10 @@ def _slots_by_signature(graph: Graph, names: Sequence[str]) -> dict[str, str] | 
     return None
 
 
-def _slots_by_shape(arrays: Arrays) -> dict[str, str]:
-    """By shape: boxes (1, N, 4), the count of one value; of the two (1, N) the order of TF1 (boxes first) or TF2 tells."""
-    names = list(arrays)
+def _slots_by_shape(graph: Graph, arrays: Arrays) -> dict[str, str]:
+    """By shape: boxes (1, N, 4), the count of one value; of the two (1, N) the order tells: TF1 has boxes, classes, scores,
+    count, TF2 has scores before classes, whether by the numbers of its names (count first) or in the file (boxes second)."""
+    names = _numbered_order(graph, list(arrays))
     boxes = [name for name in names if arrays[name].ndim == 3 and arrays[name].shape[-1] == 4]
     flat = [name for name in names if arrays[name].ndim == 2 and arrays[name].size != 1]
     single = [name for name in names if arrays[name].size == 1]
@@ -212,27 +243,60 @@ def _slots_by_shape(arrays: Arrays) -> dict[str, str]:
     return {"boxes": boxes[0], "classes": classes, "scores": scores, "count": single[0]}
 
 
-def _ssd_outputs(graph: Graph, arrays: Arrays) -> dict[str, Any]:
-    fours = [name for name, array in arrays.items() if array.shape[-1] == 4]
-    others = [name for name, array in arrays.items() if array.shape[-1] != 4]
-    if (len(fours) == 2 and not others) or len(fours) not in (1, 2) or len(others) > 1:
+def _numbered_order(graph: Graph, names: list[str]) -> list[str]:
+    """The outputs in the order of the numbers that end what a signature calls them (`output_0`, …), else their own names
+    (`StatefulPartitionedCall:0`, …), else as they stand: converters store them in another order."""
+    for called in (lambda name: _signature_name(graph, name), lambda name: name):
+        found = [re.fullmatch(r"(.*?)[_:](\d+)", called(name)) for name in names]
+        if all(found) and len({match[1] for match in found if match}) == 1:
+            numbers = {name: int(match[2]) for name, match in zip(names, found, strict=True) if match}
+            return sorted(names, key=numbers.__getitem__)
+    return names
+
+
+def _boxes_first(graph: Graph, arrays: Arrays, fours: Sequence[str]) -> list[str]:
+    """The outputs of a split head, boxes first: the one of four channels, of several the one that is called so."""
+    boxes = fours[0] if len(fours) == 1 else _called(graph, arrays).get("boxes")
+    if boxes is None:
         raise ModelError(
-            f"decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but the model has {_listed(arrays)}"
+            f"which of the outputs {_listed(arrays)} holds the boxes cannot be told; write `decoder: {{name: …, outputs: [boxes, scores]}}` with their names",
+            field="decoder",
         )
-    if not others:
-        raise ModelError(f"decoder ssd_anchors finds no output of class scores among {_listed(arrays)}")
-    options: dict[str, Any] = {"scores": others[0]}
-    if len(fours) == 1:
-        options["boxes"] = fours[0]
-        return options
-    called = {name: f"{name} {_signature_name(graph, name)}".lower() for name in fours}
-    anchors = [name for name in fours if "anchor" in called[name] or "prior" in called[name]]
-    if len(anchors) == 1:
-        options["anchors"] = anchors[0]
-        options["boxes"] = next(name for name in fours if name != anchors[0])
-    else:
-        options["open_boxes"] = fours
-    return options
+    return [boxes, *(name for name in arrays if name != boxes)]
+
+
+def _ssd_outputs(graph: Graph, arrays: Arrays) -> dict[str, Any]:
+    """Which output holds box encodings, class scores and anchors: by what they are called, then by shape."""
+    roles = _called(graph, arrays)
+    fours = [name for name, array in arrays.items() if array.shape[-1] == 4 and name not in roles.values()]
+    others = [name for name, array in arrays.items() if array.shape[-1] != 4 and name not in roles.values()]
+    if "scores" not in roles and len(others) == 1:
+        roles["scores"] = others.pop()
+    if "anchors" in roles and "boxes" not in roles and len(fours) == 1:
+        roles["boxes"] = fours.pop()
+    elif "boxes" in roles and "anchors" not in roles and len(fours) == 1 and "scores" in roles:
+        roles["anchors"] = fours.pop()
+    elif "boxes" not in roles and len(fours) == 1:
+        roles["boxes"] = fours.pop()
+    if "scores" not in roles or others or ("boxes" not in roles and len(fours) != 2) or len(fours) > 2:
+        raise ModelError(
+            f"decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but cannot tell which is which of {_listed(arrays)}; "
+            "write the names: `decoder: {name: ssd_anchors, boxes: …, scores: …}`",
+            field="decoder",
+        )
+    return dict(roles) if "boxes" in roles else {**roles, "open_boxes": fours}
+
+
+def _called(graph: Graph, arrays: Arrays) -> dict[str, str]:
+    """The roles that outputs' names, or what a signature calls them, give away; none that two outputs claim."""
+    marks = {"anchors": ("anchor", "prior"), "boxes": ("box", "loc", "regress"), "scores": ("score", "class", "conf", "prob")}
+    found: dict[str, list[str]] = {role: [] for role in marks}
+    for name in arrays:
+        called = f"{_signature_name(graph, name)} {name}".lower()
+        role = next((role for role, words in marks.items() if any(word in called for word in words)), None)
+        if role is not None:
+            found[role].append(name)
+    return {role: names[0] for role, names in found.items() if len(names) == 1}
 
 
 def _signature_name(graph: Graph, name: str) -> str:

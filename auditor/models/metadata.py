@@ -55,8 +55,9 @@ def load_notes(graph: Graph) -> FileNotes:
     label_files = [name for name in said.pop("label_files", []) if name in files]
     label_files += [name for name in files if name.lower() in ("labelmap.txt", "labels.txt") and name not in label_files]
     labels, labels_from = None, None
-    if isinstance(ultralytics.get("names"), dict):
-        labels, labels_from = _numbered(ultralytics["names"]), "metadata"
+    named = _numbered(ultralytics.get("names"), problems)
+    if named:
+        labels, labels_from = named, "metadata"
     elif label_files:
         lines = files[label_files[0]].decode("utf-8", "replace").splitlines()
         labels, labels_from = tuple(named_label(line) for line in lines if line.strip()), "metadata"
@@ -103,10 +104,19 @@ def _ultralytics(files: dict[str, bytes], problems: list[str]) -> dict[str, Any]
     return {}
 
 
-def _numbered(names: dict[Any, Any]) -> tuple[str | None, ...]:
-    """Turn {0: "person", 2: "car"} into ("person", None, "car")."""
-    by_index = {int(index): str(name) for index, name in names.items()}
-    return tuple(by_index.get(index) for index in range(max(by_index, default=-1) + 1))
+def _numbered(names: Any, problems: list[str]) -> tuple[str | None, ...]:
+    """Turn {0: "person", 2: "car"}, or a plain list, into ("person", None, "car")."""
+    if isinstance(names, list):
+        return tuple(str(name) for name in names)
+    if not isinstance(names, dict):
+        return ()
+    try:
+        by_index = {int(index): str(name) for index, name in names.items()}
+    except ValueError:
+        problems.append("the names in its metadata are not numbered")
+        return ()
+    most = max(by_index, default=-1)
+    return tuple(by_index.get(index) for index in range(most + 1)) if 0 <= most < 100_000 else ()
 
 
 # --------------------------------------------------------------------------------------- TFLite metadata, field by field

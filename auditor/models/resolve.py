@@ -29,6 +29,8 @@ from auditor.values import InputContract, ModelSpec, Postprocess
 __all__ = ["ModelRequest", "open_spec", "resolve_model"]
 
 _EDGE_TPU = "edgetpu-custom-op"
+_FIRST = 4
+"""Images that settle what a head leaves open; the others of a request are used only where these show nothing."""
 
 _HEAD_INPUTS: dict[str, dict[str, Any]] = {
     # Megvii's preproc(): BGR, no scaling, image at the top left of a canvas of 114.
@@ -130,8 +132,11 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     sources["decoder"] = "audit.yaml" if request.decoder else f"graph: {head.reason}"
     for setting in dataclasses.fields(Postprocess):
         sources[f"postprocess.{setting.name}"] = "audit.yaml" if setting.name in request.postprocess else "default"
-    samples = [runner.invoke(encode(image, contract)[0]) for image in request.images] or [arrays]
-    return settle.settle(spec, samples, given=request.decoder_options)
+    first, rest = request.images[:_FIRST], request.images[_FIRST:]
+    samples = [runner.invoke(encode(image, contract)[0]) for image in first] or [arrays]
+    return settle.settle(
+        spec, samples, given=request.decoder_options, more=lambda: [runner.invoke(encode(image, contract)[0]) for image in rest]
+    )
 
 
 def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
@@ -166,12 +171,16 @@ def _check_runnable(graph: Graph) -> None:
 def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) -> tuple[str | None, ...]:
     if request.labels is not None:
         sources["labels"] = "audit.yaml"
-        return load_labels(request.labels, Path(request.folder) / request.labels)
+        try:
+            return load_labels(request.labels, Path(request.folder) / request.labels)
+        except ModelError as error:
+            raise ModelError(str(error), field="labels") from error
     if notes.labels:
         sources["labels"] = notes.labels_from or "metadata"
         return notes.labels
     raise ModelError(
-        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line"
+        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line",
+        field="labels",
     )
 
 
@@ -230,12 +239,31 @@ def _head(
         head = recognise(graph, notes, arrays, contract=contract, classes=len(labels))
     else:
         if request.decoder not in extensions.names("decoders"):
-            raise ModelError(f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}")
-        head = Head(request.decoder, structure(request.decoder, graph, arrays, contract, len(labels)), "audit.yaml")
+            raise ModelError(
+                f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}", field="decoder"
+            )
+        head = Head(request.decoder, _structure(request, graph, arrays, contract, len(labels)), "audit.yaml")
     options = {**head.options, **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder))}
     sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))
     sources.update(dict.fromkeys((f"decoder.{name}" for name in request.decoder_options), "audit.yaml"))
     return dataclasses.replace(head, options=options)
+
+
+def _structure(
+    request: ModelRequest, graph: Graph, arrays: Mapping[str, NDArray[Any]], contract: InputContract, classes: int
+) -> dict[str, Any]:
+    """What the shapes fix of a decoder that `audit.yaml` names; outputs that it names too need not be told."""
+    named = request.decoder_options
+    names = (
+        named.get("slots") or {key: named[key] for key in ("boxes", "scores") if key in named} or dict(enumerate(named.get("outputs", ())))
+    )
+    if isinstance(names, dict) and names:
+        absent = [name for name in names.values() if name not in arrays]
+        if absent:
+            raise ModelError(f"the model has no output {', '.join(map(repr, absent))}; it has {', '.join(arrays)}", field="decoder")
+        if len(names) == len(arrays) or "slots" in named:
+            return {"channels_first": False} if "outputs" in named else {}
+    return structure(str(request.decoder), graph, arrays, contract, classes)
 
 
 def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, decoder: str, sources: dict[str, str]) -> InputContract:

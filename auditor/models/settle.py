@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,73 @@ __all__ = ["checked_options", "settle"]
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]
 
-_COMMON = {"box_format": BOX_FORMATS, "box_unit": ("pixels", "normalized"), "label_offset": None}
-_OWN: dict[str, dict[str, tuple[str, ...] | None]] = {
-    "yolox": {"grid": ("raw", "decoded"), "strides": None},
-    "nanodet": {"strides": None, "bins": None, "cell_offset": None, "activation": ("none", "sigmoid")},
+Right = Callable[[Any], bool]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _one_of(*choices: str) -> tuple[str, Right]:
+    return f"one of {', '.join(choices)}", lambda value: value in choices
+
+
+_STRIDES = (
+    "a list of whole numbers above 0",
+    lambda value: isinstance(value, list) and bool(value) and all(_whole(item) and item > 0 for item in value),
+)
+_COMMON: dict[str, tuple[str, Right]] = {
+    "box_format": _one_of(*BOX_FORMATS),
+    "box_unit": _one_of("pixels", "normalized"),
+    "label_offset": ("a whole number", _whole),
+}
+_JOINED: dict[str, tuple[str, Right]] = {"outputs": ("a list of output names, boxes first", _names)}
+_OWN: dict[str, dict[str, tuple[str, Right]]] = {
+    "yolox": {**_JOINED, "grid": _one_of("raw", "decoded"), "strides": _STRIDES},
+    "yolov5": _JOINED,
+    "yolov8": _JOINED,
+    "nanodet": {
+        **_JOINED,
+        "strides": _STRIDES,
+        "bins": ("a whole number above 1 (reg_max + 1)", lambda value: _whole(value) and value > 1),
+        "cell_offset": ("a number", _number),
+        "activation": _one_of("none", "sigmoid"),
+    },
+    "tflite_postprocess": {
+        "slots": (
+            "the names of the outputs boxes, classes, scores and count",
+            lambda value: (
+                isinstance(value, dict) and set(value) == {"boxes", "classes", "scores", "count"} and _names(list(value.values()))
+            ),
+        )
+    },
     "ssd_anchors": {
-        "encoding": ("center_size", "corner_offsets"),
-        "variances": None,
-        "anchors": None,
-        "anchor_format": (*BOX_FORMATS, "cycxhw"),
-        "background": None,
-        "activation": ("none", "sigmoid", "softmax"),
+        "encoding": _one_of("center_size", "corner_offsets"),
+        "variances": (
+            "four numbers in the order of the box",
+            lambda value: isinstance(value, list) and len(value) == 4 and all(map(_number, value)),
+        ),
+        "anchors": ("output, a file, or generator parameters", lambda value: isinstance(value, str | dict)),
+        "anchor_format": _one_of(*BOX_FORMATS, "cycxhw"),
+        "background": ("a column, or null", lambda value: value is None or (_whole(value) and value >= 0)),
+        "activation": _one_of("none", "sigmoid", "softmax"),
+        "boxes": ("an output's name", _text),
+        "scores": ("an output's name", _text),
     },
 }
+"""The options of each built-in decoder: what is expected, and whether a value is that."""
 
 
 def checked_options(decoder: str, given: Mapping[str, Any], *, folder: Path) -> dict[str, Any]:
@@ -49,18 +103,16 @@ def checked_options(decoder: str, given: Mapping[str, Any], *, folder: Path) -> 
     for name, value in given.items():
         if name not in known:
             problems.append(f"decoder {decoder} has no option {name!r}; it has {', '.join(sorted(known))}")
-        elif (choices := known[name]) is not None and value not in choices:
-            problems.append(f"decoder {decoder}: {name} is {value!r}; expected {', '.join(choices)}")
+        elif not known[name][1](value):
+            problems.append(f"decoder {decoder}: {name} is {value!r}; expected {known[name][0]}")
     if problems:
-        raise ModelError("; ".join(problems))
+        raise ModelError("; ".join(problems), field="decoder")
     options = dict(given)
     if decoder == "ssd_anchors":
         options.setdefault("encoding", "center_size")
         centre = options["encoding"] == "center_size"
         options.setdefault("box_format", "yxyx" if centre else "xyxy")
         options.setdefault("variances", [0.1, 0.1, 0.2, 0.2])
-        if np.shape(options["variances"]) != (4,):
-            raise ModelError(f"decoder ssd_anchors: variances are {options['variances']!r}; expected four numbers in the order of the box")
         options["anchors"] = _given_anchors(options, folder)
         if options["anchors"] is None:
             del options["anchors"]
@@ -69,7 +121,6 @@ def checked_options(decoder: str, given: Mapping[str, Any], *, folder: Path) -> 
 
 def _given_anchors(options: Mapping[str, Any], folder: Path) -> Any:
     anchors = options.get("anchors", "output")
-    anchor_format = options.get("anchor_format", options["box_format"])
     if isinstance(anchors, Mapping):
         try:
             return generate_anchors(anchors).tolist()
@@ -77,11 +128,29 @@ def _given_anchors(options: Mapping[str, Any], folder: Path) -> Any:
             raise ModelError(
                 f"decoder ssd_anchors: anchors cannot be generated from {dict(anchors)} ({type(error).__name__}: {error})"
             ) from error
-    return None if anchors == "output" else load_anchors(folder / anchors, anchor_format).tolist()
+    return None if anchors == "output" else _corners(load_anchors(folder / anchors), options).tolist()
 
 
-def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any]) -> ModelSpec:
+def _corners(anchors: NDArray[np.float64], options: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Anchors as xyxy. Their format, where it is not given, is the box's; TensorFlow's centres and sizes beside boxes in
+    `center_size` are told from corners by their sides, which as corners would be inverted."""
+    if "anchor_format" in options:
+        corners = as_corners(anchors, options["anchor_format"])
+    else:
+        corners = as_corners(anchors, options["box_format"])
+        if options["encoding"] == "center_size" and (corners[:, 2:] < corners[:, :2]).any():
+            corners = as_corners(anchors, "cycxhw" if options["box_format"] == "yxyx" else "cxcywh")
+    if (corners[:, 2:] < corners[:, :2]).any():
+        raise ModelError(
+            "decoder ssd_anchors: some anchors are inverted; write `anchor_format:` xyxy, yxyx, cxcywh or cycxhw", field="decoder"
+        )
+    return corners
+
+
+def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more: Callable[[], Samples]) -> ModelSpec:
     """Complete a spec's decoder options from outputs on a few images, and check that the decoded values can be scores.
+
+    `more` gives outputs on further images, asked for only where the first show nothing to tell a unit from.
 
     Raises:
         ModelError: the outputs contradict the decoder, or the labels do not fit the head.
@@ -95,19 +164,25 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any]) -> Mo
     if spec.decoder == "nanodet" and "activation" not in options:
         options["activation"], settled["activation"] = _activation(_score_samples(spec, options, samples), softmax=False), "images"
     if "box_unit" not in options:
-        options["box_unit"], settled["box_unit"] = _box_unit(spec, options, samples), "images"
+        unit = _box_unit(spec, options, samples) or _box_unit(spec, options, more())
+        if unit is None:
+            raise ModelError(
+                "nothing is detected on the first images, so whether its boxes are in pixels cannot be told; write `box_unit: pixels` or `normalized`",
+                field="decoder",
+            )
+        options["box_unit"], settled["box_unit"] = unit, "images"
     decode = extensions.resolve("decoders", spec.decoder)
     spec = dataclasses.replace(spec, decoder_options=options)
     decoded = [decode(sample, spec) for sample in samples]
-    _confirm_scores(spec.decoder, decoded)
+    _confirm(spec.decoder, decoded)
     offset, origin = _label_offset(spec, decoded, given)
     options["label_offset"], settled["label_offset"] = offset, origin
     sources = {**spec.sources, **{f"decoder.{name}": origin for name, origin in settled.items()}}
     return dataclasses.replace(spec, decoder_options=options, sources=sources)
 
 
-def _box_unit(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> str:
-    """Pixels or fractions of the input: boxes of the best candidates are wider than 1.5 only in pixels."""
+def _box_unit(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> str | None:
+    """Pixels or fractions of the input: boxes of the best candidates are wider than 1.5 only in pixels. None: no box."""
     decode = extensions.resolve("decoders", spec.decoder)
     plain = dataclasses.replace(spec, decoder_options={**options, "box_unit": "pixels"})
     sides = []
@@ -117,7 +192,7 @@ def _box_unit(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> 
         best = np.argsort(-scores, kind="stable")[:20]
         boxes = decoded.boxes[best]
         sides.extend((boxes[:, 2:] - boxes[:, :2]).max(axis=1).tolist())
-    return "pixels" if sides and float(np.median(sides)) > 1.5 else "normalized"
+    return None if not sides else "pixels" if float(np.median(sides)) > 1.5 else "normalized"
 
 
 def _grid(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> str:
@@ -160,7 +235,7 @@ def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: S
     count = samples[0][options["boxes"]].size // 4
     if isinstance(options["anchors"], str):
         anchors = samples[0][options["anchors"]].reshape(-1, 4).astype(np.float64)
-        options["anchors"] = as_corners(anchors, options.get("anchor_format", options["box_format"])).tolist()
+        options["anchors"] = _corners(anchors, options).tolist()
     if len(options["anchors"]) != count:
         raise ModelError(f"decoder ssd_anchors: {len(options['anchors'])} anchors for {count} boxes; check `anchors:`")
     scores = samples[0][options["scores"]]
@@ -176,7 +251,14 @@ def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: S
         settled["box_unit"] = "graph"
 
 
-def _confirm_scores(decoder: str, decoded: Sequence[Any]) -> None:
+def _confirm(decoder: str, decoded: Sequence[Any]) -> None:
+    """Refuse outputs that cannot be boxes and scores: the decoder is another, or the model is broken."""
+    boxes = np.concatenate([item.boxes for item in decoded])
+    if len(boxes) and not np.isfinite(boxes).all(axis=1).any():
+        raise ModelError(
+            f"decoder {decoder} finds no box of finite numbers on the first images; the model is broken, or `decoder:` is wrong",
+            field="decoder",
+        )
     scores = np.concatenate([item.scores.ravel() for item in decoded])
     if scores.size == 0:
         return
@@ -199,10 +281,11 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
     if "label_offset" in given:
         offset, origin = int(given["label_offset"]), "audit.yaml"
     elif classes is None:
-        # The op numbers classes without the background, which label files keep in line 0 as ???.
-        offset, origin = int(background and spec.decoder == "tflite_postprocess"), "metadata"
+        offset, origin = _offset_of_ids(spec, decoded, background=background)
     else:
         offset, origin = int(background and listed == classes + 1), "graph"
+    if offset < -1 or offset > 1:
+        raise ModelError(f"decoder {spec.decoder}: label_offset is {offset}; expected -1, 0 or 1", field="decoder")
     if classes is not None and classes + offset != listed:
         hint = f" ({listed} is a sparse COCO list: use coco80)" if classes == 80 and listed in (90, 91) else ""
         raise ModelError(
@@ -215,3 +298,14 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
                 f"the model gives class {most} but `labels` has only {listed} names (label_offset {offset}); give the labels of this model"
             )
     return offset, origin
+
+
+def _offset_of_ids(spec: ModelSpec, decoded: Sequence[Any], *, background: bool) -> tuple[int, str]:
+    """The offset of a head that gives class ids. TFLite_Detection_PostProcess numbers its classes without the background,
+    which label files keep in line 0 as ???; ids that reach one past a plain list are numbered from 1."""
+    seen = [item.labels for item in decoded if item.labels.size]
+    ids = np.concatenate(seen) if seen else np.zeros(0, dtype=np.int64)
+    listed = len(spec.labels)
+    if ids.size and ids.min() >= 1 and ids.max() == listed - int(background):
+        return (0, "images") if background else (-1, "images")
+    return int(background and spec.decoder == "tflite_postprocess"), "metadata"

@@ -12,7 +12,7 @@ _MOST = 12
 def render_summary(judgement: Judgement) -> str:
     """Render the verdict, gates, summaries and the first findings as Markdown."""
     result = judgement.result
-    lines = [f"# {result.verdict.upper()}: {result.name}", ""]
+    lines = [f"# {result.verdict.upper()}: {_cell(result.name)}", ""]
     if judgement.gates:
         lines += ["| gate | status | worst |", "|---|---|---|"]
         for gate in judgement.gates:
@@ -27,7 +27,9 @@ def render_summary(judgement: Judgement) -> str:
     others = [finding for finding in result.findings if finding.check != "gate"]
     if others:
         lines += ["", f"## Findings ({len(others)})", ""]
-        lines += [f"- **{finding.level}** ({finding.check}): {finding.message}. {finding.remedy}" for finding in others[:_MOST]]
+        lines += [
+            f"- **{finding.level}** ({finding.check}): {_cell(finding.message)}. {_cell(finding.remedy)}" for finding in others[:_MOST]
+        ]
     if len(others) > _MOST:
         lines.append(f"- and {len(others) - _MOST} more in report.html")
     lines += ["", f"Repeat with `{result.provenance['command']}`."]
@@ -35,4 +37,5 @@ def render_summary(judgement: Judgement) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Keep a table's cell on its line, and HTML as text."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
