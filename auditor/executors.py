@@ -7,6 +7,7 @@ and is replaced, so one item never costs another.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -77,9 +78,13 @@ class SerialExecutor:
 class ProcessExecutor:
     """`jobs` lanes, each a pool of one spawned process: a death is then that of one known item."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, *, imports: Sequence[str] = ()) -> None:
+        """`imports` are modules that the workers load at once, while this process still does something else."""
         self.jobs = jobs
         self._lanes: list[ProcessPoolExecutor | None] = [None] * jobs
+        for lane in range(jobs if imports else 0):
+            for module in imports:
+                self._pool(lane).submit(_load, module)
 
     def map(
         self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
@@ -111,7 +116,7 @@ class ProcessExecutor:
     def close(self) -> None:
         for pool in self._lanes:
             if pool is not None:
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
         self._lanes = [None] * self.jobs
 
     def _pool(self, lane: int) -> ProcessPoolExecutor:
@@ -175,16 +180,16 @@ class DaskExecutor:
             cluster.close()
 
 
-def open_executor(name: str, *, jobs: int | None) -> Executor:
+def open_executor(name: str, *, jobs: int | None, imports: Sequence[str] = ()) -> Executor:
     """Open the executor `name`: `processes`, `serial`, `dask` or the address of a Dask scheduler.
 
-    `jobs` defaults to the cores that this process may use.
+    `jobs` defaults to the cores that this process may use; worker processes load the modules `imports` at once.
     """
     count = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if name == "serial":
         return SerialExecutor()
     if name == "processes":
-        return ProcessExecutor(count)
+        return ProcessExecutor(count, imports=imports)
     if name == "dask":
         return DaskExecutor(None, count)
     if "://" in name:
@@ -232,6 +237,10 @@ def _spawned_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent, initargs=(os.getpid(),)
     )
+
+
+def _load(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _follow_parent(parent: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from auditor.judge.judge import judge
 from auditor.measure.detect import UnitMeasurement, failed_prediction, measure_unit
 from auditor.plan import Plan, make_plan
 from auditor.provenance import describe, sha256_of
+from auditor.report import charts
 from auditor.report.html import render_report
 from auditor.report.junit import render_junit
 from auditor.report.summary import render_summary
@@ -99,11 +101,12 @@ def run_audit(
     folder = output or Path("reports") / audit.stem
     check_writable(folder)
     rules = tuple(rule_of(gate, line=config.source.line("gates", index)) for index, gate in enumerate(config.gates))
-    plan = make_plan(config)
-    _check_metrics(rules, plan)
-    runner = open_executor(executor, jobs=jobs)
+    runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.detect", "auditor.evaluate.coco"))
     seconds: dict[str, float] = {}
     try:
+        plan = make_plan(config)
+        _check_metrics(rules, plan)
+        threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
         failures = _measure(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
         cells = _evaluate(plan, folder, runner, progress, failures, seconds=seconds)
     finally:

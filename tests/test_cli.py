@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -78,3 +80,31 @@ def test_the_demo_runs_end_to_end(tmp_path):
     by_scenario = {cell["scenario"]: cell["metrics"]["AP"]["value"] for cell in document["cells"] if cell["severity"] in (0, 3)}
     assert by_scenario["clean"] >= 0.60
     assert by_scenario["noise/shot"] < 0.5 * by_scenario["clean"] < by_scenario["lighting/uneven_light"]
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_no_worker_outlives_a_run_that_is_stopped(project, how):
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[lighting, resolution, noise]")
+    (project / "audit.yaml").write_text(text)
+    started = subprocess.Popen(
+        [sys.executable, "-m", "auditor.cli", "run", str(project / "audit.yaml"), "-o", str(project / "out")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (project / "out" / "measurements").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started.send_signal(getattr(signal, how))
+    stderr = started.communicate(timeout=60)[1]  # ends only when every process that holds the pipe is gone
+    assert started.returncode != 0
+    if how == "SIGTERM":
+        assert (started.returncode, "the same command continues" in stderr) == (143, True)
+
+
+def test_a_bug_of_ours_does_not_look_like_a_failed_gate(monkeypatch, project):
+    import auditor.run
+
+    monkeypatch.setattr(auditor.run, "run_audit", lambda *_, **__: 1 / 0)
+    result = invoke("run", project / "audit.yaml")
+    assert result.exit_code == 3
+    assert "this is a bug in the auditor" in result.stderr

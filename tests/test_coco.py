@@ -100,3 +100,20 @@ def test_classes_match_by_name_whatever_the_spelling():
     match = match_classes(["Hot_Dog", "cat", None, "kite"], ["cat", "hot dog", "tree"])
     assert match.to_category == (1, 0, None, None)
     assert (match.judged, match.only_model, match.only_truth) == (("cat", "hot dog"), ("kite",), ("tree",))
+
+
+def test_names_that_differ_in_case_alone_are_refused(folder):
+    with pytest.raises(InputError, match="stand twice: dog"):
+        loaded(folder, document(categories=[{"id": 40, "name": "dog"}, {"id": 3, "name": "Dog"}]))
+
+
+def test_images_of_different_folders_that_lead_to_one_file_are_refused(folder):
+    images = [{"id": 9, "file_name": "left/b.png"}, {"id": 2, "file_name": "right/b.png"}]
+    with pytest.raises(InputError, match="lead to one file"):
+        loaded(folder, document(images=images))
+
+
+@pytest.mark.parametrize("change", [{"area": "big"}, {"bbox": [0, 0, 10**400, 1]}, {"image_id": 2**70}])
+def test_numbers_that_are_none(folder, change):
+    with pytest.raises(InputError, match="no valid"):
+        loaded(folder, document(annotations=[{"image_id": 9, "category_id": 3, "bbox": [0, 0, 1, 1]} | change]))

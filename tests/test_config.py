@@ -133,3 +133,26 @@ def test_schemas_are_json_schemas_of_the_documents(document):
     assert schema(document)["type"] == "object"
     with pytest.raises(ValueError, match="expected a document"):
         schema("recipe")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: \0\n", "not valid YAML"),
+        ("? [a, b]\n: 1\n", "expected a plain word as a key"),
+        ("a: &a [*a]\n", "contains itself"),
+        (GOOD + "gates: [{metric: AP, min: .nan}]\n", "gates[0].min"),
+        (GOOD + "gates: [{metric: mPC, scenario: noise, min: 0.1}]\n", "over all scenarios"),
+    ],
+)
+def test_odd_documents_are_told_not_traced(tmp_path, text, expected):
+    assert expected in problems(tmp_path, text)[0]
+
+
+def test_one_mistake_is_one_sentence(tmp_path):
+    for change in (
+        ("labels: coco80", "labels: coco80, imput: {}"),
+        ("labels: coco80", "input: {std: abc}"),
+        ("labels: coco80", "decoder: {nam: yolox}"),
+    ):
+        assert len(problems(tmp_path, GOOD.replace(*change))) == 1

@@ -227,3 +227,32 @@ def test_a_function_that_cannot_be_imported(tmp_path):
 def test_unknown_scenarios_name_the_nearest(tmp_path, name, expected):
     with pytest.raises(InputError, match=expected):
         select_scenarios([name], folder=tmp_path, allow_code=False, where=["audit.yaml:3: scenarios[0]"])
+
+
+def test_two_packs_may_each_have_a_module_of_one_name(tmp_path):
+    images = []
+    for folder, body in (("first", "return image // 2"), ("second", "return image // 4")):
+        (tmp_path / folder).mkdir()
+        (spec,) = load_scenarios(coded(tmp_path / folder, "random", body), allow_code=True, built_in=False)
+        images.append(corrupt(IMAGE, spec, severity=1, seed=0))
+    assert (images[0] == IMAGE // 2).all()
+    assert (images[1] == IMAGE // 4).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("[0.5, 1, 2, 3, 4]", "[.nan, 1, 2, 3, 4]"), "finite"),
+        (("pack: mine", "pack: clean"), "uncorrupted"),
+        (
+            (
+                "GaussianBlur: {sigma_limit: [$sigma, $sigma], blur_limit: 0}",
+                "shot_noise: {photons: $dim}\n      - exposure: {stops: $sigma}",
+            ),
+            "expected photons above 0",
+        ),
+    ],
+)
+def test_knobs_that_cannot_be(tmp_path, change, expected):
+    with pytest.raises(InputError, match=expected):
+        load_scenarios(write(tmp_path, MINE.replace(*change)), allow_code=False, built_in=False)

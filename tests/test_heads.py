@@ -284,3 +284,81 @@ def test_everything_that_is_settled_has_a_source(tmp_path):
     assert {f"input.{field.name}" for field in dataclasses.fields(spec.input)} <= set(spec.sources)
     assert {f"postprocess.{field.name}" for field in dataclasses.fields(spec.postprocess)} <= set(spec.sources)
     assert {f"decoder.{name}" for name in spec.decoder_options} <= set(spec.sources)
+
+
+# ------------------------------------------------------------------------- misreadings that would be silent, and are not
+
+
+def test_classes_and_scores_in_the_converters_order(tmp_path):
+    """Four outputs called output_0 to output_3 in TF1's order, stored in another: the numbers tell, not the positions."""
+    roles = {"output_1": "classes", "output_3": "count", "output_0": "boxes", "output_2": "scores"}
+    outputs = {f"tensor{index}": POSTPROCESS[role] for index, role in enumerate(roles.values())}
+    signature = dict(zip(outputs, roles, strict=True))
+    assert found(detect(tmp_path, outputs, signature=signature, request=STRETCH)[1]) == [EXPECTED]
+
+
+def test_class_ids_from_1_without_a_background_line(tmp_path):
+    outputs = {**POSTPROCESS, "classes": np.array([[2.0, 1.0]], np.float32), "count": np.array([2.0], np.float32)}
+    spec, got = detect(tmp_path, outputs, request=STRETCH)
+    assert spec.decoder_options["label_offset"] == -1
+    assert spec.labels[got.labels[0] + spec.decoder_options["label_offset"]] == "b"
+
+
+def test_a_unit_that_nothing_shows_is_asked_for(tmp_path):
+    with pytest.raises(ModelError, match="write `box_unit"):
+        detect(tmp_path, {"out": np.zeros((1, 300, 6), np.float32)})
+
+
+def test_boxes_that_are_not_numbers_are_refused(tmp_path):
+    array = candidates(6, CELLS, [np.nan] * 4 + [0, 0.9], fill=[np.nan] * 4).transpose(0, 2, 1).copy()
+    with pytest.raises(ModelError, match="finite"):
+        detect(tmp_path, {"out": array}, request={"decoder_options": {"box_unit": "pixels"}, "decoder": "yolov8"})
+
+
+def test_tensorflows_anchors_of_centres_and_sizes_are_told_from_corners(tmp_path):
+    boxes, scores, anchors = ssd("center_size", background=False)
+    size = anchors[:, 2:] - anchors[:, :2]
+    centre = (anchors[:, :2] + anchors[:, 2:]) / 2
+    cycxhw = np.concatenate([centre[:, ::-1], size[:, ::-1]], axis=1)
+    _, got = detect(tmp_path, {"boxes": boxes, "scores": scores, "anchors": cycxhw}, request={**STRETCH, "decoder": "ssd_anchors"})
+    assert found(got) == [EXPECTED]
+
+
+def test_four_score_columns_are_told_from_boxes_by_name(tmp_path):
+    boxes, scores, anchors = ssd("corner_offsets", background=False)
+    four = np.concatenate([scores, np.zeros((1, 5, 2), np.float32)], axis=2)
+    request = {**STRETCH, "decoder": "ssd_anchors", "decoder_options": {"encoding": "corner_offsets"}}
+    _, got = detect(tmp_path, {"class_scores": four, "boxes": boxes, "anchors": anchors}, labels="abcd", request=request)
+    assert found(got) == [EXPECTED]
+    with pytest.raises(ModelError, match="which is which"):
+        detect(tmp_path, {"x": four, "y": boxes, "z": anchors}, labels="abcd", request=request)
+    request["decoder_options"] |= {"boxes": "y", "scores": "x", "anchors": "anchors.npy"}
+    np.save(tmp_path / "anchors.npy", anchors)
+    assert found(detect(tmp_path, {"x": four, "y": boxes}, labels="abcd", request=request)[1]) == [EXPECTED]
+
+
+def test_rows_of_six_on_a_grid_are_asked_about(tmp_path):
+    array = np.zeros((1, 300, 6), np.float32)
+    array[0, 0] = [4, 8, 12, 24, 0.9, 1]
+    with pytest.raises(ModelError, match="decoder: end2end"):
+        detect(tmp_path, {"out": array}, input_shape=(1, 192, 320, 3))
+    notes = json.dumps({"names": {"0": "a", "1": "b"}, "task": "detect", "args": {"nms": True}})
+    assert detect(tmp_path, {"out": array}, input_shape=(1, 192, 320, 3), files={"metadata.json": notes})[0].decoder == "end2end"
+
+
+@pytest.mark.parametrize(
+    ("decoder", "options"),
+    [
+        ("yolov8", {"label_offset": "a"}),
+        ("nanodet", {"bins": "x"}),
+        ("yolox", {"strides": [8, -1]}),
+        ("ssd_anchors", {"variances": ["a", 1, 1, 1]}),
+        ("ssd_anchors", {"background": True}),
+        ("ssd_anchors", {"anchors": 5}),
+        ("ssd_anchors", {"anchors": {"feature_maps": [[1, 1]], "bogus": 1}}),
+        ("tflite_postprocess", {"slots": {"boxes": "x"}}),
+    ],
+)
+def test_options_of_the_wrong_kind_are_told(tmp_path, decoder, options):
+    with pytest.raises(ModelError, match=f"decoder {decoder}"):
+        detect(tmp_path, {"out": candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9])}, request={"decoder": decoder, "decoder_options": options})

@@ -132,7 +132,7 @@ def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
                             process.kill()
                 yield outcome
 
-    monkeypatch.setattr(run_module, "open_executor", lambda name, jobs: Murderous(2))
+    monkeypatch.setattr(run_module, "open_executor", lambda name, jobs, imports: Murderous(2))
     result = run_audit(project / "audit.yaml", output=project / "out")
     assert killed
     assert {cell.status for cell in result.cells} == {"ok"}
@@ -199,7 +199,7 @@ def test_results_of_a_newer_or_damaged_file_are_refused(project):
         (("path: detector.tflite", "path: absent.tflite"), r"audit\.yaml:5: models\[0\]: .*absent\.tflite"),
         (("annotations: instances.json", "annotations: absent.json"), r"audit\.yaml:3: dataset: .*absent\.json"),
         (("images: images", "images: nowhere"), "no such folder"),
-        (("noise/gaussian", "noise/gausian"), "did you mean 'gaussian'"),
+        (("noise/gaussian", "noise/gausian"), r"did you mean 'gaussian'"),
         (("format: coco", "format: cocoa"), "did you mean 'coco'"),
         (("labels: labels.txt", "labels: coco80"), r"6 classes .* but the model has 80 labels"),
         (("metric: AP,", "metric: mAP,"), r"audit\.yaml:9: gates\[0\]\.metric: unknown metric 'mAP'"),
@@ -253,3 +253,49 @@ def test_measuring_never_sees_truth(project, monkeypatch):
     run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     assert seen
     assert all(b"GroundTruth" not in item and b"iscrowd" not in item for item in seen)
+
+
+def test_an_audit_that_feeds_nonsense_says_so(project):
+    text = (project / "audit.yaml").read_text().replace("path: detector.tflite,", "path: detector.tflite, input: {std: 0.01},")
+    (project / "audit.yaml").write_text(text)
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert any(finding.check == "input_contract" and finding.level == "error" for finding in result.findings)
+
+
+def test_images_of_another_size_than_annotated_are_told(project):
+    document = json.loads((project / "instances.json").read_text())
+    document["images"][0] |= {"width": 999, "height": 9}
+    (project / "instances.json").write_text(json.dumps(document))
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert any("1 images have another size" in finding.message for finding in result.findings)
+
+
+def test_a_verdict_needs_half_of_the_images(project):
+    for index in range(6):
+        (project / "images" / f"{index:03d}.png").write_text("broken")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert (result.verdict, {cell.status for cell in result.cells}) == ("incomplete", {"failed"})
+
+
+def test_a_unit_whose_worker_was_lost_is_measured_again(project):
+    (project / "moody.py").write_text(
+        "import os, pathlib, signal\n\ndef fog(image, *, severity, rng):\n"
+        f"    if image.shape[0] > 100 and pathlib.Path({str(project / 'BOOM')!r}).exists():\n        os.kill(os.getpid(), signal.SIGKILL)\n    return image\n"
+    )
+    pack = "pack: moody\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'moody:fog'}]\n"
+    (project / "moody.yaml").write_text(pack)
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[./moody.yaml]")
+    (project / "audit.yaml").write_text(text + "allow_code: true\n")
+    (project / "BOOM").touch()
+    assert run_audit(project / "audit.yaml", output=project / "out", jobs=1).verdict == "incomplete"
+    (project / "BOOM").unlink()
+    assert run_audit(project / "audit.yaml", output=project / "out", jobs=1).verdict == "passed"
+
+
+def test_judging_by_an_unknown_metric_is_bad_input(project):
+    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    before = (project / "out" / "result.json").read_text()
+    (project / "gates.yaml").write_text("- {metric: mAP, min: 0.1}\n")
+    with pytest.raises(InputError, match=r"gates\.yaml:1: unknown metric 'mAP'"):
+        judge_run(project / "out", gates=project / "gates.yaml")
+    assert (project / "out" / "result.json").read_text() == before

@@ -69,11 +69,12 @@ def _evaluated(
     from pycocotools.cocoeval import COCOeval
 
     images = sorted(truth)
+    true_boxes, found_boxes = _annotations(truth, classes), _annotations(predictions, classes)
     precisions, recalls = [], []
     for start in range(0, classes, _CLASSES_AT_ONCE):
         chunk = range(start, min(start + _CLASSES_AT_ONCE, classes))
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
-            evaluation = COCOeval(_coco(truth, images, chunk), _coco(predictions, images, chunk), "bbox")
+            evaluation = COCOeval(_coco(true_boxes, images, chunk), _coco(found_boxes, images, chunk), "bbox")
             evaluation.params.imgIds = images
             evaluation.params.catIds = [label + 1 for label in chunk]
             evaluation.evaluate()
@@ -83,26 +84,30 @@ def _evaluated(
     return np.concatenate(precisions, axis=2), np.concatenate(recalls, axis=1)
 
 
-def _coco(objects: Mapping[int, GroundTruth] | Mapping[int, Detections], images: Sequence[int], labels: range) -> Any:
-    """A pycocotools data set of the objects of a few classes; annotation ids start at 1, since 0 means unmatched."""
+def _annotations(objects: Mapping[int, GroundTruth] | Mapping[int, Detections], classes: int) -> list[list[dict[str, Any]]]:
+    """The objects of each class as COCO annotations, by image id and then in their own order."""
+    by_class: list[list[dict[str, Any]]] = [[] for _ in range(classes)]
+    for image_id in sorted(objects):
+        found = objects[image_id]
+        boxes = to_xywh(found.boxes)
+        if isinstance(found, Detections):
+            areas, crowds, scores = (boxes[:, 2] * boxes[:, 3]).tolist(), [0] * len(boxes), found.scores.tolist()
+        else:
+            areas, crowds, scores = found.area.tolist(), found.iscrowd.astype(int).tolist(), [1.0] * len(boxes)
+        for box, label, area, crowd, score in zip(boxes.tolist(), found.labels.tolist(), areas, crowds, scores, strict=True):
+            by_class[label].append(
+                {"image_id": image_id, "category_id": label + 1, "bbox": box, "area": area, "iscrowd": crowd, "score": score}
+            )
+    return by_class
+
+
+def _coco(by_class: Sequence[Sequence[dict[str, Any]]], images: Sequence[int], labels: range) -> Any:
+    """A pycocotools data set of a few classes; annotation ids start at 1, since 0 means unmatched."""
     from pycocotools.coco import COCO
 
-    annotations: list[dict[str, Any]] = []
-    for image_id in images:
-        found = objects[image_id]
-        for index in np.nonzero((found.labels >= labels.start) & (found.labels < labels.stop))[0]:
-            x, y, width, height = to_xywh(found.boxes[index : index + 1])[0].tolist()
-            annotation: dict[str, Any] = {
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": int(found.labels[index]) + 1,
-                "bbox": [x, y, width, height],
-            }
-            if isinstance(found, Detections):
-                annotation |= {"score": float(found.scores[index]), "area": width * height, "iscrowd": 0}
-            else:
-                annotation |= {"area": float(found.area[index]), "iscrowd": int(found.iscrowd[index])}
-            annotations.append(annotation)
+    annotations = [annotation for label in labels for annotation in by_class[label]]
+    for number, annotation in enumerate(annotations, start=1):
+        annotation["id"] = number
     coco = COCO()
     coco.dataset = {
         "images": [{"id": image_id} for image_id in images],

@@ -30,7 +30,7 @@ def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[A
         raise ValueError(f"expected an (H, W, 3) uint8 image but got {image.shape} {image.dtype}")
     placed, geometry = _place(image, contract)
     if contract.color == "bgr":
-        placed = placed[..., ::-1]
+        placed = np.asarray(cv2.cvtColor(placed, cv2.COLOR_RGB2BGR), dtype=np.uint8)
     elif contract.color == "gray":
         placed = np.asarray(cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[..., np.newaxis]
     elif contract.color != "rgb":

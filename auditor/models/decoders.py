@@ -61,7 +61,7 @@ def yolox(outputs: Outputs, spec: ModelSpec) -> Candidates:
     if spec.decoder_options.get("grid") == "raw":
         cells, strides = grid(spec.input, _strides(spec, (8, 16, 32)))
         boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(np.minimum(boxes[:, 2:4], 20.0)) * strides], axis=1)
-    return Candidates(in_pixels(boxes, spec, default_format="cxcywh"), rows[:, 4:5] * rows[:, 5:])
+    return _with_objectness(boxes, rows, spec)
 
 
 def yolov5(outputs: Outputs, spec: ModelSpec) -> Candidates:
@@ -70,7 +70,7 @@ def yolov5(outputs: Outputs, spec: ModelSpec) -> Candidates:
     Source: https://github.com/ultralytics/yolov5, export.py (TFLite boxes are divided by the input size).
     """
     rows = _rows(outputs, spec)
-    return Candidates(in_pixels(rows[:, :4], spec, default_format="cxcywh"), rows[:, 4:5] * rows[:, 5:])
+    return _with_objectness(rows[:, :4], rows, spec)
 
 
 def yolov8(outputs: Outputs, spec: ModelSpec) -> Candidates:
@@ -149,6 +149,13 @@ def activated(values: NDArray[Any], activation: str) -> NDArray[Any]:
         powers = np.exp(values.astype(np.float64) - values.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
     raise ValueError(f"expected an activation of none, sigmoid or softmax but got {activation!r}")
+
+
+def _with_objectness(boxes: NDArray[Any], rows: NDArray[Any], spec: ModelSpec) -> Candidates:
+    """Score each class by objectness × class. A candidate whose objectness is below the score floor cannot reach it with
+    any class and is left out, which spares most of the work."""
+    kept = np.nonzero(rows[:, 4] > spec.postprocess.score_floor)[0]
+    return Candidates(in_pixels(boxes[kept], spec, default_format="cxcywh"), rows[kept, 4:5] * rows[kept, 5:])
 
 
 def _rows(outputs: Outputs, spec: ModelSpec) -> NDArray[Any]:

@@ -242,6 +242,7 @@ def _head(
             raise ModelError(
                 f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}", field="decoder"
             )
+        settle.checked_options(request.decoder, request.decoder_options, folder=Path(request.folder))
         head = Head(request.decoder, _structure(request, graph, arrays, contract, len(labels)), "audit.yaml")
     options = {**head.options, **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder))}
     sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))

@@ -6,11 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["COLORS", "severity_chart"]
+__all__ = ["COLORS", "prepare", "severity_chart"]
 
 COLORS = ("#2458a6", "#c2571a", "#2e7d4f", "#8a3f9e", "#8b6d00", "#00798c", "#b0245c", "#555555")
 """Told apart in common forms of colour blindness, and on white; after these they repeat with another dash."""
 _DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
+
+
+def prepare() -> None:
+    """Start the chart engine, which takes a third of a second, so that the first chart need not wait for it."""
+    severity_chart("nothing", {"none": [(0.0, 0.0)]}, top=1.0, names=["none"])
 
 
 def severity_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], *, top: float, names: Sequence[str]) -> str:
