@@ -189,7 +189,7 @@ def test_results_of_a_newer_or_damaged_file_are_refused(project):
         path.write_text(json.dumps(good | change))
         with pytest.raises(StoreError, match=expected):
             load_run(project / "out")
-    with pytest.raises(StoreError, match="no result.json"):
+    with pytest.raises(StoreError, match=r"no result\.json"):
         load_run(project / "absent")
 
 
