@@ -233,7 +233,13 @@ def _choose(queues: dict[Any, list[Any]], own: Any, busy: set[Any]) -> Any:
     return free[0] if free else max(queues, key=lambda key: len(queues[key]))
 
 
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+"""Read by numpy and OpenCV as they are loaded: a worker has one core, and threads of several would fight over it."""
+
+
 def _spawned_pool() -> ProcessPoolExecutor:
+    for name in _ONE_THREAD:
+        os.environ.setdefault(name, "1")
     return ProcessPoolExecutor(
         max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent, initargs=(os.getpid(),)
     )

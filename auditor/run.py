@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from auditor import extensions
 from auditor.config import RESULT_SCHEMA_VERSION, load_audit, load_gates, nearest, parse_result, result_document, rule_of
 from auditor.errors import InputError, StoreError
-from auditor.evaluate.cells import CellTask, evaluate_cell, restrict_truth
+from auditor.evaluate.cells import CellEvaluation, CellTask, evaluate_cell, restrict_truth
 from auditor.evaluate.coco import NAMES
+from auditor.evaluate.differences import AGAINST_CLEAN, AGAINST_REFERENCE, with_differences
 from auditor.evaluate.robustness import summarize
 from auditor.executors import Executor, Outcome, open_executor, run_isolated
 from auditor.judge.judge import judge
@@ -36,7 +40,7 @@ from auditor.store import (
     save_text,
     save_unit,
 )
-from auditor.values import SUMMARY_METRICS, AuditResult, CellResult, Judgement, ModelSpec, Rule, Unit
+from auditor.values import SUMMARY_METRICS, AuditResult, Cell, CellResult, Judgement, ModelSpec, Rule, Unit
 
 __all__ = ["Progress", "SilentProgress", "judge_run", "load_run", "report_run", "run_audit"]
 
@@ -188,7 +192,7 @@ def _checks() -> dict[str, Any]:
 
 def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
     """A gate on a metric that nothing computes would never be met: say so before anything runs."""
-    known = {*NAMES, *SUMMARY_METRICS, *extensions.names("metrics")} - {"coco"}
+    known = {*NAMES, *SUMMARY_METRICS, AGAINST_CLEAN, AGAINST_REFERENCE, *extensions.names("metrics")} - {"coco"}
     known |= {f"AP/{category}" for match in plan.matches.values() for category in match.judged}
     problems = [
         f"{plan.config.source.where('gates', index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
@@ -265,6 +269,7 @@ def _evaluate(
 ) -> list[CellResult]:
     """Evaluate every cell; `seconds` gets the time that this took, summed over the workers."""
     seconds["evaluate"] = 0.0
+    samples: dict[Cell, NDArray[np.float64]] = {}
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     results: list[CellResult] = []
     for outcome in runner.map(_timed_evaluation, _tasks(plan, folder, failures, results), ahead=runner.jobs):
@@ -273,14 +278,15 @@ def _evaluate(
         if outcome.error is not None:
             results.append(CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}"))
         else:
-            result, spent = outcome.result
-            results.append(result)
+            evaluation, spent = outcome.result
+            results.append(evaluation.result)
+            samples[evaluation.result.cell] = evaluation.samples
             seconds["evaluate"] += spent
         progress.evaluated(cells=1)
-    return sorted(results, key=lambda result: order[result.cell])
+    return with_differences(sorted(results, key=lambda result: order[result.cell]), samples)
 
 
-def _timed_evaluation(task: CellTask) -> tuple[CellResult, float]:
+def _timed_evaluation(task: CellTask) -> tuple[CellEvaluation, float]:
     begin = time.perf_counter()
     return evaluate_cell(task), time.perf_counter() - begin
 
@@ -305,6 +311,7 @@ def _tasks(plan: Plan, folder: Path, failures: dict[str, str], results: list[Cel
             judged=match.judged,
             to_judged=tuple(None if category is None else judged[category] for category in match.to_category),
             label_offset=int(spec.decoder_options.get("label_offset", 0)),
+            seed=plan.config.seed,
             predictions=tuple(
                 load_predictions(
                     folder, [unit.resume_key for unit in units], file=cell.file, delegate=cell.delegate, severity=cell.severity

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor import extensions
+from auditor.evaluate.bootstrap import draw_weights, interval, resampled_ap
+from auditor.evaluate.coco import CocoEvaluation, evaluate_coco
 from auditor.store import ImagePrediction
 from auditor.values import Cell, CellResult, Detections, GroundTruth, MetricValue
 
-__all__ = ["CellTask", "Metric", "evaluate_cell", "restrict_truth"]
+__all__ = ["CellEvaluation", "CellTask", "Metric", "evaluate_cell", "restrict_truth"]
 
 
 class Metric(Protocol):
@@ -36,9 +39,19 @@ class CellTask:
     to_judged: tuple[int | None, ...]
     label_offset: int
     predictions: tuple[ImagePrediction, ...]
+    seed: int = 0
 
 
-def evaluate_cell(task: CellTask) -> CellResult:
+@dataclass(frozen=True, eq=False)
+class CellEvaluation:
+    """A cell's result, and its AP on every resample of the images (empty where it has none): the same resamples for every
+    cell of a data set, so that differences of two cells are paired."""
+
+    result: CellResult
+    samples: NDArray[np.float64]
+
+
+def evaluate_cell(task: CellTask) -> CellEvaluation:
     """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only counted."""
     fatal = [item for item in task.predictions if item.error and item.scope != "image"]
     unreadable = {item.image_id for item in task.predictions if item.scope == "image"}
@@ -46,19 +59,13 @@ def evaluate_cell(task: CellTask) -> CellResult:
     if fatal or missing:
         error = fatal[0].error if fatal else f"{len(missing)} images were not measured"
         on = f" (on {len(fatal)} of {len(task.predictions)} images, first {fatal[0].image_id})" if fatal else ""
-        return CellResult(task.cell, "failed", images=0, counts={"failed_images": len(fatal) or len(missing)}, error=f"{error}{on}")
+        return _failed(task.cell, {"failed_images": len(fatal) or len(missing)}, f"{error}{on}")
     truth = {image_id: found for image_id, found in task.truth.items() if image_id not in unreadable}
     counts = {"failed_images": len(unreadable), "dropped_predictions": 0, "detections": 0}
     counts["images_of_other_size"] = sum(item.scope == "size" for item in task.predictions)
     if 2 * len(truth) < len(task.truth) or not truth:
         reason = next((item.error for item in task.predictions if item.scope == "image"), "")
-        return CellResult(
-            task.cell,
-            "failed",
-            images=0,
-            counts=counts,
-            error=f"only {len(truth)} of {len(task.truth)} images could be read; the first failed with {reason}",
-        )
+        return _failed(task.cell, counts, f"only {len(truth)} of {len(task.truth)} images could be read; the first failed with {reason}")
     predictions = {}
     for item in task.predictions:
         if item.image_id in truth:
@@ -67,12 +74,27 @@ def evaluate_cell(task: CellTask) -> CellResult:
             counts["detections"] += len(predictions[item.image_id].scores)
     counts["truth_boxes"] = sum(len(found.labels) for found in truth.values())
     counts["images_without_truth"] = sum(len(found.labels) == 0 for found in truth.values())
-    metrics: dict[str, MetricValue] = {}
+    evaluation = evaluate_coco(truth, predictions, task.judged)
+    metrics = {value.name: value for value in evaluation.metrics()}
     for name in extensions.names("metrics"):
+        if extensions.table("metrics")[name] == extensions.BUILT_IN["metrics"].get(name):
+            continue  # COCO's, which are there already
         values = extensions.resolve("metrics", name)(truth, predictions, task.judged)
-        for value in [values] if isinstance(values, MetricValue) else values:
-            metrics[value.name] = value
-    return CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts)
+        metrics |= {value.name: value for value in ([values] if isinstance(values, MetricValue) else values)}
+    samples = _samples(task, truth, evaluation)
+    metrics["AP"] = dataclasses.replace(metrics["AP"], interval=interval(samples))
+    return CellEvaluation(CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts), samples)
+
+
+def _samples(task: CellTask, truth: Mapping[int, GroundTruth], evaluation: CocoEvaluation) -> NDArray[np.float64]:
+    """AP on each resample; an image that could not be read is left out of the resamples that drew it."""
+    weights = draw_weights(len(task.truth), seed=task.seed)
+    present = [position for position, image_id in enumerate(sorted(task.truth)) if image_id in truth]
+    return resampled_ap(evaluation.matches, weights[:, present])
+
+
+def _failed(cell: Cell, counts: Mapping[str, int], error: str) -> CellEvaluation:
+    return CellEvaluation(CellResult(cell, "failed", images=0, counts=counts, error=error), np.zeros(0))
 
 
 def _judged(item: ImagePrediction, task: CellTask) -> tuple[Detections, int]:

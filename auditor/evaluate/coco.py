@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.boxes import to_xywh
+from auditor.evaluate.bootstrap import ClassMatches
 from auditor.values import Detections, GroundTruth, MetricValue
 
-__all__ = ["NAMES", "coco_metrics", "per_class"]
+__all__ = ["NAMES", "CocoEvaluation", "coco_metrics", "evaluate_coco", "per_class"]
 
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large")
 
@@ -24,25 +26,68 @@ _CLASSES_AT_ONCE = 8  # pycocotools keeps a record per image, class and area: th
 _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
 
 
-def coco_metrics(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]) -> list[MetricValue]:
-    """Return COCO's twelve metrics, and `AP/<class>` for each class.
+@dataclass(frozen=True, eq=False)
+class CocoEvaluation:
+    """What pycocotools found: `precision` (IoUs, recalls, classes, areas, limits), `recall` (IoUs, classes, areas, limits),
+    and for each class how its detections of all sizes were matched."""
 
-    `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`. A metric over
-    no true object is None. Averages over IoU 0.50 to 0.95, at most 100 detections an image and class.
+    images: int
+    categories: tuple[str, ...]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    matches: tuple[ClassMatches, ...]
+
+    def metrics(self) -> list[MetricValue]:
+        """COCO's twelve metrics, and `AP/<class>` for each class; over no true object a metric is None."""
+        values = {"AP50": self.precision[0, :, :, 0, 2], "AP75": self.precision[5, :, :, 0, 2]}
+        for suffix, area in _AREAS.items():
+            values[f"AP{suffix}"] = self.precision[:, :, :, area, 2]
+            values[f"AR{suffix or '100'}"] = self.recall[:, :, area, 2]
+        values |= {"AR1": self.recall[:, :, 0, 0], "AR10": self.recall[:, :, 0, 1]}
+        metrics = [_metric(name, values[name], self.images) for name in NAMES]
+        of_classes = [self.precision[:, :, index, 0, 2] for index in range(len(self.categories))]
+        return metrics + [_metric(per_class(name), value, self.images) for name, value in zip(self.categories, of_classes, strict=True)]
+
+
+def coco_metrics(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]) -> list[MetricValue]:
+    """Return COCO's twelve metrics, and `AP/<class>` for each class, as the extension point `auditor.metrics` has it.
+
+    Raises:
+        ValueError: truth and predictions are not of the same images.
+    """
+    return evaluate_coco(truth, predictions, categories).metrics()
+
+
+def evaluate_coco(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]) -> CocoEvaluation:
+    """Evaluate with pycocotools: averages over IoU 0.50 to 0.95, at most 100 detections an image and class.
+
+    `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`.
 
     Raises:
         ValueError: truth and predictions are not of the same images.
     """
     if truth.keys() != predictions.keys():
         raise ValueError(f"expected predictions for the {len(truth)} images of the truth but got {len(predictions)}")
-    precision, recall = _evaluated(truth, predictions, len(categories))
-    values = {"AP50": precision[0, :, :, 0, 2], "AP75": precision[5, :, :, 0, 2]}
-    for suffix, area in _AREAS.items():
-        values[f"AP{suffix}"] = precision[:, :, :, area, 2]
-        values[f"AR{suffix or '100'}"] = recall[:, :, area, 2]
-    values |= {"AR1": recall[:, :, 0, 0], "AR10": recall[:, :, 0, 1]}
-    metrics = [_metric(name, values[name], len(truth)) for name in NAMES]
-    return metrics + [_metric(per_class(name), precision[:, :, index, 0, 2], len(truth)) for index, name in enumerate(categories)]
+    from pycocotools.cocoeval import COCOeval
+
+    images = sorted(truth)
+    classes = len(categories)
+    true_boxes, found_boxes = _annotations(truth, classes), _annotations(predictions, classes)
+    precisions, recalls, matches = [], [], []
+    for start in range(0, classes, _CLASSES_AT_ONCE):
+        chunk = range(start, min(start + _CLASSES_AT_ONCE, classes))
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
+            evaluation = COCOeval(_coco(true_boxes, images, chunk), _coco(found_boxes, images, chunk), "bbox")
+            evaluation.params.imgIds = images
+            evaluation.params.catIds = [label + 1 for label in chunk]
+            evaluation.evaluate()
+            evaluation.accumulate()
+        precisions.append(evaluation.eval["precision"])
+        recalls.append(evaluation.eval["recall"])
+        matches += [_matches(evaluation, position, len(images)) for position in range(len(chunk))]
+    return CocoEvaluation(
+        len(images), tuple(categories), np.concatenate(precisions, axis=2), np.concatenate(recalls, axis=1), tuple(matches)
+    )
 
 
 def per_class(category: str) -> str:
@@ -62,26 +107,25 @@ def _metric(name: str, values: NDArray[np.float64], images: int) -> MetricValue:
     return MetricValue(name, float(np.mean(present)), images=images)
 
 
-def _evaluated(
-    truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], classes: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision (IoUs, recalls, classes, areas, limits) and recall (IoUs, classes, areas, limits)."""
-    from pycocotools.cocoeval import COCOeval
-
-    images = sorted(truth)
-    true_boxes, found_boxes = _annotations(truth, classes), _annotations(predictions, classes)
-    precisions, recalls = [], []
-    for start in range(0, classes, _CLASSES_AT_ONCE):
-        chunk = range(start, min(start + _CLASSES_AT_ONCE, classes))
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
-            evaluation = COCOeval(_coco(true_boxes, images, chunk), _coco(found_boxes, images, chunk), "bbox")
-            evaluation.params.imgIds = images
-            evaluation.params.catIds = [label + 1 for label in chunk]
-            evaluation.evaluate()
-            evaluation.accumulate()
-        precisions.append(evaluation.eval["precision"])
-        recalls.append(evaluation.eval["recall"])
-    return np.concatenate(precisions, axis=2), np.concatenate(recalls, axis=1)
+def _matches(evaluation: Any, position: int, images: int) -> ClassMatches:
+    """The matching of one class over all sizes, from pycocotools' records by class, area and image."""
+    areas = len(evaluation.params.areaRng)
+    records = evaluation.evalImgs[position * areas * images : position * areas * images + images]
+    thresholds = len(evaluation.params.iouThrs)
+    image, score = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    hit, ignored = [np.zeros((thresholds, 0), dtype=bool)], [np.zeros((thresholds, 0), dtype=bool)]
+    truths = np.zeros(images, dtype=np.int64)
+    for index, record in enumerate(records):
+        if record is None:
+            continue
+        truths[index] = int((np.asarray(record["gtIgnore"]) == 0).sum())
+        count = len(record["dtScores"])
+        if count:
+            image.append(np.full(count, index, dtype=np.int64))
+            score.append(np.asarray(record["dtScores"], dtype=np.float64))
+            hit.append(np.asarray(record["dtMatches"]) > 0)
+            ignored.append(np.asarray(record["dtIgnore"]).astype(bool))
+    return ClassMatches(np.concatenate(image), np.concatenate(score), np.concatenate(hit, axis=1), np.concatenate(ignored, axis=1), truths)
 
 
 def _annotations(objects: Mapping[int, GroundTruth] | Mapping[int, Detections], classes: int) -> list[list[dict[str, Any]]]:

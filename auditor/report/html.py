@@ -108,7 +108,13 @@ def _row(result: AuditResult, summary: Summary, index: int) -> dict[str, Any]:
                 "name": scenario,
                 "mean": _shade(mean, clean),
                 "severities": [
-                    {**_shade(value, clean), "severity": cell.cell.severity, "status": cell.status, "error": cell.error}
+                    {
+                        **_shade(value, clean),
+                        "title": _paired(cell),
+                        "severity": cell.cell.severity,
+                        "status": cell.status,
+                        "error": cell.error,
+                    }
                     for cell, value in zip(found, values, strict=True)
                 ],
             }
@@ -127,9 +133,18 @@ def _ap(cell: CellResult) -> float | None:
     return metric.value if cell.status == "ok" and metric is not None else None
 
 
+def _paired(cell: CellResult) -> str:
+    """What a cell lost against clean, with its paired interval, in words."""
+    metric = cell.metrics.get("AP_minus_clean")
+    if metric is None or metric.value is None:
+        return ""
+    interval = "" if metric.interval is None else f" (95 %: {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)"
+    return f"{metric.value:+.3f} against clean{interval}"
+
+
 def _shade(value: float | None, clean: float | None) -> dict[str, Any]:
     kept = value / clean if value is not None and clean else None
-    return {"value": value, "kept": kept, "background": _color(kept)}
+    return {"title": "", "value": value, "kept": kept, "background": _color(kept)}
 
 
 def _color(kept: float | None) -> str:
