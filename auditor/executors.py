@@ -116,7 +116,7 @@ class ProcessExecutor:
     def close(self) -> None:
         for pool in self._lanes:
             if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
         self._lanes = [None] * self.jobs
 
     def _pool(self, lane: int) -> ProcessPoolExecutor:

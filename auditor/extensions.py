@@ -47,6 +47,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "robustness": "auditor.judge.checks:check_robustness",
         "labels": "auditor.judge.checks:check_labels",
         "data": "auditor.judge.checks:check_data",
+        "quantization": "auditor.judge.quantization:check_quantization",
         "run": "auditor.judge.checks:check_run",
     },
     "datasets": {"coco": "auditor.datasets.coco:load"},

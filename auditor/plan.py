@@ -11,19 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import AuditConfig, ModelConfig, nearest
-from auditor.corruptions.corrupt import function_sha256
+from auditor.config import AuditConfig, CalibrationConfig, ModelConfig, nearest
+from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes
 from auditor.datasets.dataset import Dataset
-from auditor.datasets.images import read_image
-from auditor.errors import AuditorError, DataError, InputError, ModelError
+from auditor.datasets.images import IMAGE_SUFFIXES, read_image
+from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
 from auditor.executors import run_isolated
 from auditor.models.resolve import ModelRequest, resolve_model
-from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
-from auditor.values import CLEAN, Cell, ModelSpec, ScenarioSpec, Unit
+from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, sha256_of, versions_of
+from auditor.store import MEASUREMENT_FORMAT
+from auditor.values import CLEAN, Cell, ImageRecord, ModelSpec, ScenarioSpec, Unit
 
-__all__ = ["Plan", "make_plan", "units_of"]
+__all__ = ["Plan", "first_images", "make_plan", "units_of"]
 
 SHARD = 8
 """Images of a unit: few enough that a unit takes seconds, enough that its models stay warm."""
@@ -43,16 +44,43 @@ class Plan:
     scenarios: tuple[ScenarioSpec, ...]
     severities: tuple[float, ...]
     units: tuple[Unit, ...]
+    calibration: Mapping[str, tuple[ImageRecord, ...]]
+    skipped: tuple[tuple[ModelSpec, str, str], ...] = ()
+
+    def extended(self, specs: Sequence[ModelSpec], skipped: Sequence[tuple[ModelSpec, str, str]]) -> Plan:
+        """Return a plan that measures `specs` beside the others, in units of their own, so that no unit changes its key.
+
+        `skipped` are levels that cannot be had: (the model they are of, level, reason).
+        """
+        matches = {**self.matches, **{spec.name: self.matches[spec.model] for spec in specs}}
+        units = tuple(units_of(self.config, self.datasets, specs, self.scenarios, self.severities)) if specs else ()
+        return dataclasses.replace(
+            self,
+            specs=(*self.specs, *specs),
+            matches=matches,
+            units=(*self.units, *units),
+            skipped=(*self.skipped, *skipped),
+        )
+
+    def skipped_cells(self) -> Iterator[tuple[Cell, str]]:
+        """Yield the cells of levels that cannot be had, with the reason."""
+        for spec, level, reason in self.skipped:
+            for delegate in self.config.delegates:
+                yield Cell(spec.model, f"{spec.name}_{level}", level, delegate, CLEAN, 0), reason
+                for scenario in self.scenarios:
+                    for severity in self.severities:
+                        yield Cell(spec.model, f"{spec.name}_{level}", level, delegate, scenario.key, severity), reason
 
     def cells(self) -> Iterator[tuple[Cell, tuple[Unit, ...]]]:
         """Yield every cell with the units that measure it: models, then clean, then scenarios × severities."""
         by_scenario: dict[tuple[str, str], list[Unit]] = {}
         for unit in self.units:
-            by_scenario.setdefault((unit.dataset, unit.scenario_key), []).append(unit)
+            for name in dict.fromkeys(spec.name for spec, _ in unit.models):
+                by_scenario.setdefault((name, unit.scenario_key), []).append(unit)
         for spec in self.specs:
             for delegate in self.config.delegates:
-                for (dataset, scenario), units in by_scenario.items():
-                    if dataset != spec.dataset:
+                for (name, scenario), units in by_scenario.items():
+                    if name != spec.name:
                         continue
                     for severity in units[0].severities:
                         cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity)
@@ -78,7 +106,10 @@ def make_plan(config: AuditConfig) -> Plan:
         )
     except InputError as error:
         problems += error.problems
+    for scenario in scenarios:
+        problems += _severity_problems(config, scenario, severities)
     problems += _gate_problems(config, scenarios)
+    calibration = _calibration(config, datasets, problems)
     specs = _specs(config, datasets, problems)
     matches = {}
     for spec in specs:
@@ -94,7 +125,7 @@ def make_plan(config: AuditConfig) -> Plan:
     if problems:
         raise InputError(problems)
     units = tuple(units_of(config, datasets, specs, scenarios, severities))
-    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units)
+    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units, calibration)
 
 
 def units_of(
@@ -105,7 +136,7 @@ def units_of(
     severities: tuple[float, ...],
 ) -> Iterator[Unit]:
     """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios."""
-    versions = {"auditor": auditor_version(), **versions_of(PIXEL_PACKAGES)}
+    versions = {"auditor": auditor_version(), "format": MEASUREMENT_FORMAT, **versions_of(PIXEL_PACKAGES)}
     for name, dataset in datasets.items():
         models = tuple((spec, delegate) for spec in specs if spec.dataset == name for delegate in config.delegates)
         if not models:
@@ -129,7 +160,7 @@ def units_of(
 def _measured(spec: ModelSpec) -> dict[str, Any]:
     """What of a spec can change a prediction, and the names that predictions are stored under."""
     fields = dataclasses.asdict(spec)
-    for name in ("path", "sources", "model", "quantization", "dataset", "labels"):
+    for name in ("path", "sources", "diagnosis", "model", "quantization", "dataset", "labels"):
         del fields[name]
     return fields
 
@@ -154,6 +185,46 @@ def _datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
         except InputError as error:
             problems += [f"{config.source.where(*loc)}: {problem}" for problem in error.problems]
     return datasets
+
+
+def _calibration(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> dict[str, tuple[ImageRecord, ...]]:
+    """The calibration images of each model that asks for levels; images that are evaluated too are refused, by content."""
+    found = {}
+    for index, model in enumerate(config.models):
+        if model.quantize is None or model.quantize.calibration is None:
+            continue
+        entry = model.quantize.calibration
+        where = config.source.where("models", index, "quantize", "calibration")
+        try:
+            images = _calibration_images(config, entry)
+        except InputError as error:
+            problems += [f"{where}: {problem}" for problem in error.problems]
+            continue
+        evaluated = {image.sha256 for dataset in datasets.values() for image in dataset.images if image.sha256}
+        shared = [image.path.name for image in images if image.sha256 in evaluated]
+        if shared:
+            problems.append(
+                f"{where}: {len(shared)} of {len(images)} calibration images are evaluated too ({_some(shared)}), which would flatter the result; "
+                "calibrate on other images"
+            )
+        found[model.name] = images
+    return found
+
+
+def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[ImageRecord, ...]:
+    folder = config.path(entry.images)
+    if entry.format not in extensions.names("datasets"):
+        raise InputError(f"unknown data set format {entry.format!r}; {nearest(entry.format, extensions.names('datasets'))}")
+    if entry.annotations is not None:
+        load = extensions.resolve("datasets", entry.format)
+        dataset: Dataset = load(name="calibration", images=folder, annotations=config.path(entry.annotations), limit=entry.limit)
+        return tuple(image for image in dataset.images if image.sha256)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected calibration images")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[: entry.limit]
+    if not paths:
+        raise InputError(f"{folder}: no image there ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return tuple(ImageRecord(number, path, None, sha256_of(path)) for number, path in enumerate(paths, start=1))
 
 
 def _specs(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:
@@ -190,7 +261,7 @@ def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dat
     leader = next((entry for entry in config.models if entry.name == model.variant_of), model)
     inherited = model.variant_of is not None
     dataset = config.dataset_of(model)
-    images = _first_images(datasets[dataset]) if dataset in datasets else ()
+    images = first_images(datasets[dataset]) if dataset in datasets else ()
     return ModelRequest(
         name=model.name,
         model=leader.name,
@@ -199,7 +270,7 @@ def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dat
         folder=str(config.source.path.parent.absolute()),
         quantization=model.quantization,
         decoder=model.decoder_name or (leader.decoder_name if inherited else None),
-        decoder_options=model.decoder_options or (leader.decoder_options if inherited else {}),
+        decoder_options=leader.decoder_options if inherited and model.decoder is None else model.decoder_options,
         labels=model.labels or (leader.labels if inherited else None),
         input={**(_given(leader.input) if inherited else {}), **_given(model.input)},
         postprocess={**(_given(leader.postprocess) if inherited else {}), **_given(model.postprocess)},
@@ -211,7 +282,8 @@ def _given(part: Any) -> dict[str, Any]:
     return {key: value for key, value in part.model_dump().items() if value is not None}
 
 
-def _first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
+def first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
+    """The first images of a data set that can be read."""
     images: list[NDArray[np.uint8]] = []
     for record in dataset.images:
         try:
@@ -221,6 +293,16 @@ def _first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
         if len(images) == _FIRST_IMAGES:
             break
     return tuple(images)
+
+
+def _severity_problems(config: AuditConfig, scenario: ScenarioSpec, severities: Sequence[float]) -> list[str]:
+    """Severities between whole ones interpolate the knobs, which not every transform takes."""
+    for severity in severities:
+        try:
+            build(scenario, severity)
+        except ScenarioError as error:
+            return [f"{config.source.where('severities')}: {scenario.key} cannot be had at severity {severity:g}: {error}"]
+    return []
 
 
 def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> list[str]:

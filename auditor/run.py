@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import RESULT_SCHEMA_VERSION, load_audit, load_gates, nearest, parse_result, result_document, rule_of
+from auditor.config import RESULT_SCHEMA_VERSION, AuditConfig, load_audit, load_gates, nearest, parse_result, result_document, rule_of
+from auditor.corruptions.packs import scenario_names
 from auditor.errors import InputError, StoreError
 from auditor.evaluate.cells import CellEvaluation, CellTask, evaluate_cell, restrict_truth
 from auditor.evaluate.coco import NAMES
@@ -22,9 +23,11 @@ from auditor.evaluate.differences import AGAINST_CLEAN, AGAINST_REFERENCE, with_
 from auditor.evaluate.robustness import summarize
 from auditor.executors import Executor, Outcome, open_executor, run_isolated
 from auditor.judge.judge import judge
+from auditor.judge.quantization import breaks_in_head
 from auditor.measure.detect import UnitMeasurement, failed_prediction, measure_unit
-from auditor.plan import Plan, make_plan
+from auditor.plan import Plan, first_images, make_plan
 from auditor.provenance import describe, sha256_of
+from auditor.quantize import FLOAT_HEAD, LevelRequest, make_levels
 from auditor.report import charts
 from auditor.report.html import render_report
 from auditor.report.junit import render_junit
@@ -40,7 +43,7 @@ from auditor.store import (
     save_text,
     save_unit,
 )
-from auditor.values import SUMMARY_METRICS, AuditResult, Cell, CellResult, Judgement, ModelSpec, Rule, Unit
+from auditor.values import CLEAN, SUMMARY_METRICS, AuditResult, Cell, CellResult, Judgement, Measurement, ModelSpec, Rule, Unit
 
 __all__ = ["Progress", "SilentProgress", "judge_run", "load_run", "report_run", "run_audit"]
 
@@ -108,11 +111,7 @@ def run_audit(
     runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.detect", "auditor.evaluate.coco"))
     seconds: dict[str, float] = {}
     try:
-        plan = make_plan(config)
-        _check_metrics(rules, plan)
-        threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
-        failures = _measure(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
-        cells = _evaluate(plan, folder, runner, progress, failures, seconds=seconds)
+        plan, cells, measurements = _carry_out(config, rules, folder, runner, progress, fresh=fresh, seconds=seconds)
     finally:
         runner.close()
     command = command or f"auditor run {audit}"
@@ -130,9 +129,35 @@ def run_audit(
         datasets={name: _dataset_document(plan, name) for name in plan.datasets},
         cells=tuple(cells),
         summaries=summarize(cells, metric="AP"),
+        measurements=tuple(measurements),
     )
     save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
     return _finish(result, rules, folder).result
+
+
+def _carry_out(
+    config: AuditConfig,
+    rules: Sequence[Rule],
+    folder: Path,
+    runner: Executor,
+    progress: Progress,
+    *,
+    fresh: bool,
+    seconds: dict[str, float],
+) -> tuple[Plan, list[CellResult], list[Measurement]]:
+    """Plan, make levels, measure, measure what remedies ask for, evaluate."""
+    plan = make_plan(config)
+    _check_metrics(rules, plan)
+    threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
+    plan = _with_levels(plan, folder, progress)
+    failures = _measure(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
+    remedied = _with_remedies(plan, folder, progress)
+    if remedied is not plan:
+        added = dataclasses.replace(remedied, units=remedied.units[len(plan.units) :])
+        failures |= _measure(added, folder, runner, progress, fresh=fresh, seconds=seconds)
+    cells, measurements = _evaluate(remedied, folder, runner, progress, failures, seconds=seconds)
+    cells += [CellResult(cell, "skipped", images=0, error=reason) for cell, reason in remedied.skipped_cells()]
+    return remedied, cells, measurements
 
 
 def load_run(run: Path) -> tuple[AuditResult, Path]:
@@ -170,6 +195,14 @@ def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
             for rule in rules
             if rule.metric not in known
         ]
+        models = {name for cell in result.cells for name in (cell.cell.model, cell.cell.file)}
+        scenarios = {*scenario_names(), *(name for cell in result.cells for name in (cell.cell.scenario, cell.cell.pack))}
+        for key, names in (("model", models), ("scenario", scenarios)):
+            unknown += [
+                f"{gates}:{rule.line}: unknown {key} {rule.selectors[key]!r}; {nearest(str(rule.selectors[key]), names)}"
+                for rule in rules
+                if rule.selectors.get(key) not in (None, *names)
+            ]
         if unknown:
             raise InputError(unknown)
         return rules
@@ -203,13 +236,50 @@ def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
         raise InputError(problems)
 
 
+# -------------------------------------------------------------------------------------------------------------- levels
+
+
+def _with_levels(plan: Plan, folder: Path, progress: Progress) -> Plan:
+    """Make the quantization levels that the audit asks for, and plan them beside their sources."""
+    requests = [
+        LevelRequest(spec, level, str(folder / "models"), plan.calibration.get(spec.name, ()), model.quantize.io)
+        for spec, model in zip(plan.specs, plan.config.models, strict=True)
+        if model.quantize is not None
+        for level in dict.fromkeys(model.quantize.levels)
+        if level != spec.quantization
+    ]
+    return _planned(plan, requests, progress)
+
+
+def _with_remedies(plan: Plan, folder: Path, progress: Progress) -> Plan:
+    """Where an int8 level that was made here breaks in its output head, make the level that keeps the head in float."""
+    sources = {spec.name: spec for spec in plan.specs}
+    requests = []
+    for spec, model in zip(plan.specs, plan.config.models, strict=False):
+        made = sources.get(f"{spec.name}_int8")
+        if model.quantize is not None and made is not None and breaks_in_head(made.diagnosis):
+            requests.append(LevelRequest(spec, FLOAT_HEAD, str(folder / "models"), plan.calibration[spec.name], model.quantize.io))
+    return _planned(plan, requests, progress) if requests else plan
+
+
+def _planned(plan: Plan, requests: Sequence[LevelRequest], progress: Progress) -> Plan:
+    if not requests:
+        return plan
+    images = {name: first_images(dataset) for name, dataset in plan.datasets.items()}
+    made = make_levels(requests, images=images, say=progress.say)
+    return plan.extended(
+        [level.spec for level in made if level.spec is not None],
+        [(level.request.spec, level.request.level, level.reason) for level in made if level.reason is not None],
+    )
+
+
 # ------------------------------------------------------------------------------------------------------------- measure
 
 
 def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]) -> dict[str, str]:
     """Measure every unit that is not complete; return the error of each unit that could not be. `seconds` gets the time
     that storing took."""
-    seconds["store"] = 0.0
+    seconds.setdefault("store", 0.0)
     todo = [unit for unit in plan.units if fresh or not has_unit(folder, unit.resume_key)]
     left: dict[tuple[str, str], int] = {}
     for unit in plan.units:
@@ -266,10 +336,12 @@ def _lost(part: Unit, error: str) -> Iterator[ImagePrediction]:
 
 def _evaluate(
     plan: Plan, folder: Path, runner: Executor, progress: Progress, failures: dict[str, str], *, seconds: dict[str, float]
-) -> list[CellResult]:
-    """Evaluate every cell; `seconds` gets the time that this took, summed over the workers."""
+) -> tuple[list[CellResult], list[Measurement]]:
+    """Evaluate every cell, and take each file's time from its clean cell; `seconds` gets the time that evaluating took,
+    summed over the workers."""
     seconds["evaluate"] = 0.0
     samples: dict[Cell, NDArray[np.float64]] = {}
+    times: dict[Cell, float] = {}
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     results: list[CellResult] = []
     for outcome in runner.map(_timed_evaluation, _tasks(plan, folder, failures, results), ahead=runner.jobs):
@@ -281,9 +353,17 @@ def _evaluate(
             evaluation, spent = outcome.result
             results.append(evaluation.result)
             samples[evaluation.result.cell] = evaluation.samples
+            if evaluation.invoke_ms is not None and evaluation.result.cell.scenario == CLEAN:
+                times[evaluation.result.cell] = evaluation.invoke_ms
             seconds["evaluate"] += spent
         progress.evaluated(cells=1)
-    return with_differences(sorted(results, key=lambda result: order[result.cell]), samples)
+    cells = with_differences(sorted(results, key=lambda result: order[result.cell]), samples)
+    return cells, [_time_of(cell, times[cell]) for cell in sorted(times, key=order.__getitem__)]
+
+
+def _time_of(cell: Cell, invoke_ms: float) -> Measurement:
+    """The median invocation while the audit ran, all workers busy: good for comparing levels, no figure of a device."""
+    return Measurement("invoke_ms_in_run", cell.file, cell.quantization, cell.delegate, {"p50": invoke_ms}, "ms")
 
 
 def _timed_evaluation(task: CellTask) -> tuple[CellEvaluation, float]:
@@ -367,6 +447,7 @@ def _model_document(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
         "classes_only_model": list(match.only_model),
         "classes_only_truth": list(match.only_truth),
         "sources": dict(spec.sources),
+        "diagnosis": dict(spec.diagnosis),
     }
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from auditor.errors import StoreError
 
 __all__ = [
+    "MEASUREMENT_FORMAT",
     "ImagePrediction",
     "check_writable",
     "has_unit",
@@ -47,7 +48,11 @@ class ImagePrediction:
     labels: NDArray[np.int64]
     error: str | None = None
     scope: str | None = None
+    invoke_ms: float | None = None
 
+
+MEASUREMENT_FORMAT = 2
+"""Raised with every change of the measurements' columns: it is part of every resume key."""
 
 _SCHEMA = pa.schema(
     [
@@ -60,6 +65,7 @@ _SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int64())),
         ("error", pa.string()),
         ("scope", pa.string()),
+        ("invoke_ms", pa.float64()),
     ]
 )
 
@@ -142,6 +148,7 @@ def save_unit(
             "labels": item.labels,
             "error": item.error,
             "scope": item.scope,
+            "invoke_ms": item.invoke_ms,
         }
         for item in predictions
     ]
@@ -178,6 +185,7 @@ def load_predictions(folder: Path, resume_keys: Sequence[str], *, file: str, del
                 labels=np.array(row["labels"], dtype=np.int64),
                 error=row["error"],
                 scope=row["scope"],
+                invoke_ms=row["invoke_ms"],
             )
 
 

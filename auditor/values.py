@@ -184,7 +184,7 @@ class ModelSpec:
 
     `model` is the family's name, `name` the entry's own. `labels` are class names by index; None stands for an id that
     the model's label map leaves empty. `sources` says where each value came from: `audit.yaml`, `metadata`, `graph`,
-    `images` (measured on the first images) or `default`.
+    `images` (measured on the first images) or `default`. `diagnosis` holds what a quantized file's own codes show.
     """
 
     name: str
@@ -201,6 +201,7 @@ class ModelSpec:
     size_bytes: int
     dataset: str = "default"
     sources: Mapping[str, str] = field(default_factory=dict)
+    diagnosis: Mapping[str, Any] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------------------ scenarios, plan

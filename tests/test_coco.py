@@ -81,6 +81,7 @@ def test_missing_files_are_counted_and_all_missing_is_an_error(folder):
         (document(categories=[{"id": 3, "name": "a"}, {"id": 40, "name": "a"}]), "names stand twice: a"),
         (document(images=[{"id": 9, "file_name": "b.png"}] * 2), "more than one of images: 9"),
         (document(images=[]), "lists no images"),
+        (document(annotations=[]), "lists no annotations, so nothing can be judged"),
     ],
 )
 def test_bad_documents(folder, data, expected):

@@ -229,6 +229,16 @@ def test_unknown_scenarios_name_the_nearest(tmp_path, name, expected):
         select_scenarios([name], folder=tmp_path, allow_code=False, where=["audit.yaml:3: scenarios[0]"])
 
 
+def test_a_pack_module_may_import_from_beside_it_and_define_dataclasses(tmp_path):
+    (tmp_path / "lens_helper.py").write_text("FACTOR = 2\n")
+    (tmp_path / "lens.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom lens_helper import FACTOR\n\n"
+        "@dataclass\nclass Lens:\n    factor: int\n\ndef fog(image, *, severity, rng):\n    return image // Lens(FACTOR).factor\n"
+    )
+    (spec,) = load_scenarios(write(tmp_path, CODE.replace("NAME", "lens")), allow_code=True, built_in=False)
+    assert (corrupt(IMAGE, spec, severity=1, seed=0) == IMAGE // 2).all()
+
+
 def test_two_packs_may_each_have_a_module_of_one_name(tmp_path):
     images = []
     for folder, body in (("first", "return image // 2"), ("second", "return image // 4")):

@@ -346,6 +346,36 @@ def test_rows_of_six_on_a_grid_are_asked_about(tmp_path):
     assert detect(tmp_path, {"out": array}, input_shape=(1, 192, 320, 3), files={"metadata.json": notes})[0].decoder == "end2end"
 
 
+def test_named_outputs_are_settled_like_any_others(tmp_path):
+    array = np.zeros((1, CELLS, 7), np.float32)
+    array[0, 9] = [0, 0, 0, np.log(2), 0.9, 0, 1.0]
+    request = {**STRETCH, "decoder": "yolox", "decoder_options": {"outputs": ["out"]}}
+    spec, got = detect(tmp_path, {"out": array}, request=request)
+    assert (spec.decoder_options["grid"], found(got)) == ("raw", [EXPECTED])
+    split = candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9]).transpose(0, 2, 1)
+    request = {**STRETCH, "decoder": "yolov8", "decoder_options": {"outputs": ["b", "a"]}}
+    assert found(detect(tmp_path, {"a": split[:, 4:].copy(), "b": split[:, :4].copy()}, request=request)[1]) == [EXPECTED]
+
+
+def test_classes_that_are_whole_but_for_rounding_are_whole(tmp_path):
+    outputs = {**POSTPROCESS, "classes": np.array([[1.0, 5e-15]], np.float32), "count": np.array([2.0], np.float32)}
+    assert found(detect(tmp_path, outputs, request=STRETCH)[1])[0] == EXPECTED
+
+
+def test_padding_of_next_to_no_score_does_not_vote_on_the_unit(tmp_path):
+    array = np.full((1, 300, 6), 1e-12, np.float32)
+    array[0, 0] = [4, 8, 12, 24, 0.9, 1]
+    spec, got = detect(tmp_path, {"out": array}, request=STRETCH)
+    assert (spec.decoder_options["box_unit"], found(got)) == ("pixels", [EXPECTED])
+
+
+def test_a_background_before_labels_of_ids_is_asked_about(tmp_path):
+    array = np.zeros((1, 300, 6), np.float32)
+    array[0, 0] = [4, 8, 12, 24, 0.9, 1]
+    with pytest.raises(ModelError, match="label_offset"):
+        detect(tmp_path, {"out": array}, labels=["background", "a", "b"])
+
+
 @pytest.mark.parametrize(
     ("decoder", "options"),
     [

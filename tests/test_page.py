@@ -54,7 +54,7 @@ def test_the_page_fits_and_fetches_nothing(project, browser, width):
 
 def test_the_sample_report_and_its_screenshot(browser):
     """The report that is committed opens, and its picture for the README is made again where it is asked for."""
-    folder = Path(__file__).parents[1] / "reports" / "demo"
+    folder = Path(__file__).parents[1] / "reports" / "sample"
     page = browser.new_page(viewport={"width": 1440, "height": 1500})
     page.goto((folder / "report.html").as_uri())
     assert page.locator(".verdict strong").inner_text() == "FAILED"

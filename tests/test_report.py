@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from conftest import DEMO_MODEL
 from skimage.metrics import structural_similarity
 
+from auditor.report.html import _dominates
 from auditor.report.sheet import psnr, ssim
 from auditor.run import run_audit
 
@@ -57,3 +60,30 @@ def test_ssim_and_psnr_agree_with_scikit_image():
     assert psnr(first, second) == pytest.approx(10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2)), abs=1e-6)
     assert psnr(first, first) is None
     assert ssim(first, first) == pytest.approx(1)
+
+
+def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
+    shutil.copy(DEMO_MODEL.with_name("detector_int8.tflite"), project / "int8.tflite")
+    shutil.copy(DEMO_MODEL, project / "twin.tflite")
+    entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
+    more = "  - {name: small, variant_of: detector, path: int8.tflite}\n  - {name: twin, variant_of: detector, quantization: copy, path: twin.tflite}\n"
+    text = (project / "audit.yaml").read_text()
+    (project / "audit.yaml").write_text(text.replace(entry, entry + more).replace("[lighting/low_light, noise/gaussian]", "[]"))
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert {found.model for found in result.measurements} == {"detector", "small", "twin"}
+    page = (project / "out" / "report.html").read_text()
+    assert "Quantization: what each level costs" in page
+    assert page.count("<svg") == 1
+    cells = {cell.cell.file: cell for cell in result.cells}
+    assert cells["twin"].metrics["AP_minus_float32"].value == 0
+    assert cells["twin"].metrics["AP_minus_float32"].interval == (0, 0)
+    assert cells["small"].cell.model == "detector"
+
+
+def test_dominated_means_no_better_in_anything():
+    better = {"AP": 0.3, "bytes": 10, "ms": 5.0}
+    assert _dominates(better, {"AP": 0.2, "bytes": 10, "ms": 5.2})
+    assert _dominates(better, {"AP": 0.3, "bytes": 10, "ms": 9.0})
+    assert not _dominates(better, {"AP": 0.2, "bytes": 9, "ms": 5.0})
+    assert not _dominates(better, {"AP": 0.2, "bytes": 10, "ms": 3.0})
+    assert not _dominates(better, {"AP": 0.3, "bytes": 10, "ms": 5.2})

@@ -292,6 +292,35 @@ def test_a_unit_whose_worker_was_lost_is_measured_again(project):
     assert run_audit(project / "audit.yaml", output=project / "out", jobs=1).verdict == "passed"
 
 
+def test_a_variant_with_a_decoder_of_its_own_does_not_inherit_options(project):
+    text = (project / "audit.yaml").read_text()
+    entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
+    leader = "  - {name: detector, path: detector.tflite, labels: labels.txt, decoder: {name: yolov8, box_unit: normalized}}\n"
+    variants = "".join(
+        f"  - {{name: {name}, variant_of: detector, path: detector.tflite{more}}}\n"
+        for name, more in (("same", ""), ("own", ", decoder: yolov8"))
+    )
+    (project / "audit.yaml").write_text(text.replace(entry, leader + variants))
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    sources = {model["name"]: model["sources"]["decoder.box_unit"] for model in result.models}
+    assert sources == {"detector": "audit.yaml", "same": "audit.yaml", "own": "images"}
+
+
+def test_fractional_severities_run_and_those_that_cannot_are_told_first(project):
+    text = (
+        (project / "audit.yaml").read_text().replace("severities: [1, 5]", "severities: [4.5]").replace("noise/gaussian", "resolution/jpeg")
+    )
+    (project / "audit.yaml").write_text(text)
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert {cell.status for cell in result.cells} == {"ok"}
+    pack = "pack: med\nversion: 1\nscenarios:\n  m:\n    knobs: {k: [3, 5, 7, 9, 11]}\n    unit: px\n    transforms: [{MedianBlur: {blur_limit: [$k, $k]}}]\n"
+    (project / "med.yaml").write_text(pack)
+    (project / "audit.yaml").write_text(text.replace("resolution/jpeg", "./med.yaml").replace("[4.5]", "[1.5]"))
+    with pytest.raises(InputError, match=r"med/m cannot be had at severity 1\.5"):
+        run_audit(project / "audit.yaml", output=project / "other", jobs=1)
+    assert not (project / "other").exists()
+
+
 def test_judging_by_an_unknown_metric_is_bad_input(project):
     run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     before = (project / "out" / "result.json").read_text()

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from auditor.config.audit import (
     AuditConfig,
+    CalibrationConfig,
     DatasetConfig,
     DecoderConfig,
     GateConfig,
@@ -22,6 +23,7 @@ from auditor.config.source import Source, nearest
 __all__ = [
     "RESULT_SCHEMA_VERSION",
     "AuditConfig",
+    "CalibrationConfig",
     "DatasetConfig",
     "DecoderConfig",
     "GateConfig",

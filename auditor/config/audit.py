@@ -15,6 +15,7 @@ from auditor.values import CLEAN, SUMMARY_METRICS, Rule
 
 __all__ = [
     "AuditConfig",
+    "CalibrationConfig",
     "DatasetConfig",
     "DecoderConfig",
     "GateConfig",
@@ -98,6 +99,30 @@ class DecoderConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
+class CalibrationConfig(Document):
+    """The images that integer levels are calibrated on: a folder's, or with `annotations` a data set's."""
+
+    format: str = "coco"
+    images: PathText
+    annotations: PathText | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+
+class QuantizeConfig(Document):
+    """The quantization levels to make of a float model, and to audit beside it."""
+
+    levels: Annotated[tuple[Literal["float32", "float16", "dynamic", "weight_only", "int8", "int16x8"], ...], Field(min_length=1)]
+    calibration: CalibrationConfig | None = None
+    io: Literal["float32", "int8"] = "float32"
+
+    @model_validator(mode="after")
+    def _calibrated(self) -> QuantizeConfig:
+        needing = [level for level in self.levels if level in ("int8", "int16x8")]
+        if needing and self.calibration is None:
+            raise ValueError(f"{', '.join(needing)} need `calibration:` with the images to calibrate on")
+        return self
+
+
 class ModelConfig(Document):
     """One model file."""
 
@@ -111,6 +136,7 @@ class ModelConfig(Document):
     labels: PathText | None = None
     input: InputConfig = InputConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
+    quantize: QuantizeConfig | None = None
 
     @property
     def decoder_name(self) -> str | None:

@@ -155,9 +155,15 @@ def _module_beside(module: str, folder: str | None) -> ModuleType | None:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ImportError(f"{path} cannot be loaded")
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        sys.modules[name] = loaded
+        sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
+        sys.path.append(folder)  # for what the module itself imports from beside it
+        try:
+            spec.loader.exec_module(loaded)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            sys.path.remove(folder)
     return sys.modules[name]
 
 
@@ -187,15 +193,35 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
     if unknown:
         raise ScenarioError(f"{name} has no argument {', '.join(unknown)}; it has {', '.join(sorted(accepted))}")
     tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            pipeline = albumentations.Compose([transform(**tuples, p=1.0)])
-    except Exception as error:
-        raise ScenarioError(f"{name} refuses {dict(arguments)}: {' '.join(str(error).split())[:300]}") from error
+    # What refuses an interpolated knob may count in whole numbers: the nearest ones are tried before it is an error.
+    refusals = []
+    for candidate in (tuples, _rounded(tuples)):
+        try:
+            pipeline = _pipeline(transform, candidate)
+            break
+        except Exception as error:  # noqa: BLE001 (pydantic, ValueError, TypeError, or a warning, by transform)
+            refusals.append(" ".join(str(error).split())[:300])
+    else:
+        raise ScenarioError(f"{name} refuses {dict(arguments)}: {refusals[0]}")
 
     def step(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         pipeline.set_random_seed(seed % 2**32)
         return np.ascontiguousarray(pipeline(image=image)["image"])
 
     return step
+
+
+def _pipeline(transform: Any, arguments: Mapping[str, Any]) -> Any:
+    import albumentations
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return albumentations.Compose([transform(**arguments, p=1.0)])
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_rounded(item) for item in value)
+    return round(value) if isinstance(value, float) else value

@@ -102,19 +102,28 @@ def _structure(document: Any, path: Path) -> list[str]:
     problems = []
     wanted: dict[str, dict[str, Callable[[Any], bool]]] = {
         "images": {"id": _is_id, "file_name": _is_text, "width": _is_absent_or_number, "height": _is_absent_or_number},
-        "annotations": {"image_id": _is_id, "category_id": _is_id, "bbox": _is_box, "area": _is_absent_or_number},
+        "annotations": {
+            "image_id": _is_id,
+            "category_id": _is_id,
+            "bbox": _is_box,
+            "area": _is_absent_or_number,
+            "iscrowd": lambda value: value in (None, 0, 1),
+        },
         "categories": {"id": _is_id, "name": _is_text},
     }
     for key, fields in wanted.items():
         for field, right in fields.items():
             wrong = [index for index, item in enumerate(document[key]) if not (isinstance(item, dict) and right(item.get(field)))]
             if wrong:
-                expected = "[x, y, width, height] in pixels" if field == "bbox" else "a value"
+                expected = {"bbox": "[x, y, width, height] in pixels", "file_name": "a text", "name": "a text", "iscrowd": "0 or 1"}.get(
+                    field, "a number"
+                )
                 problems.append(
                     f"{path}: {len(wrong)} of {len(document[key])} {key} have no valid `{field}` ({expected}); first: {key}[{wrong[0]}]"
                 )
-    if not document["images"]:
-        problems.append(f"{path}: the file lists no images")
+    problems += [
+        f"{path}: the file lists no {key}, so nothing can be judged" for key in ("images", "annotations", "categories") if not document[key]
+    ]
     return problems
 
 
@@ -165,7 +174,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_absent_or_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12)
 
 
 def _is_box(value: Any) -> bool:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from auditor.errors import DataError
 
-__all__ = ["read_image"]
+__all__ = ["IMAGE_SUFFIXES", "read_image"]
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # errors only: what cannot be decoded is told by our own error
 

@@ -14,10 +14,11 @@ from auditor.store import save_bytes, save_json, save_text
 
 __all__ = ["write_example"]
 
-IMAGES = 60
+IMAGES = 48
 
 _AUDIT = """\
-# The embedded example: a detector of six kinds of objects that was trained on clean, evenly lit scenes alone.
+# The embedded example: a detector of six kinds of objects that was trained on clean, evenly lit scenes alone, and its
+# quantization levels, one of them trained on with quantization in the loop (int8_qat).
 name: "auditor demo: a detector that has only seen good light"
 seed: 7
 dataset:
@@ -30,10 +31,15 @@ models:
     decoder: yolov8
     labels: labels.txt
     input: {color: rgb, mean: 0, std: 255, resize: letterbox, anchor: center, pad: 114}
+  - {name: demo_float16, variant_of: demo_detector, path: detector_float16.tflite}
+  - {name: demo_dynamic, variant_of: demo_detector, path: detector_dynamic.tflite}
+  - {name: demo_int8, variant_of: demo_detector, path: detector_int8.tflite}
+  - {name: demo_int8_qat, variant_of: demo_detector, quantization: int8_qat, path: detector_int8_qat.tflite}
 scenarios: [lighting, resolution, noise]
 severities: [1, 3, 5]
 gates:
   - {metric: AP, scenario: clean, min: 0.60}
+  - {metric: AP, scenario: clean, max_drop: 0.08, against: float32}
   - {metric: rPC, min: 0.60}
   - {metric: AP, scenario: lighting, severity: 1, max_drop: 0.10, against: clean}
   - {metric: AP, scenario: noise, severity: 3, max_drop: 0.30, against: clean}
@@ -67,7 +73,7 @@ def write_example(folder: Path) -> Path:
     categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
     save_json(folder / "instances.json", {"images": images, "annotations": annotations, "categories": categories})
     save_text(folder / "labels.txt", "\n".join(CLASSES) + "\n")
-    model = importlib.resources.files("auditor.demo").joinpath("models", "detector_float32.tflite")
-    save_bytes(folder / "detector_float32.tflite", model.read_bytes())
+    for model in importlib.resources.files("auditor.demo").joinpath("models").iterdir():
+        save_bytes(folder / model.name, model.read_bytes())
     save_text(folder / "audit.yaml", _AUDIT)
     return folder / "audit.yaml"

@@ -74,9 +74,14 @@ def resampled_ap(matches: Sequence[ClassMatches], weights: NDArray[np.int64]) ->
 
 
 def _split_ties(found: ClassMatches, weights: NDArray[np.int64]) -> tuple[ClassMatches, NDArray[np.int64]]:
-    """Replace each image with tied detections by as many copies as it is drawn at most, each weighing 0 or 1."""
+    """Replace each image with tied detections by as many copies as it is drawn at most, each weighing 0 or 1.
+
+    A tie in which nothing is ever a hit is left alone: in which order false alarms of one score come does not matter.
+    """
     same = (found.image[1:] == found.image[:-1]) & (found.score[1:] == found.score[:-1])
-    tied = np.unique(found.image[1:][same])
+    group = np.concatenate([[0], np.cumsum(~same)])[: len(found.score)]
+    hits = np.bincount(group[found.hit.any(axis=0)], minlength=group.max(initial=-1) + 1) > 0
+    tied = np.unique(found.image[1:][same & hits[group[1:]]])
     if not len(tied):
         return found, weights
     columns, rows, owners = [weights * ~np.isin(np.arange(weights.shape[1]), tied)], [], []

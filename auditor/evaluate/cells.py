@@ -45,10 +45,11 @@ class CellTask:
 @dataclass(frozen=True, eq=False)
 class CellEvaluation:
     """A cell's result, and its AP on every resample of the images (empty where it has none): the same resamples for every
-    cell of a data set, so that differences of two cells are paired."""
+    cell of a data set, so that differences of two cells are paired. `invoke_ms` is the median time of an invocation."""
 
     result: CellResult
     samples: NDArray[np.float64]
+    invoke_ms: float | None = None
 
 
 def evaluate_cell(task: CellTask) -> CellEvaluation:
@@ -83,7 +84,9 @@ def evaluate_cell(task: CellTask) -> CellEvaluation:
         metrics |= {value.name: value for value in ([values] if isinstance(values, MetricValue) else values)}
     samples = _samples(task, truth, evaluation)
     metrics["AP"] = dataclasses.replace(metrics["AP"], interval=interval(samples))
-    return CellEvaluation(CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts), samples)
+    times = [item.invoke_ms for item in task.predictions if item.invoke_ms is not None]
+    result = CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts)
+    return CellEvaluation(result, samples, float(np.median(times)) if times else None)
 
 
 def _samples(task: CellTask, truth: Mapping[int, GroundTruth], evaluation: CocoEvaluation) -> NDArray[np.float64]:

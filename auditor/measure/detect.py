@@ -96,8 +96,10 @@ def _predict(
         runner = _runner(spec, delegate)
         with clock.stage("encode"):
             tensor, geometry = encode(image, spec.input)
-        with clock.stage("invoke"):
-            outputs = runner.invoke(tensor)
+        begin = time.perf_counter()
+        outputs = runner.invoke(tensor)
+        invoke_s = time.perf_counter() - begin
+        clock.times_s["invoke"] += invoke_s
         with clock.stage("decode"):
             decoded = extensions.resolve("decoders", spec.decoder)(outputs, spec)
             found = postprocess(decoded, spec.postprocess, geometry=geometry, image_size=(image.shape[0], image.shape[1]))
@@ -111,6 +113,7 @@ def _predict(
         boxes=found.boxes,
         scores=found.scores,
         labels=found.labels,
+        invoke_ms=1e3 * invoke_s,
     )
 
 

@@ -37,7 +37,7 @@ def tflite_postprocess(outputs: Outputs, spec: ModelSpec) -> Detections:
     slots = spec.decoder_options["slots"]
     count = int(outputs[slots["count"]].ravel()[0])
     classes = outputs[slots["classes"]].ravel()[:count]
-    if not np.array_equal(classes, np.rint(classes)):
+    if np.abs(classes - np.rint(classes)).max(initial=0.0) > 0.01:
         raise ValueError(
             f"expected whole numbers as classes but got {classes[:3].tolist()}: the outputs are in another order; write `slots:`"
         )
@@ -59,7 +59,7 @@ def yolox(outputs: Outputs, spec: ModelSpec) -> Candidates:
     rows = _rows(outputs, spec)
     boxes = rows[:, :4]
     if spec.decoder_options.get("grid") == "raw":
-        cells, strides = grid(spec.input, _strides(spec, (8, 16, 32)))
+        cells, strides = _cells(rows, spec)
         boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(np.minimum(boxes[:, 2:4], 20.0)) * strides], axis=1)
     return _with_objectness(boxes, rows, spec)
 
@@ -100,7 +100,7 @@ def nanodet(outputs: Outputs, spec: ModelSpec) -> Candidates:
     """
     rows = _rows(outputs, spec)
     classes = rows.shape[1] - 4 * int(spec.decoder_options["bins"])
-    cells, strides = grid(spec.input, _strides(spec, (8, 16, 32)))
+    cells, strides = _cells(rows, spec)
     centres = (cells + float(spec.decoder_options.get("cell_offset", 0.5))) * strides
     bins = activated(rows[:, classes:].reshape(len(rows), 4, -1), "softmax")
     distances = (bins @ np.arange(bins.shape[2])) * strides
@@ -167,8 +167,13 @@ def _rows(outputs: Outputs, spec: ModelSpec) -> NDArray[Any]:
     return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
 
-def _strides(spec: ModelSpec, default: tuple[int, ...]) -> Sequence[int]:
-    return tuple(spec.decoder_options.get("strides", default))
+def _cells(rows: NDArray[Any], spec: ModelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The cell and stride of each candidate."""
+    sizes = tuple(spec.decoder_options.get("strides", (8, 16, 32)))
+    cells, strides = grid(spec.input, sizes)
+    if len(cells) != len(rows):
+        raise ValueError(f"expected {len(rows)} candidates to be the cells of the strides {sizes}, but those are {len(cells)}")
+    return cells, strides
 
 
 def _sorted(boxes: NDArray[np.float64], scores: NDArray[Any], labels: NDArray[Any]) -> Detections:

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from auditor.errors import ModelError
 
-__all__ = ["Graph", "Op", "Tensor", "load_graph", "quantization_level"]
+__all__ = ["WEIGHTED_OPS", "Graph", "Op", "Tensor", "load_graph", "quantization_level"]
 
 _POINTER = b"version https://git-lfs"
 _OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
-_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
+WEIGHTED_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """The main subgraph of a file. `signatures` maps a key to the names of its outputs by tensor index."""
+    """The main subgraph of a file. `signatures` maps a key to the names of its outputs by tensor index; `signature_input` is
+    what the first of them calls the input."""
 
     path: Path
     tensors: tuple[Tensor, ...]
@@ -59,6 +60,7 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     signatures: Mapping[str, Mapping[int, str]]
+    signature_input: str | None
     metadata: Mapping[str, bytes]
     size_bytes: int
 
@@ -98,7 +100,7 @@ def quantization_level(graph: Graph) -> str:
     The level that most of the weighted ops have is named; input and output types do not count.
     """
     behind = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE" and op.outputs}
-    levels = [_op_level(graph, op, behind) for op in graph.ops if op.name in _WEIGHTED and len(op.inputs) > 1]
+    levels = [_op_level(graph, op, behind) for op in graph.ops if op.name in WEIGHTED_OPS and len(op.inputs) > 1]
     if not levels:
         integer = any(tensor.scales and tensor.dtype in ("int8", "uint8") for tensor in graph.tensors)
         return "int8" if integer else "float32"
@@ -152,7 +154,8 @@ def _graph(path: Path, model: Any, size_bytes: int, content: bytes) -> Graph:
     if any(not 0 <= index < len(tensors) for index in used):
         raise ModelError(f"{path}: the graph refers to tensors that it does not have: the file is damaged; get it again")
     buffers = {_text(item.name): _buffer(model.buffers[item.buffer], content) for item in model.metadata or []}
-    return Graph(path, tensors, ops, inputs, _ints(main.outputs), signatures, buffers, size_bytes)
+    called = [_text(item.name) for signature in model.signatureDefs or [] for item in signature.inputs or []]
+    return Graph(path, tensors, ops, inputs, _ints(main.outputs), signatures, next(iter(called), None), buffers, size_bytes)
 
 
 def _op_code(code: Any) -> tuple[str, bool, int]:

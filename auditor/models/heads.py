@@ -66,7 +66,9 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
     return Head(name, structure(name, graph, arrays, contract, classes), reason)
 
 
-def structure(decoder: str, graph: Graph, arrays: Arrays, contract: InputContract, classes: int | None) -> dict[str, Any]:
+def structure(
+    decoder: str, graph: Graph, arrays: Arrays, contract: InputContract, classes: int | None, *, ordered: bool = False
+) -> dict[str, Any]:
     """Settle the options of a built-in decoder that the shapes fix: which output is what, which axis holds candidates.
 
     Raises:
@@ -87,7 +89,9 @@ def structure(decoder: str, graph: Graph, arrays: Arrays, contract: InputContrac
     if len(candidates) != 1:
         raise ModelError(f"decoder {decoder} expects outputs over the same candidates but the model has {_listed(arrays)}")
     options: dict[str, Any] = {"channels_first": first}
-    if len(pairs) > 1:  # boxes first, then what is scored
+    if ordered:
+        options["outputs"] = list(pairs)
+    elif len(pairs) > 1:  # boxes first, then what is scored
         options["outputs"] = _boxes_first(graph, arrays, [name for name, pair in pairs.items() if (pair[0] if first else pair[1]) == 4])
     least = {"yolox": 6, "yolov5": 6, "yolov8": 5, "end2end": 6, "nanodet": 5}[decoder]
     if channels < least or (decoder == "end2end" and channels != 6):

@@ -18,6 +18,7 @@ from auditor import extensions
 from auditor.errors import ModelError
 from auditor.models import settle
 from auditor.models.contract import encode
+from auditor.models.diagnose import diagnose
 from auditor.models.graph import Graph, load_graph, quantization_level
 from auditor.models.heads import Head, recognise, structure
 from auditor.models.interpreter import Runner, open_model
@@ -26,7 +27,7 @@ from auditor.models.metadata import FileNotes, load_notes
 from auditor.provenance import sha256_of
 from auditor.values import InputContract, ModelSpec, Postprocess
 
-__all__ = ["ModelRequest", "open_spec", "resolve_model"]
+__all__ = ["ModelRequest", "derived_spec", "open_spec", "resolve_model"]
 
 _EDGE_TPU = "edgetpu-custom-op"
 _FIRST = 4
@@ -134,9 +135,10 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         sources[f"postprocess.{setting.name}"] = "audit.yaml" if setting.name in request.postprocess else "default"
     first, rest = request.images[:_FIRST], request.images[_FIRST:]
     samples = [runner.invoke(encode(image, contract)[0]) for image in first] or [arrays]
-    return settle.settle(
+    spec = settle.settle(
         spec, samples, given=request.decoder_options, more=lambda: [runner.invoke(encode(image, contract)[0]) for image in rest]
     )
+    return dataclasses.replace(spec, diagnosis=diagnose(spec, graph, samples, first))
 
 
 def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
@@ -149,6 +151,50 @@ def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
     return open_model(
         Path(spec.path), delegate=delegate, threads=threads, input_shape=_resized(graph, spec.input), output_names=graph.output_names()
     )
+
+
+def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[NDArray[np.uint8]]) -> ModelSpec:
+    """The spec of a file that was made from the model of `spec`: everything is inherited but what its graph fixes.
+
+    The file is opened and invoked, and diagnosed on `images`.
+
+    Raises:
+        ModelError: it cannot be opened or invoked, or has other outputs than its source.
+    """
+    source, graph = load_graph(Path(spec.path)), load_graph(path)
+    if len(source.outputs) != len(graph.outputs):
+        raise ModelError(f"{path}: it has {len(graph.outputs)} outputs, its source {len(source.outputs)}")
+    tensor = graph.tensors[graph.inputs[0]]
+    contract = dataclasses.replace(
+        spec.input,
+        dtype=tensor.dtype,
+        scale=tensor.scales[0] if tensor.scales else 0.0,
+        zero_point=tensor.zero_points[0] if tensor.zero_points else 0,
+    )
+    renamed = dict(zip(source.output_names(), graph.output_names(), strict=True))
+    made = dataclasses.replace(
+        spec,
+        name=f"{spec.name}_{level}",
+        path=str(path),
+        sha256=sha256_of(path),
+        quantization=level,
+        input=contract,
+        decoder_options=_renamed(spec.decoder_options, renamed),
+        size_bytes=graph.size_bytes,
+        sources={**spec.sources, "quantization": "made by the auditor"},
+    )
+    runner = open_spec(made, delegate="xnnpack", threads=1)
+    samples = [runner.invoke(encode(image, contract)[0]) for image in images[:_FIRST]] or [_invoke(runner, contract, path)]
+    return dataclasses.replace(made, diagnosis=diagnose(made, graph, samples, images[:_FIRST]))
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Decoder options with the outputs' new names."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    return [_renamed(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _check_runnable(graph: Graph) -> None:
@@ -201,7 +247,7 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
     if height <= 0 or width <= 0:
         size = request.input.get("size") or _ultralytics_size(notes)
         if size is None:
-            raise ModelError(f"its input leaves height or width open {shape}; write `input: {{size: [height, width]}}`")
+            raise ModelError(f"its input leaves height or width open {shape}; write `input: {{size: [height, width]}}`", field="input")
         height, width = int(size[0]), int(size[1])
         sources["input.height"] = sources["input.width"] = "audit.yaml" if request.input.get("size") else "metadata"
     elif request.input.get("size") not in (None, (height, width)):
@@ -253,17 +299,21 @@ def _head(
 def _structure(
     request: ModelRequest, graph: Graph, arrays: Mapping[str, NDArray[Any]], contract: InputContract, classes: int
 ) -> dict[str, Any]:
-    """What the shapes fix of a decoder that `audit.yaml` names; outputs that it names too need not be told."""
-    named = request.decoder_options
-    names = (
-        named.get("slots") or {key: named[key] for key in ("boxes", "scores") if key in named} or dict(enumerate(named.get("outputs", ())))
-    )
-    if isinstance(names, dict) and names:
-        absent = [name for name in names.values() if name not in arrays]
-        if absent:
-            raise ModelError(f"the model has no output {', '.join(map(repr, absent))}; it has {', '.join(arrays)}", field="decoder")
-        if len(names) == len(arrays) or "slots" in named:
-            return {"channels_first": False} if "outputs" in named else {}
+    """What the shapes fix of a decoder that `audit.yaml` names; outputs that it names too need not be told apart."""
+    given = request.decoder_options
+    named = list(given["slots"].values()) if "slots" in given else list(given.get("outputs", ()))
+    named += [given[role] for role in ("boxes", "scores") if role in given]
+    absent = [name for name in named if name not in arrays]
+    if absent:
+        raise ModelError(f"the model has no output {', '.join(map(repr, absent))}; it has {', '.join(arrays)}", field="decoder")
+    if "slots" in given:
+        return {"box_unit": "normalized"}
+    if "outputs" in given:
+        chosen = {name: arrays[name] for name in given["outputs"]}
+        return structure(str(request.decoder), graph, chosen, contract, classes, ordered=True)
+    if {"boxes", "scores"} <= given.keys():
+        rest = [name for name in arrays if name not in named]
+        return {"anchors": rest[0]} if len(rest) == 1 and "anchors" not in given else {}
     return structure(str(request.decoder), graph, arrays, contract, classes)
 
 
@@ -289,13 +339,17 @@ def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, dec
             values[key] = tuple(float(item) for item in np.atleast_1d(value)) if key in ("mean", "std") else value
             origin[key] = "audit.yaml"
     if facts.dtype in ("uint8", "int8") and (origin["mean"] == "audit.yaml") != (origin["std"] == "audit.yaml"):
-        raise ModelError("its input is an integer type: give `input.mean` and `input.std` together, or neither (the pixels as they are)")
+        raise ModelError(
+            "its input is an integer type: give `input.mean` and `input.std` together, or neither (the pixels as they are)", field="input"
+        )
     if (values["color"] == "gray") != (facts.color == "gray"):
         if origin["color"] == "audit.yaml":
-            raise ModelError(f"`input.color` is {values['color']} but the model's input has {facts.channels} channel(s)")
+            raise ModelError(f"`input.color` is {values['color']} but the model's input has {facts.channels} channel(s)", field="input")
         values["color"], origin["color"] = facts.color, "graph"
     for key in ("mean", "std"):
-        if len(values[key]) not in (1, 3 if values["color"] != "gray" else 1):
+        if values["color"] == "gray" and len(values[key]) == 3:
+            if origin[key] == "audit.yaml":
+                raise ModelError(f"`input.{key}` has three values but the model's input is grey; give one", field="input")
             values[key] = values[key][:1]
     sources.update({f"input.{key}": where for key, where in origin.items()})
     return dataclasses.replace(facts, **values)

@@ -15,9 +15,12 @@ from auditor.boxes import BOX_FORMATS
 from auditor.errors import ModelError
 from auditor.models.anchors import as_corners, generate_anchors, load_anchors
 from auditor.models.decoders import grid
-from auditor.values import Candidates, ModelSpec
+from auditor.values import Candidates, Detections, ModelSpec
 
 __all__ = ["checked_options", "settle"]
+
+_SEEN = 1e-3
+"""Detections all scored below this are padding."""
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -69,11 +72,15 @@ _OWN: dict[str, dict[str, tuple[str, Right]]] = {
         "slots": (
             "the names of the outputs boxes, classes, scores and count",
             lambda value: (
-                isinstance(value, dict) and set(value) == {"boxes", "classes", "scores", "count"} and _names(list(value.values()))
+                isinstance(value, dict)
+                and set(value) == {"boxes", "classes", "scores", "count"}
+                and _names(list(value.values()))
+                and len(set(value.values())) == 4
             ),
         )
     },
     "ssd_anchors": {
+        "box_format": _one_of("xyxy", "yxyx"),
         "encoding": _one_of("center_size", "corner_offsets"),
         "variances": (
             "four numbers in the order of the box",
@@ -175,7 +182,8 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more:
     spec = dataclasses.replace(spec, decoder_options=options)
     decoded = [decode(sample, spec) for sample in samples]
     _confirm(spec.decoder, decoded)
-    offset, origin = _label_offset(spec, decoded, given)
+    seen = decoded if spec.decoder != "tflite_postprocess" else [*decoded, *(decode(sample, spec) for sample in more())]
+    offset, origin = _label_offset(spec, seen, given)
     options["label_offset"], settled["label_offset"] = offset, origin
     sources = {**spec.sources, **{f"decoder.{name}": origin for name, origin in settled.items()}}
     return dataclasses.replace(spec, decoder_options=options, sources=sources)
@@ -184,12 +192,17 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more:
 def _box_unit(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> str | None:
     """Pixels or fractions of the input: boxes of the best candidates are wider than 1.5 only in pixels. None: no box."""
     decode = extensions.resolve("decoders", spec.decoder)
-    plain = dataclasses.replace(spec, decoder_options={**options, "box_unit": "pixels"})
+    every = dataclasses.replace(spec.postprocess, score_floor=-1.0)
+    plain = dataclasses.replace(spec, decoder_options={**options, "box_unit": "pixels"}, postprocess=every)
     sides = []
     for sample in samples:
         decoded = decode(sample, plain)
         scores = decoded.scores.max(axis=1) if decoded.scores.ndim == 2 and decoded.scores.size else decoded.scores.ravel()
         best = np.argsort(-scores, kind="stable")[:20]
+        if len(best) and scores[best[0]] > 0:
+            best = best[scores[best] >= 0.1 * scores[best[0]]]  # what pads a list of detections has next to no score
+        if isinstance(decoded, Detections) and len(best) and scores[best[0]] < _SEEN:
+            continue
         boxes = decoded.boxes[best]
         sides.extend((boxes[:, 2:] - boxes[:, :2]).max(axis=1).tolist())
     return None if not sides else "pixels" if float(np.median(sides)) > 1.5 else "normalized"
@@ -222,11 +235,12 @@ def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: S
     if "open_boxes" in options:
         pair = options.pop("open_boxes")
         constant = [name for name in pair if all(np.array_equal(samples[0][name], sample[name]) for sample in samples[1:])]
-        if "anchors" in options or len(samples) < 2 or len(constant) != 1:
+        if len(samples) < 2 or len(constant) != 1:
             raise ModelError(
-                f"decoder ssd_anchors: of the outputs {pair[0]} and {pair[1]} none is named as anchors, and the first images do not tell; write `anchors:` with a file"
+                f"decoder ssd_anchors: of the outputs {pair[0]} and {pair[1]} none is named as anchors, and the first images do not tell; write `boxes:` and `scores:` with their names"
             )
-        options["anchors"], settled["anchors"] = constant[0], "images"
+        if "anchors" not in options:
+            options["anchors"], settled["anchors"] = constant[0], "images"
         options["boxes"] = next(name for name in pair if name != constant[0])
     if "anchors" not in options:
         raise ModelError(
@@ -242,6 +256,10 @@ def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: S
     if "background" not in options:
         options["background"] = 0 if scores.shape[-1] == labels + 1 else None
         settled["background"] = "graph"
+    if options["background"] is not None and options["background"] >= scores.shape[-1]:
+        raise ModelError(
+            f"decoder ssd_anchors: background is column {options['background']}, but there are {scores.shape[-1]} columns", field="decoder"
+        )
     if "activation" not in options:
         values = np.concatenate([sample[options["scores"]].reshape(-1, scores.shape[-1]) for sample in samples])
         options["activation"] = _activation(values, softmax=options["background"] is not None)
@@ -286,6 +304,11 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
         offset, origin = int(background and listed == classes + 1), "graph"
     if offset < -1 or offset > 1:
         raise ModelError(f"decoder {spec.decoder}: label_offset is {offset}; expected -1, 0 or 1", field="decoder")
+    if "label_offset" in given and classes is not None and classes + offset != listed:
+        raise ModelError(
+            f"the head has {classes} classes, which with label_offset {offset} need {classes + offset} labels, but `labels` has {listed}",
+            field="decoder",
+        )
     if classes is not None and classes + offset != listed:
         hint = f" ({listed} is a sparse COCO list: use coco80)" if classes == 80 and listed in (90, 91) else ""
         raise ModelError(
@@ -303,6 +326,11 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
 def _offset_of_ids(spec: ModelSpec, decoded: Sequence[Any], *, background: bool) -> tuple[int, str]:
     """The offset of a head that gives class ids. TFLite_Detection_PostProcess numbers its classes without the background,
     which label files keep in line 0 as ???; ids that reach one past a plain list are numbered from 1."""
+    if background and spec.decoder == "end2end":
+        raise ModelError(
+            "`labels` begins with a background, and the head does not say whether it counts it; write `label_offset: 0` or `1` in `decoder:`",
+            field="decoder",
+        )
     seen = [item.labels for item in decoded if item.labels.size]
     ids = np.concatenate(seen) if seen else np.zeros(0, dtype=np.int64)
     listed = len(spec.labels)

@@ -6,11 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["COLORS", "prepare", "severity_chart"]
+__all__ = ["COLORS", "prepare", "severity_chart", "trade_off_chart"]
 
 COLORS = ("#2458a6", "#c2571a", "#2e7d4f", "#8a3f9e", "#8b6d00", "#00798c", "#b0245c", "#555555")
 """Told apart in common forms of colour blindness, and on white; after these they repeat with another dash."""
 _DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
+
+_CONFIG: dict[str, Any] = {
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {"labelColor": "#444", "titleColor": "#444", "titleFontWeight": "normal", "domainColor": "#999", "tickColor": "#999"},
+}
 
 
 def prepare() -> None:
@@ -52,11 +58,55 @@ def severity_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]
             "color": {"field": "model", "type": "nominal", "scale": scale, "legend": None},
             "strokeDash": {"field": "model", "type": "nominal", "scale": dash, "legend": None},
         },
-        "config": {
-            "font": "system-ui, sans-serif",
-            "view": {"stroke": None},
-            "axis": {"labelColor": "#444", "titleColor": "#444", "titleFontWeight": "normal", "domainColor": "#999", "tickColor": "#999"},
-        },
+        "config": _CONFIG,
+    }
+    return _svg(spec)
+
+
+def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the levels of one family: AP (with its interval) over the time of an invocation, the area of a point being the
+    file's size. Each of `levels` has `level`, `AP`, `low`, `high`, `ms`, `megabytes` and `dominated`."""
+    color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": COLORS[0]}
+    x = {
+        "field": "ms",
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": True},
+        "axis": {"title": "median invocation during the run, ms (log)", "grid": False, "tickCount": 6},
+    }
+    y = {
+        "field": "AP",
+        "type": "quantitative",
+        "axis": {"title": "AP on clean images, 95 %", "gridColor": "#e4e4e0", "tickCount": 5},
+        "scale": {"zero": False, "nice": True},
+    }
+    spec: dict[str, Any] = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "description": f"AP over time and size of the levels of {title}",
+        "width": 460,
+        "height": 230,
+        "padding": 6,
+        "background": "transparent",
+        "data": {"values": list(levels)},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 1.5},
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color},
+            },
+            {
+                "mark": {"type": "circle", "opacity": 0.85},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "color": color,
+                    "size": {"field": "megabytes", "type": "quantitative", "legend": None, "scale": {"range": [40, 420], "zero": True}},
+                },
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 12, "dy": -6, "fontSize": 11},
+                "encoding": {"x": x, "y": y, "text": {"field": "level"}, "color": color},
+            },
+        ],
+        "config": _CONFIG,
     }
     return _svg(spec)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
-from auditor.report.charts import COLORS, severity_chart
+from auditor.report.charts import COLORS, severity_chart, trade_off_chart
 from auditor.values import CLEAN, AuditResult, CellResult, Judgement, MetricValue, Summary
 
 __all__ = ["page_environment", "render_report", "template_source"]
@@ -27,6 +28,7 @@ def render_report(judgement: Judgement) -> str:
         charts=_charts(result),
         legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
         groups=_groups(result),
+        families=_families(result),
         css=template_source("report.css"),
     )
     return text
@@ -187,6 +189,55 @@ def _charts(result: AuditResult) -> list[dict[str, Any]]:
             }
         )
     return charts
+
+
+def _families(result: AuditResult) -> list[dict[str, Any]]:
+    """Each family of two levels or more, on each delegate: its levels with AP, time and size, and their chart."""
+    sizes = {model["name"]: model["size_bytes"] for model in result.models}
+    times = {
+        (found.model, found.delegate): found.value["p50"]
+        for found in result.measurements
+        if found.probe == "invoke_ms_in_run" and found.error is None
+    }
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for found in result.cells:
+        cell, metric = found.cell, found.metrics.get("AP")
+        key = cell.file, cell.delegate
+        if cell.scenario == CLEAN and cell.input == "declared" and metric is not None and metric.value is not None and key in times:
+            low, high = metric.interval or (metric.value, metric.value)
+            loss = found.metrics.get("AP_minus_float32")
+            groups.setdefault((cell.model, cell.delegate), []).append(
+                {
+                    "file": cell.file,
+                    "level": cell.quantization,
+                    "AP": metric.value,
+                    "low": low,
+                    "high": high,
+                    "loss": loss,
+                    "ms": times[key],
+                    "bytes": sizes[cell.file],
+                    "megabytes": sizes[cell.file] / 1e6,
+                }
+            )
+    families = []
+    for (name, delegate), levels in groups.items():
+        for level in levels:
+            level["dominated"] = any(_dominates(other, level) for other in levels)
+        if len(levels) > 1:
+            drawn = [{key: value for key, value in level.items() if key != "loss"} for level in levels]
+            families.append({"name": name, "delegate": delegate, "levels": levels, "svg": trade_off_chart(name, drawn)})
+    return families
+
+
+_SAME_TIME = 1.1
+"""Times measured while other workers ran differ by some percent for nothing: less than this ratio is no difference."""
+
+
+def _dominates(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether `first` is at least as good in AP, size and time, and better in one of them."""
+    no_worse = first["AP"] >= second["AP"] and first["bytes"] <= second["bytes"] and first["ms"] <= second["ms"] * _SAME_TIME
+    better = first["AP"] > second["AP"] or first["bytes"] < second["bytes"] or first["ms"] * _SAME_TIME < second["ms"]
+    return bool(no_worse and better)
 
 
 def _groups(result: AuditResult) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -1,0 +1,235 @@
+"""From a float `.tflite` model to its quantization ladder, by litert-quantizer; every made file has its provenance beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.datasets.images import read_image
+from auditor.errors import DataError, ModelError, StoreError
+from auditor.executors import run_isolated
+from auditor.models.contract import encode
+from auditor.models.graph import WEIGHTED_OPS, Graph, load_graph, quantization_level
+from auditor.models.resolve import derived_spec
+from auditor.provenance import digest, sha256_of, versions_of
+from auditor.store import load_json, save_bytes, save_json
+from auditor.values import ImageRecord, ModelSpec
+
+__all__ = ["CALIBRATED", "FLOAT_HEAD", "LEVELS", "LevelRequest", "MadeLevel", "head_tensors", "make_levels"]
+
+LEVELS = ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
+"""The levels that can be asked for. `float32` is the source itself."""
+
+FLOAT_HEAD = "int8_float_head"
+"""The remedy: int8 but for the chain of ops from the outputs back to the first weighted ops, which stays in float."""
+
+CALIBRATED = ("int8", "int16x8", FLOAT_HEAD)
+
+_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class LevelRequest:
+    """One level to make of `spec`, into `folder`. `calibration` is run through the spec's own input contract; `io` is the
+    type of the made model's input and outputs, `float32` or `int8` (integer levels only)."""
+
+    spec: ModelSpec
+    level: str
+    folder: str
+    calibration: tuple[ImageRecord, ...] = ()
+    io: str = "float32"
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder) / f"{self.spec.name}_{self.level}.tflite"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Everything that made the file: it is made again when any of it changed."""
+        calibrated = self.level in CALIBRATED
+        return {
+            "source": self.spec.sha256,
+            "level": self.level,
+            "io": self.io,
+            "input": repr(self.spec.input) if calibrated else None,
+            "calibration": digest(sorted(image.sha256 or "" for image in self.calibration)) if calibrated else None,
+            "calibration_images": len(self.calibration) if calibrated else 0,
+            "versions": versions_of(["litert-quantizer", "ai-edge-litert", "numpy", "opencv-python-headless"]),
+        }
+
+
+@dataclass(frozen=True)
+class MadeLevel:
+    """What became of a request: a `spec` to audit, or the `reason` why there is none."""
+
+    request: LevelRequest
+    spec: ModelSpec | None = None
+    reason: str | None = None
+
+
+def make_levels(
+    requests: Sequence[LevelRequest], *, images: Mapping[str, Sequence[NDArray[np.uint8]]], say: Callable[[str], None]
+) -> list[MadeLevel]:
+    """Make each level in a process of its own, unless its file is there and nothing that made it changed.
+
+    `images` are, by data set, the first images to diagnose the made models on.
+    """
+    todo = [request for request in requests if not _is_made(request)]
+    for request in todo:
+        say(f"making {request.level} of {request.spec.name} …")
+    reasons: dict[tuple[str, str], str | None] = {}
+    for outcome in run_isolated(_make, todo, timeout_s=_TIMEOUT_S):
+        key = outcome.item.spec.name, outcome.item.level
+        reasons[key] = outcome.result if outcome.error is None else outcome.error.strip().splitlines()[-1]
+    made = []
+    for request in requests:
+        reason = reasons.get((request.spec.name, request.level))
+        if reason is not None:
+            made.append(MadeLevel(request, reason=reason))
+            continue
+        try:
+            made.append(
+                MadeLevel(
+                    request, spec=derived_spec(request.spec, request.path, level=request.level, images=images.get(request.spec.dataset, ()))
+                )
+            )
+        except ModelError as error:
+            made.append(MadeLevel(request, reason=f"the made model does not run: {error}"))
+    return made
+
+
+def _is_made(request: LevelRequest) -> bool:
+    """Whether the file is there, whole (its hash is the recorded one), and was made by exactly this request."""
+    try:
+        noted = load_json(_note(request))
+    except StoreError:
+        return False
+    return bool(request.path.is_file() and noted == {**request.provenance, "sha256": sha256_of(request.path)})
+
+
+def _note(request: LevelRequest) -> Path:
+    return request.path.with_suffix(".json")
+
+
+def _make(request: LevelRequest) -> str | None:
+    """Make one level; None, or the reason why it cannot be had. The note is written last: without it no run trusts the file."""
+    try:
+        from litert_quantizer import quantizer
+    except ImportError:
+        return 'making levels needs the extra: pip install "tflite-auditor[quantize]"'
+    graph = load_graph(Path(request.spec.path))
+    level = quantization_level(graph)
+    if level != "float32":
+        return f"{request.spec.name} is already {level}; levels are made of a float32 model"
+    _note(request).unlink(missing_ok=True)
+    chatter = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tool = quantizer.Quantizer(request.spec.path, _recipe(request, graph))
+            calibrated = None
+            if tool.need_calibration:
+                key = next(iter(graph.signatures), "serving_default")
+                calibrated = tool.calibrate({key: _Inputs(request, graph)}, num_threads=1)
+            content = bytes(tool.quantize(calibrated, enable_progress_report=False).quantized_model)
+    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError, DataError) as error:
+        return f"litert-quantizer cannot make {request.level}: {' '.join(str(error).split())[:300]}"
+    save_bytes(request.path, content)
+    save_json(_note(request), {**request.provenance, "sha256": sha256_of(request.path)})
+    return None
+
+
+class _Inputs:
+    """Calibration inputs, encoded one at a time; the quantizer may go over them more than once."""
+
+    def __init__(self, request: LevelRequest, graph: Graph) -> None:
+        self._request = request
+        self._name = _input_name(graph)
+        # litert-quantizer's ranges are moving averages, which the last images weigh on most: an order by content mixes
+        # what names would group, and does not change when files are renamed.
+        ordered = sorted(request.calibration, key=lambda record: record.sha256 or "")
+        self._readable = [record for record in ordered if _can_read(record)]
+        if not self._readable:
+            raise DataError(f"none of the {len(request.calibration)} calibration images can be read")
+
+    def __len__(self) -> int:
+        return len(self._readable)
+
+    def __iter__(self) -> Any:
+        for record in self._readable:
+            tensor, _ = encode(read_image(record.path, size=record.size), self._request.spec.input)
+            yield {self._name: tensor}
+
+
+def _can_read(record: ImageRecord) -> bool:
+    try:
+        read_image(record.path, size=record.size)
+    except DataError:
+        return False
+    return True
+
+
+def _input_name(graph: Graph) -> str:
+    return graph.signature_input or graph.tensors[graph.inputs[0]].name
+
+
+def _recipe(request: LevelRequest, graph: Graph) -> Any:
+    """litert-quantizer's recipe of a level. Its patterns are searched in the names of an op's output tensors."""
+    from litert_quantizer import qtyping, recipe, recipe_manager
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    recipes = recipe_manager.RecipeManager()
+    if request.level == "dynamic":
+        return recipe.dynamic_wi8_afp32()
+    if request.level == "weight_only":
+        return recipe.weight_only_wi8_afp32()
+    if request.level == "float16":
+        half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        config = qtyping.OpQuantizationConfig(
+            weight_tensor_config=half, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
+        )
+        for name in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE"):
+            recipes.add_quantization_config(".*", getattr(qtyping.TFLOperationName, name), config, AlgorithmName.FLOAT_CASTING)
+        return recipes.get_quantization_recipe()
+    recipes.add_static_config(
+        regex=".*",
+        operation_name=every,
+        activation_num_bits=16 if request.level == "int16x8" else 8,
+        weight_num_bits=8,
+        algorithm_key=AlgorithmName.MIN_MAX_UNIFORM_QUANT,
+    )
+    if request.io == "float32":
+        for name in ("INPUT", "OUTPUT"):
+            recipes.add_quantization_config(".*", getattr(qtyping.TFLOperationName, name), algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if request.level == FLOAT_HEAD:
+        for name in head_tensors(graph):
+            recipes.add_quantization_config(f"(^|;){re.escape(name)}(;|$)", every, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    return recipes.get_quantization_recipe()
+
+
+def head_tensors(graph: Graph) -> list[str]:
+    """Name the outputs of every op between the model's outputs and the first weighted ops behind them, these left out:
+    the decoding of boxes and scores."""
+    producers = {index: op for op in graph.ops for index in op.outputs}
+    names: dict[str, None] = {}
+    pending = list(graph.outputs)
+    seen: set[int] = set()
+    while pending:
+        index = pending.pop()
+        op = producers.get(index)
+        if op is None or index in seen or op.name in WEIGHTED_OPS:
+            continue
+        seen.add(index)
+        names.update(dict.fromkeys(graph.tensors[output].name for output in op.outputs))
+        pending += [source for source in op.inputs if source >= 0]
+    return list(names)
