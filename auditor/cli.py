@@ -133,6 +133,30 @@ def report(run: Path, gates: Path | None) -> None:
     click.echo(report_run(run, gates=gates))
 
 
+@main.command()
+@click.argument("model", type=_PATH)
+@click.option("--levels", required=True, help="Levels to make, separated by commas: float16, dynamic, weight_only, int8, int16x8")
+@click.option("--calibration", type=_PATH, help="A folder of images, for int8 and int16x8")
+@click.option("--output", "-o", type=_PATH, required=True, help="The folder to write to")
+@click.option(
+    "--io", type=click.Choice(["float32", "int8"]), default="float32", show_default=True, help="Input and output type of integer levels"
+)
+def quantize(model: Path, levels: str, calibration: Path | None, output: Path, io: str) -> None:
+    """Make quantization levels of MODEL, a float32 .tflite file."""
+    from auditor.quantize import quantize_file
+    from auditor.store import check_writable
+
+    check_writable(output)
+    names = [level.strip() for level in levels.split(",") if level.strip()]
+    made = quantize_file(model, levels=names, calibration=calibration, folder=output, io=io, say=lambda text: click.echo(text, err=True))
+    for level in made:
+        if level.spec is None:
+            click.echo(f"{level.request.level}: skipped: {level.reason}", err=True)
+        else:
+            click.echo(level.spec.path)
+    sys.exit(3 if any(level.spec is None for level in made) else 0)
+
+
 @main.group()
 def scenarios() -> None:
     """List, show, preview and check scenario packs."""

@@ -16,11 +16,11 @@ from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes
 from auditor.datasets.dataset import Dataset
-from auditor.datasets.images import IMAGE_SUFFIXES, read_image
+from auditor.datasets.images import folder_images, read_image
 from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
 from auditor.executors import run_isolated
 from auditor.models.resolve import ModelRequest, resolve_model
-from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, sha256_of, versions_of
+from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
 from auditor.store import MEASUREMENT_FORMAT
 from auditor.values import CLEAN, Cell, ImageRecord, ModelSpec, ScenarioSpec, Unit
 
@@ -219,12 +219,7 @@ def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[
         load = extensions.resolve("datasets", entry.format)
         dataset: Dataset = load(name="calibration", images=folder, annotations=config.path(entry.annotations), limit=entry.limit)
         return tuple(image for image in dataset.images if image.sha256)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected calibration images")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[: entry.limit]
-    if not paths:
-        raise InputError(f"{folder}: no image there ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return tuple(ImageRecord(number, path, None, sha256_of(path)) for number, path in enumerate(paths, start=1))
+    return folder_images(folder, limit=entry.limit)
 
 
 def _specs(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.datasets.images import read_image
-from auditor.errors import DataError, ModelError, StoreError
+from auditor.datasets.images import folder_images, read_image
+from auditor.errors import DataError, InputError, ModelError, StoreError
 from auditor.executors import run_isolated
 from auditor.models.contract import encode
 from auditor.models.graph import WEIGHTED_OPS, Graph, load_graph, quantization_level
-from auditor.models.resolve import derived_spec
+from auditor.models.resolve import ModelRequest, derived_spec, resolve_model
 from auditor.provenance import digest, sha256_of, versions_of
 from auditor.store import load_json, save_bytes, save_json
 from auditor.values import ImageRecord, ModelSpec
 
-__all__ = ["CALIBRATED", "FLOAT_HEAD", "LEVELS", "LevelRequest", "MadeLevel", "head_tensors", "make_levels"]
+__all__ = ["CALIBRATED", "FLOAT_HEAD", "LEVELS", "LevelRequest", "MadeLevel", "head_tensors", "make_levels", "quantize_file"]
 
 LEVELS = ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
 """The levels that can be asked for. `float32` is the source itself."""
@@ -105,6 +105,29 @@ def make_levels(
         except ModelError as error:
             made.append(MadeLevel(request, reason=f"the made model does not run: {error}"))
     return made
+
+
+def quantize_file(
+    model: Path, *, levels: Sequence[str], calibration: Path | None, folder: Path, io: str, say: Callable[[str], None]
+) -> list[MadeLevel]:
+    """Make levels of a model file outside of an audit; what its input contract is, the file and its head tell.
+
+    Raises:
+        InputError: a level is unknown or needs calibration images that are not given, or there are none.
+        ModelError: the file cannot be read, run or understood.
+    """
+    problems = [f"--levels: {level!r} is unknown; known are {', '.join(LEVELS[1:])}" for level in levels if level not in LEVELS[1:]]
+    if calibration is None and any(level in CALIBRATED for level in levels):
+        problems.append(f"--calibration: {', '.join(level for level in levels if level in CALIBRATED)} need a folder of calibration images")
+    if problems:
+        raise InputError(problems)
+    images = () if calibration is None else folder_images(calibration, limit=None)
+    first = tuple(read_image(record.path, size=None) for record in images if _can_read(record))[:4]
+    request = ModelRequest(model.stem, model.stem, str(model), "default", ".", images=first, need_labels=False)
+    spec = resolve_model(request)
+    return make_levels(
+        [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)], images={"default": first}, say=say
+    )
 
 
 def _is_made(request: LevelRequest) -> bool:

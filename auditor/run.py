@@ -23,8 +23,10 @@ from auditor.evaluate.differences import AGAINST_CLEAN, AGAINST_REFERENCE, with_
 from auditor.evaluate.robustness import summarize
 from auditor.executors import Executor, Outcome, open_executor, run_isolated
 from auditor.judge.judge import judge
-from auditor.judge.quantization import breaks_in_head
+from auditor.judge.quantization import breaks_in_head, loses
 from auditor.measure.detect import UnitMeasurement, failed_prediction, measure_unit
+from auditor.measure.layers import LayersRequest, measure_layers
+from auditor.models.resolve import MADE
 from auditor.plan import Plan, first_images, make_plan
 from auditor.provenance import describe, sha256_of
 from auditor.quantize import FLOAT_HEAD, LevelRequest, make_levels
@@ -157,7 +159,7 @@ def _carry_out(
         failures |= _measure(added, folder, runner, progress, fresh=fresh, seconds=seconds)
     cells, measurements = _evaluate(remedied, folder, runner, progress, failures, seconds=seconds)
     cells += [CellResult(cell, "skipped", images=0, error=reason) for cell, reason in remedied.skipped_cells()]
-    return remedied, cells, measurements
+    return _with_layers(remedied, cells, progress), cells, measurements
 
 
 def load_run(run: Path) -> tuple[AuditResult, Path]:
@@ -260,6 +262,26 @@ def _with_remedies(plan: Plan, folder: Path, progress: Progress) -> Plan:
         if model.quantize is not None and made is not None and breaks_in_head(made.diagnosis):
             requests.append(LevelRequest(spec, FLOAT_HEAD, str(folder / "models"), plan.calibration[spec.name], model.quantize.io))
     return _planned(plan, requests, progress) if requests else plan
+
+
+def _with_layers(plan: Plan, cells: Sequence[CellResult], progress: Progress) -> Plan:
+    """Compare the tensors of each made level that loses too much with its source's, to say where the error arises."""
+    sources = {model.name: spec for spec, model in zip(plan.specs, plan.config.models, strict=False) if model.quantize is not None}
+    losing = {cell.cell.file for cell in cells if loses(cell)}
+    requests = [
+        LayersRequest(spec, sources[spec.model], first_images(plan.datasets[spec.dataset]))
+        for spec in plan.specs
+        if spec.name in losing and spec.model in sources and spec.path != sources[spec.model].path and spec.sources["quantization"] == MADE
+    ]
+    facts = {}
+    for outcome in run_isolated(measure_layers, requests, timeout_s=_UNIT_TIMEOUT_S):
+        name = outcome.item.spec.name
+        if outcome.error is not None:
+            progress.say(f"the tensors of {name} could not be compared: {outcome.error.strip().splitlines()[-1]}")
+        else:
+            facts[name] = outcome.result
+    specs = [dataclasses.replace(spec, diagnosis={**spec.diagnosis, **facts.get(spec.name, {})}) for spec in plan.specs]
+    return dataclasses.replace(plan, specs=tuple(specs))
 
 
 def _planned(plan: Plan, requests: Sequence[LevelRequest], progress: Progress) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,3 +233,24 @@ def test_a_sound_int8_level_has_no_such_finding(project):
     spec, images = source(project)
     (made,) = make_levels([LevelRequest(spec, "int8", str(project / "made"), images)], images={}, say=silent)
     assert findings_of(project, **made.spec.diagnosis) == []
+
+
+def test_the_command_makes_levels_without_an_audit(ladder):
+    from click.testing import CliRunner
+
+    from auditor.cli import main
+
+    arguments = ["quantize", str(ladder / "detector.tflite"), "--levels", "int8,dynamic", "-o", str(ladder / "made")]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert "--calibration: int8 need a folder" in refused.stderr
+    assert not (ladder / "made").exists()
+    done = CliRunner().invoke(main, [*arguments, "--calibration", str(ladder / "calibration")])
+    assert done.exit_code == 0, done.stderr
+    paths = done.stdout.split()
+    assert [quantization_level(load_graph(Path(path))) for path in paths] == ["int8", "dynamic"]
+    again = CliRunner().invoke(main, ["quantize", paths[0], "--levels", "dynamic", "-o", str(ladder / "made2")])
+    assert again.exit_code == 3
+    assert "already int8" in again.stderr
+    unknown = CliRunner().invoke(main, ["quantize", paths[0], "--levels", "int4", "-o", str(ladder / "made2")])
+    assert (unknown.exit_code, "'int4' is unknown" in unknown.stderr) == (2, True)

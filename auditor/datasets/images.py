@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import DataError
+from auditor.errors import DataError, InputError
+from auditor.provenance import sha256_of
+from auditor.values import ImageRecord
 
-__all__ = ["IMAGE_SUFFIXES", "read_image"]
+__all__ = ["folder_images", "read_image"]
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # errors only: what cannot be decoded is told by our own error
 
@@ -38,6 +40,20 @@ def read_image(path: Path, *, size: tuple[int, int] | None) -> NDArray[np.uint8]
         if stored is not None and (stored.shape[1], stored.shape[0]) == size:
             image = stored
     return image
+
+
+def folder_images(folder: Path, *, limit: int | None) -> tuple[ImageRecord, ...]:
+    """List the images in a folder and below, by name, at most `limit`.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected calibration images")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)[:limit]
+    if not paths:
+        raise InputError(f"{folder}: no image there ({', '.join(sorted(_SUFFIXES))})")
+    return tuple(ImageRecord(number, path, None, sha256_of(path)) for number, path in enumerate(paths, start=1))
 
 
 def _decode(content: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:

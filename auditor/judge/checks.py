@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from auditor.judge.quantization import breaks_in_head
 from auditor.values import CLEAN, AuditResult, CellResult, Finding, Summary
 
 __all__ = ["check_data", "check_labels", "check_robustness", "check_run"]
@@ -38,7 +39,8 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
     """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
     for summary in result.summaries:
         clean = summary.metrics.get("AP_clean")
-        if clean is not None and clean.value is not None and clean.value < _BROKEN:
+        broken_heads = {model["name"] for model in result.models if breaks_in_head(model.get("diagnosis") or {})}
+        if clean is not None and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads:
             yield _broken(summary, clean.value)
         if clean is None or not clean.value:
             continue

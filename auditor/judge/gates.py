@@ -22,7 +22,10 @@ class _Subject:
 
 
 def apply_gates(result: AuditResult, rules: Sequence[Rule]) -> tuple[GateOutcome, ...]:
-    """Apply each rule to every cell (or summary) that it selects; cells of a changed input are never selected."""
+    """Apply each rule to every cell (or summary) that it selects; cells of a changed input are never selected.
+
+    The findings of a gate begin with the farthest from its limit.
+    """
     return tuple(_apply(result, rule) for rule in rules)
 
 
@@ -42,6 +45,7 @@ def _apply(result: AuditResult, rule: Rule) -> GateOutcome:
         value = subject.metric.value
         if (value > limit) if rule.kind == "max" else (value < limit):
             findings.append(_violation(rule, subject, value, limit, why))
+    findings.sort(key=lambda finding: -abs((finding.observed or 0.0) - (finding.limit or 0.0)) if finding.observed is not None else 1.0)
     failed = any(finding.level == "error" and finding.observed is not None for finding in findings)
     if not measured and not findings:
         findings.append(_nothing(rule))

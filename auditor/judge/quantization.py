@@ -7,13 +7,14 @@ from typing import Any
 
 from auditor.values import CLEAN, AuditResult, CellResult, Finding
 
-__all__ = ["breaks_in_head", "check_quantization"]
+__all__ = ["breaks_in_head", "check_quantization", "loses"]
 
 _FEW_CODES = 20
 """With fewer codes for scores from 0 to 1, detections can hardly be ranked."""
 _LOSS = 0.02
 """A level that loses more AP than this against float32 is named; in AP, the default of the audit's contract."""
 _CODES_USED = 192
+_SATURATED = 0.01
 _CLIPPED = 0.01
 _FLOAT_HEAD = "int8_float_head"
 
@@ -28,6 +29,7 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
         if "input" in facts:
             yield from _input(model, facts["input"], where)
         yield from _loss(result, model, where)
+        yield from _layers(model, facts, where)
     skipped: dict[tuple[str, str], CellResult] = {}
     for cell in result.cells:
         if cell.status == "skipped":
@@ -40,6 +42,12 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
             remedy="Mend the reason, or take the level out of `quantize: levels`.",
             cell={"file": file, "quantization": level},
         )
+
+
+def loses(cell: CellResult) -> bool:
+    """Whether a clean cell loses more than the set amount against its family's reference."""
+    metric = cell.metrics.get("AP_minus_float32")
+    return cell.cell.scenario == CLEAN and metric is not None and metric.value is not None and metric.value <= -_LOSS
 
 
 def breaks_in_head(facts: Mapping[str, Any]) -> bool:
@@ -122,15 +130,10 @@ def _input(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str, 
 
 def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
     for cell in result.cells:
-        metric = cell.metrics.get("AP_minus_float32")
-        if (
-            cell.cell.file != model["name"]
-            or cell.cell.scenario != CLEAN
-            or metric is None
-            or metric.value is None
-            or metric.value > -_LOSS
-        ):
+        if cell.cell.file != model["name"] or not loses(cell):
             continue
+        metric = cell.metrics["AP_minus_float32"]
+        value = metric.value or 0.0
         interval = metric.interval
         noise = interval is not None and interval[1] >= 0
         shown = (
@@ -139,11 +142,38 @@ def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) 
         yield Finding(
             check="quantization",
             level="info" if noise else "warning",
-            message=f"{model['name']} ({model['quantization']}, {cell.cell.delegate}) loses {-metric.value:.3f} AP against its family's reference on clean images{shown}",
+            message=f"{model['name']} ({model['quantization']}, {cell.cell.delegate}) loses {-value:.3f} AP against its family's reference on clean images{shown}",
             remedy="Take a level of the trade-off that loses less, train with quantization in the loop, or calibrate on images like those of the deployment.",
             cell=where,
-            observed=metric.value,
+            observed=value,
             limit=-_LOSS,
+        )
+
+
+def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
+    """Where the error arises, and whether calibration saw what the evaluation shows."""
+    layers, images = facts.get("layers", []), facts.get("layer_images", 0)
+    if layers:
+        worst = "; ".join(f"{row['op']} {row['tensor']} {row['sqnr_db']:.1f} dB" for row in layers[:3])
+        yield Finding(
+            check="quantization",
+            level="info",
+            message=f"{model['name']}: the lowest signal-to-quantization-noise ratios against the float model, on {images} images: {worst}",
+            remedy=f"Keep these ops in float, or train with quantization in the loop; `diagnosis.layers` of {model['name']} in result.json has the worst ten.",
+            cell=where,
+            observed=layers[0]["sqnr_db"],
+        )
+    saturating = [row for row in facts.get("saturating", []) if row["saturated"] > _SATURATED]
+    if saturating:
+        worst = "; ".join(f"{row['op']} {row['tensor']} {row['saturated']:.1%}" for row in saturating[:3])
+        yield Finding(
+            check="quantization",
+            level="warning",
+            message=f"{model['name']}: activations lie outside of their calibrated range in {len(saturating)} or more tensors, worst: {worst} of the values",
+            remedy="Calibrate on more images, and on images like those that are evaluated.",
+            cell=where,
+            observed=saturating[0]["saturated"],
+            limit=_SATURATED,
         )
 
 

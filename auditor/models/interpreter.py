@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from auditor.errors import DelegateError, ModelError
 from auditor.models.contract import dequantize
 
-__all__ = ["DELEGATES", "Runner", "open_model"]
+__all__ = ["DELEGATES", "Runner", "open_inspected", "open_model"]
 
 DELEGATES = ("none", "xnnpack")
 
@@ -61,6 +61,42 @@ def open_model(path: Path, *, delegate: str, threads: int, input_shape: tuple[in
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
     return _LiteRtRunner(interpreter, output_names)
+
+
+def open_inspected(path: Path) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Open a model so that every tensor can be read after an invocation: a function from the input to real values by name.
+
+    Runs on the built-in kernels with one thread, since a delegate keeps its tensors to itself.
+
+    Raises:
+        ModelError: the runtime refuses the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        with _runtime_chatter_dropped():
+            interpreter = Interpreter(
+                str(path),
+                num_threads=1,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
+
+    def invoke(tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
+        interpreter.invoke()
+        values = {}
+        for details in interpreter.get_tensor_details():
+            try:
+                values[details["name"]] = _real(interpreter.get_tensor(details["index"]), details)
+            except ValueError:
+                continue  # scratch memory of an op, which holds no value
+        return values
+
+    return invoke
 
 
 def _real(codes: NDArray[Any], details: Mapping[str, Any]) -> NDArray[Any]:

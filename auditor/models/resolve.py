@@ -27,7 +27,10 @@ from auditor.models.metadata import FileNotes, load_notes
 from auditor.provenance import sha256_of
 from auditor.values import InputContract, ModelSpec, Postprocess
 
-__all__ = ["ModelRequest", "derived_spec", "open_spec", "resolve_model"]
+__all__ = ["MADE", "ModelRequest", "derived_spec", "open_spec", "resolve_model"]
+
+MADE = "made by the auditor"
+"""The source of a level's `quantization` where the auditor made the file."""
 
 _EDGE_TPU = "edgetpu-custom-op"
 _FIRST = 4
@@ -80,7 +83,8 @@ _HEAD_FAMILY = {
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What `audit.yaml` says of one model, paths made absolute. `images` are the first readable images of its data set."""
+    """What `audit.yaml` says of one model, paths made absolute. `images` are the first readable images of its data set.
+    Labels may be missing where nothing is judged (`need_labels` false)."""
 
     name: str
     model: str
@@ -94,6 +98,7 @@ class ModelRequest:
     input: Mapping[str, Any] = field(default_factory=dict)
     postprocess: Mapping[str, Any] = field(default_factory=dict)
     images: tuple[NDArray[np.uint8], ...] = ()
+    need_labels: bool = True
 
 
 def resolve_model(request: ModelRequest) -> ModelSpec:
@@ -181,7 +186,7 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[ND
         input=contract,
         decoder_options=_renamed(spec.decoder_options, renamed),
         size_bytes=graph.size_bytes,
-        sources={**spec.sources, "quantization": "made by the auditor"},
+        sources={**spec.sources, "quantization": MADE},
     )
     runner = open_spec(made, delegate="xnnpack", threads=1)
     samples = [runner.invoke(encode(image, contract)[0]) for image in images[:_FIRST]] or [_invoke(runner, contract, path)]
@@ -224,6 +229,9 @@ def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) ->
     if notes.labels:
         sources["labels"] = notes.labels_from or "metadata"
         return notes.labels
+    if not request.need_labels:
+        sources["labels"] = "default"
+        return ()
     raise ModelError(
         "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line",
         field="labels",
@@ -282,14 +290,14 @@ def _head(
     sources: dict[str, str],
 ) -> Head:
     if request.decoder is None:
-        head = recognise(graph, notes, arrays, contract=contract, classes=len(labels))
+        head = recognise(graph, notes, arrays, contract=contract, classes=len(labels) or None)
     else:
         if request.decoder not in extensions.names("decoders"):
             raise ModelError(
                 f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}", field="decoder"
             )
         settle.checked_options(request.decoder, request.decoder_options, folder=Path(request.folder))
-        head = Head(request.decoder, _structure(request, graph, arrays, contract, len(labels)), "audit.yaml")
+        head = Head(request.decoder, _structure(request, graph, arrays, contract, len(labels) or None), "audit.yaml")
     options = {**head.options, **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder))}
     sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))
     sources.update(dict.fromkeys((f"decoder.{name}" for name in request.decoder_options), "audit.yaml"))
@@ -297,7 +305,7 @@ def _head(
 
 
 def _structure(
-    request: ModelRequest, graph: Graph, arrays: Mapping[str, NDArray[Any]], contract: InputContract, classes: int
+    request: ModelRequest, graph: Graph, arrays: Mapping[str, NDArray[Any]], contract: InputContract, classes: int | None
 ) -> dict[str, Any]:
     """What the shapes fix of a decoder that `audit.yaml` names; outputs that it names too need not be told apart."""
     given = request.decoder_options

@@ -294,6 +294,8 @@ def _confirm(decoder: str, decoded: Sequence[Any]) -> None:
 def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, str]:
     """How far a class index lies before its line in the label list; checks that the list fits the head."""
     listed = len(spec.labels)
+    if not listed:
+        return int(given.get("label_offset", 0)), "audit.yaml" if "label_offset" in given else "default"
     classes = next((item.scores.shape[1] for item in decoded if isinstance(item, Candidates)), None)
     background = listed > 0 and spec.labels[0] in (None, "background", "__background__")
     if "label_offset" in given:
