@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import RESULT_SCHEMA_VERSION, AuditConfig, load_audit, load_gates, nearest, parse_result, result_document, rule_of
+from auditor.config import RESULT_SCHEMA_VERSION, load_audit, load_gates, nearest, parse_result, result_document, rule_of
 from auditor.corruptions.packs import scenario_names
+from auditor.datasets.classes import normal_name
 from auditor.errors import InputError, StoreError
 from auditor.evaluate.cells import CellEvaluation, CellTask, evaluate_cell, restrict_truth
 from auditor.evaluate.coco import NAMES
@@ -113,7 +114,9 @@ def run_audit(
     runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.detect", "auditor.evaluate.coco"))
     seconds: dict[str, float] = {}
     try:
-        plan, cells, measurements = _carry_out(config, rules, folder, runner, progress, fresh=fresh, seconds=seconds)
+        plan = make_plan(config)
+        rules = _known_metrics(rules, plan)
+        plan, cells, measurements = _carry_out(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
     finally:
         runner.close()
     command = command or f"auditor run {audit}"
@@ -138,18 +141,9 @@ def run_audit(
 
 
 def _carry_out(
-    config: AuditConfig,
-    rules: Sequence[Rule],
-    folder: Path,
-    runner: Executor,
-    progress: Progress,
-    *,
-    fresh: bool,
-    seconds: dict[str, float],
+    plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]
 ) -> tuple[Plan, list[CellResult], list[Measurement]]:
-    """Plan, make levels, measure, measure what remedies ask for, evaluate."""
-    plan = make_plan(config)
-    _check_metrics(rules, plan)
+    """Make levels, measure, measure what remedies ask for, evaluate; return the plan with all that was added."""
     threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
     plan = _with_levels(plan, folder, progress)
     failures = _measure(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
@@ -225,10 +219,13 @@ def _checks() -> dict[str, Any]:
     return {name: extensions.resolve("checks", name) for name in extensions.names("checks")}
 
 
-def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
-    """A gate on a metric that nothing computes would never be met: say so before anything runs."""
+def _known_metrics(rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
+    """The rules, classes spelt as the data set does. A gate on a metric that nothing computes would never be met: say so
+    before anything runs."""
     known = {*NAMES, *SUMMARY_METRICS, AGAINST_CLEAN, AGAINST_REFERENCE, *extensions.names("metrics")} - {"coco"}
     known |= {f"AP/{category}" for match in plan.matches.values() for category in match.judged}
+    spelt = {normal_name(name): name for name in known}
+    rules = tuple(dataclasses.replace(rule, metric=spelt.get(normal_name(rule.metric), rule.metric)) for rule in rules)
     problems = [
         f"{plan.config.source.where('gates', index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
         for index, rule in enumerate(rules)
@@ -236,6 +233,7 @@ def _check_metrics(rules: Sequence[Rule], plan: Plan) -> None:
     ]
     if problems:
         raise InputError(problems)
+    return rules
 
 
 # -------------------------------------------------------------------------------------------------------------- levels

@@ -40,7 +40,7 @@ def test_defaults_are_those_of_the_contract(tmp_path):
         (("name: x", "name: x\nsead: 3"), "audit.yaml:2: sead: unknown key; did you mean 'seed'?"),
         (
             ("name: x", "name: x\nseed: many"),
-            "audit.yaml:2: seed: expected a valid integer, unable to parse string as an integer but got 'many'",
+            "audit.yaml:2: seed: expected a valid integer but got 'many'",
         ),
         (
             ("labels: coco80", "labels: coco80, input: {resize: squeeze}"),
@@ -147,6 +147,26 @@ def test_schemas_are_json_schemas_of_the_documents(document):
 )
 def test_odd_documents_are_told_not_traced(tmp_path, text, expected):
     assert expected in problems(tmp_path, text)[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["severities: [true]", "severities: ['1']", "seed: true", "gates: [{metric: AP, min: true}]", "gates: [{metric: AP, min: '0.1'}]"],
+)
+def test_numbers_are_numbers(tmp_path, line):
+    got = problems(tmp_path, GOOD + line + "\n")
+    assert len(got) == 1
+    assert "valid" in got[0]
+
+
+def test_whole_numbers_serve_where_fractions_may_stand(tmp_path):
+    path = tmp_path / "audit.yaml"
+    path.write_text(
+        GOOD.replace("labels: coco80", "labels: coco80, input: {pad: 0, mean: 1, std: [2, 3, 4]}")
+        + "severities: [1, 2.5]\ngates: [{metric: AP, min: 0}]\n"
+    )
+    config = load_audit(path)
+    assert (config.severities, config.gates[0].min, config.models[0].input.std) == ((1, 2.5), 0, (2, 3, 4))
 
 
 def test_one_mistake_is_one_sentence(tmp_path):

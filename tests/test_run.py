@@ -321,6 +321,13 @@ def test_fractional_severities_run_and_those_that_cannot_are_told_first(project)
     assert not (project / "other").exists()
 
 
+def test_a_gate_may_spell_a_class_in_its_own_case(project):
+    text = (project / "audit.yaml").read_text().replace("metric: AP,", "metric: AP/Ball,")
+    (project / "audit.yaml").write_text(text)
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    assert (result.verdict, result.plan["gates"][0]["metric"]) == ("passed", "AP/ball")
+
+
 def test_judging_by_an_unknown_metric_is_bad_input(project):
     run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     before = (project / "out" / "result.json").read_text()

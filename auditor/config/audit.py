@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictFloat, field_validator, model_validator
 
 from auditor.config.source import Document, Source, load_yaml, nearest, validate
 from auditor.errors import InputError
@@ -40,9 +40,9 @@ def _per_channel(value: Any) -> tuple[float, ...]:
 
 PerChannel = Annotated[tuple[float, ...], BeforeValidator(_per_channel, json_schema_input_type=float | tuple[float, float, float])]
 PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
-Side = Annotated[int, Field(ge=1, le=16384)]
+Side = Annotated[int, Field(strict=True, ge=1, le=16384)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-Severity = Annotated[float, Field(ge=1, le=5)]
+Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
 
 
 class DatasetConfig(Document):
@@ -51,7 +51,7 @@ class DatasetConfig(Document):
     format: str = "coco"
     images: PathText
     annotations: PathText
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Take the first N images by id."""
 
 
@@ -66,7 +66,7 @@ class InputConfig(Document):
     resize: Literal["stretch", "letterbox", "crop"] | None = None
     anchor: Literal["center", "top_left"] | None = None
     rounding: Literal["round", "floor"] | None = None
-    pad: Annotated[float, Field(ge=0, le=255)] | None = None
+    pad: Annotated[float, Field(strict=True, ge=0, le=255)] | None = None
     interpolation: Literal["linear", "area", "nearest", "cubic"] | None = None
 
     @field_validator("std")
@@ -80,11 +80,11 @@ class InputConfig(Document):
 class PostprocessConfig(Document):
     """What `audit.yaml` says of the post-processing."""
 
-    score_floor: Annotated[float, Field(ge=0, lt=1)] | None = None
-    nms_iou: Annotated[float, Field(gt=0, le=1)] | None = None
+    score_floor: Annotated[float, Field(strict=True, ge=0, lt=1)] | None = None
+    nms_iou: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
     class_wise: bool | None = None
     multi_label: bool | None = None
-    max_detections: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_detections: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
     clip: bool | None = None
 
 
@@ -105,7 +105,7 @@ class CalibrationConfig(Document):
     format: str = "coco"
     images: PathText
     annotations: PathText | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
 class QuantizeConfig(Document):
@@ -156,10 +156,10 @@ class GateConfig(Document):
     delegate: str | None = None
     device: str | None = None
     scenario: str | None = None
-    severity: Annotated[float, Field(ge=0, le=5)] | None = None
-    min: float | None = None
-    max: float | None = None
-    max_drop: Annotated[float, Field(ge=0)] | None = None
+    severity: Annotated[float, Field(strict=True, ge=0, le=5)] | None = None
+    min: StrictFloat | None = None
+    max: StrictFloat | None = None
+    max_drop: Annotated[float, Field(strict=True, ge=0)] | None = None
     against: str | None = None
 
     @model_validator(mode="after")
@@ -186,7 +186,7 @@ class AuditConfig(Document):
     """One audit."""
 
     name: str
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
     dataset: DatasetConfig | None = None
     datasets: dict[Name, DatasetConfig] = Field(default={})
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictFloat, field_validator
 
 from auditor.config.source import Document, Source, load_yaml, validate
 from auditor.errors import InputError
@@ -14,7 +14,7 @@ from auditor.values import CLEAN, ScenarioSpec
 __all__ = ["PackConfig", "load_pack", "specs_of"]
 
 PackName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Knob = Annotated[tuple[float, ...], Field(min_length=5, max_length=5)]
+Knob = Annotated[tuple[StrictFloat, ...], Field(min_length=5, max_length=5)]
 
 
 class ScenarioConfig(Document):
@@ -44,7 +44,7 @@ class PackConfig(Document):
     """A scenario pack."""
 
     pack: PackName
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(strict=True, ge=1)]
     about: str = ""
     scenarios: Annotated[dict[PackName, ScenarioConfig], Field(min_length=1)]
 
