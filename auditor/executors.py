@@ -56,8 +56,8 @@ class Executor(Protocol):
         others are left for the rest, so that a worker's caches are of use. At most `ahead` items are taken from
         `items` before they run, so that large ones need not all be in memory."""
 
-    def close(self) -> None:
-        """Stop the workers."""
+    def close(self, *, wait: bool = True) -> None:
+        """Stop the workers; without `wait` they end on their own, and another call waits for them."""
 
 
 class SerialExecutor:
@@ -71,7 +71,7 @@ class SerialExecutor:
         for item in items:
             yield _attempt(function, item)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Nothing to stop."""
 
 
@@ -113,11 +113,12 @@ class ProcessExecutor:
                 idle.append(lane)
                 yield self._outcome(future, lane, item)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         for pool in self._lanes:
             if pool is not None:
-                pool.shutdown(cancel_futures=True)
-        self._lanes = [None] * self.jobs
+                pool.shutdown(wait=wait, cancel_futures=True)
+        if wait:
+            self._lanes = [None] * self.jobs
 
     def _pool(self, lane: int) -> ProcessPoolExecutor:
         pool = self._lanes[lane]
@@ -173,7 +174,9 @@ class DaskExecutor:
     def _submit(self, function: Callable[[Any], Any], item: Any) -> Any:
         return self._client.submit(_attempt, function, item, pure=False, retries=0)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
+        if not wait:
+            return
         self._client.close()
         cluster = getattr(self._client, "cluster", None)
         if cluster is not None:

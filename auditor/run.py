@@ -117,27 +117,28 @@ def run_audit(
         plan = make_plan(config)
         rules = _known_metrics(rules, plan)
         plan, cells, measurements = _carry_out(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
+        runner.close(wait=False)  # the workers end while the rest is written
+        command = command or f"auditor run {audit}"
+        provenance = describe(command=command, seed=config.seed, started=started)
+        complete = [unit.resume_key for unit in plan.units if has_unit(folder, unit.resume_key)]
+        provenance["seconds"] = {**load_unit_times(folder, complete), **seconds}
+        provenance["jobs"] = runner.jobs
+        provenance["audit_sha256"] = sha256_of(audit)
+        result = AuditResult(
+            schema_version=RESULT_SCHEMA_VERSION,
+            name=config.name,
+            provenance=provenance,
+            plan=_plan_document(plan, rules),
+            models=tuple(_model_document(plan, spec) for spec in plan.specs),
+            datasets={name: _dataset_document(plan, name) for name in plan.datasets},
+            cells=tuple(cells),
+            summaries=summarize(cells, metric="AP"),
+            measurements=tuple(measurements),
+        )
+        save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
+        return _finish(result, rules, folder).result
     finally:
         runner.close()
-    command = command or f"auditor run {audit}"
-    provenance = describe(command=command, seed=config.seed, started=started)
-    complete = [unit.resume_key for unit in plan.units if has_unit(folder, unit.resume_key)]
-    provenance["seconds"] = {**load_unit_times(folder, complete), **seconds}
-    provenance["jobs"] = runner.jobs
-    provenance["audit_sha256"] = sha256_of(audit)
-    result = AuditResult(
-        schema_version=RESULT_SCHEMA_VERSION,
-        name=config.name,
-        provenance=provenance,
-        plan=_plan_document(plan, rules),
-        models=tuple(_model_document(plan, spec) for spec in plan.specs),
-        datasets={name: _dataset_document(plan, name) for name in plan.datasets},
-        cells=tuple(cells),
-        summaries=summarize(cells, metric="AP"),
-        measurements=tuple(measurements),
-    )
-    save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
-    return _finish(result, rules, folder).result
 
 
 def _carry_out(
