@@ -40,11 +40,12 @@ class BarProgress:
 
     def start(self, *, cells: int, images: int) -> None:
         self._cells, self._images = cells, images
+        self._images_done = self._cells_done = 0
         self._start = self._spoken = time.monotonic()
-        self._bar.update(self._measuring, total=images, visible=bool(images))
+        self._bar.reset(self._measuring, total=images, visible=bool(images), cells=f"0/{cells}", rate="")
         self._bar.update(self._evaluating, total=cells)
 
-    def measured(self, *, images: int, cells: int) -> None:
+    def measured(self, *, images: int) -> None:
         self._images_done += images
         # Units go image by image through all scenarios, so cells fill side by side: the share that is done is shown.
         self._cells_done = self._cells * self._images_done // max(self._images, 1)

@@ -59,8 +59,8 @@ class Progress(Protocol):
     def start(self, *, cells: int, images: int) -> None:
         """The audit has `cells` cells, and `images` inferences are left to do."""
 
-    def measured(self, *, images: int, cells: int) -> None:
-        """So many more inferences are done, and with them so many cells."""
+    def measured(self, *, images: int) -> None:
+        """So many more inferences are done."""
 
     def evaluated(self, *, cells: int) -> None:
         """So many more cells are evaluated."""
@@ -79,7 +79,7 @@ class SilentProgress:
 
     def start(self, *, cells: int, images: int) -> None: ...
 
-    def measured(self, *, images: int, cells: int) -> None: ...
+    def measured(self, *, images: int) -> None: ...
 
     def evaluated(self, *, cells: int) -> None: ...
 
@@ -302,9 +302,6 @@ def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, 
     that storing took."""
     seconds.setdefault("store", 0.0)
     todo = [unit for unit in plan.units if fresh or not has_unit(folder, unit.resume_key)]
-    left: dict[tuple[str, str], int] = {}
-    for unit in plan.units:
-        left[unit.dataset, unit.scenario_key] = left.get((unit.dataset, unit.scenario_key), 0) + (unit in todo)
     progress.start(cells=sum(1 for _ in plan.cells()), images=sum(_inferences(unit) for unit in todo))
     if len(todo) < len(plan.units):
         progress.say(f"{len(plan.units) - len(todo)} of {len(plan.units)} units are complete in {folder} and are not measured again")
@@ -318,11 +315,9 @@ def _measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, 
             failures[unit.resume_key] = outcome.error
         else:
             begin = time.perf_counter()
-            save_unit(folder, unit.resume_key, outcome.result.predictions, outcome.result.times_s, complete=not outcome.died)
+            save_unit(folder, unit.resume_key, outcome.result.predictions, outcome.result.times_s, complete=outcome.result.complete)
             seconds["store"] += time.perf_counter() - begin
-        key = unit.dataset, unit.scenario_key
-        left[key] -= 1
-        progress.measured(images=_inferences(unit), cells=0 if left[key] else len(unit.severities) * len(unit.models))
+        progress.measured(images=_inferences(unit))
     return failures
 
 
@@ -343,7 +338,7 @@ def _retried(unit: Unit) -> Outcome:
         for stage, seconds in outcome.result.times_s.items():
             times_s[stage] = times_s.get(stage, 0.0) + seconds
     lost = any(item.error is not None and item.scope == "model" for item in predictions)
-    return Outcome(unit, result=UnitMeasurement(tuple(predictions), times_s), died=lost)
+    return Outcome(unit, result=UnitMeasurement(tuple(predictions), times_s, complete=not lost))
 
 
 def _lost(part: Unit, error: str) -> Iterator[ImagePrediction]:

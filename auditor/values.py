@@ -21,7 +21,6 @@ __all__ = [
     "Candidates",
     "Cell",
     "CellResult",
-    "ClassScores",
     "Detections",
     "Finding",
     "GateOutcome",
@@ -103,13 +102,6 @@ class Detections(_FrozenArrays):
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class ClassScores(_FrozenArrays):
-    """The scores of a classifier for one image: `scores` (C,)."""
-
-    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

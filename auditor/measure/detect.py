@@ -34,10 +34,11 @@ _KEPT_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class UnitMeasurement:
-    """Every prediction of one unit, and the seconds spent by stage."""
+    """Every prediction of one unit, and the seconds spent by stage; not `complete` where a worker was lost on a model."""
 
     predictions: tuple[ImagePrediction, ...]
     times_s: dict[str, float]
+    complete: bool = True
 
 
 class _Clock:
