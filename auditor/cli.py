@@ -135,20 +135,26 @@ def report(run: Path, gates: Path | None) -> None:
 
 @main.command()
 @click.argument("model", type=_PATH)
-@click.option("--levels", required=True, help="Levels to make, separated by commas: float16, dynamic, weight_only, int8, int16x8")
+@click.option("--levels", required=True, help="Levels to make, separated by commas: float32, float16, dynamic, weight_only, int8, int16x8")
 @click.option("--calibration", type=_PATH, help="A folder of images, for int8 and int16x8")
 @click.option("--output", "-o", type=_PATH, required=True, help="The folder to write to")
 @click.option(
     "--io", type=click.Choice(["float32", "int8"]), default="float32", show_default=True, help="Input and output type of integer levels"
 )
-def quantize(model: Path, levels: str, calibration: Path | None, output: Path, io: str) -> None:
-    """Make quantization levels of MODEL, a float32 .tflite file."""
+@click.option("--labels", help="The model's labels, where its head cannot be told without their number: coco80, a file, …")
+def quantize(model: Path, levels: str, calibration: Path | None, output: Path, io: str, labels: str | None) -> None:
+    """Make quantization levels of MODEL: a float32 .tflite file, a .keras file or a SavedModel folder.
+
+    Levels of a .tflite file are made by litert-quantizer, others by TensorFlow's converter (which also makes float32).
+    """
     from auditor.quantize import quantize_file
     from auditor.store import check_writable
 
     check_writable(output)
     names = [level.strip() for level in levels.split(",") if level.strip()]
-    made = quantize_file(model, levels=names, calibration=calibration, folder=output, io=io, say=lambda text: click.echo(text, err=True))
+    made = quantize_file(
+        model, levels=names, calibration=calibration, folder=output, io=io, labels=labels, say=lambda text: click.echo(text, err=True)
+    )
     for level in made:
         if level.spec is None:
             click.echo(f"{level.request.level}: skipped: {level.reason}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from auditor.datasets.dataset import Dataset
 from auditor.datasets.images import folder_images, read_image
 from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
 from auditor.executors import run_isolated
+from auditor.models.keras import is_parent
 from auditor.models.resolve import ModelRequest, resolve_model
 from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
 from auditor.store import MEASUREMENT_FORMAT
@@ -28,6 +30,9 @@ __all__ = ["Plan", "first_images", "make_plan", "units_of"]
 
 SHARD = 8
 """Images of a unit: few enough that a unit takes seconds, enough that its models stay warm."""
+
+TENSORFLOW = "tensorflow"
+"""What stands in the place of a delegate for a parent."""
 
 _FIRST_IMAGES = 12
 _OPEN_TIMEOUT_S = 120.0
@@ -47,13 +52,21 @@ class Plan:
     calibration: Mapping[str, tuple[ImageRecord, ...]]
     skipped: tuple[tuple[ModelSpec, str, str], ...] = ()
 
-    def extended(self, specs: Sequence[ModelSpec], skipped: Sequence[tuple[ModelSpec, str, str]]) -> Plan:
+    def extended(
+        self,
+        specs: Sequence[ModelSpec],
+        skipped: Sequence[tuple[ModelSpec, str, str]],
+        *,
+        scenarios: tuple[ScenarioSpec, ...] | None = None,
+    ) -> Plan:
         """Return a plan that measures `specs` beside the others, in units of their own, so that no unit changes its key.
 
-        `skipped` are levels that cannot be had: (the model they are of, level, reason).
+        `skipped` are levels that cannot be had: (the model they are of, level, reason). `scenarios` are the audit's where
+        they are not given; clean is always there.
         """
         matches = {**self.matches, **{spec.name: self.matches[spec.model] for spec in specs}}
-        units = tuple(units_of(self.config, self.datasets, specs, self.scenarios, self.severities)) if specs else ()
+        scenarios = self.scenarios if scenarios is None else scenarios
+        units = tuple(units_of(self.config, self.datasets, specs, scenarios, self.severities)) if specs else ()
         return dataclasses.replace(
             self,
             specs=(*self.specs, *specs),
@@ -78,7 +91,7 @@ class Plan:
             for name in dict.fromkeys(spec.name for spec, _ in unit.models):
                 by_scenario.setdefault((name, unit.scenario_key), []).append(unit)
         for spec in self.specs:
-            for delegate in self.config.delegates:
+            for delegate in delegates_of(self.config, spec):
                 for (name, scenario), units in by_scenario.items():
                     if name != spec.name:
                         continue
@@ -109,6 +122,12 @@ def make_plan(config: AuditConfig) -> Plan:
     for scenario in scenarios:
         problems += _severity_problems(config, scenario, severities)
     problems += _gate_problems(config, scenarios)
+    known = extensions.names("checks")
+    problems += [
+        f"{config.source.where('checks', name)}: unknown check {name!r}; {nearest(name, known)}"
+        for name in config.checks.by_name
+        if name not in known and name != "input_contract"
+    ]
     calibration = _calibration(config, datasets, problems)
     specs = _specs(config, datasets, problems)
     matches = {}
@@ -138,7 +157,7 @@ def units_of(
     """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios."""
     versions = {"auditor": auditor_version(), "format": MEASUREMENT_FORMAT, **versions_of(PIXEL_PACKAGES)}
     for name, dataset in datasets.items():
-        models = tuple((spec, delegate) for spec in specs if spec.dataset == name for delegate in config.delegates)
+        models = tuple((spec, delegate) for spec in specs if spec.dataset == name for delegate in delegates_of(config, spec))
         if not models:
             continue
         for start in range(0, len(dataset.images), SHARD):
@@ -152,15 +171,20 @@ def units_of(
                     "severities": levels,
                     "models": [(_measured(spec), delegate) for spec, delegate in models],
                     "seed": config.seed,
-                    "versions": versions,
+                    "versions": versions | (versions_of(["tensorflow", "keras"]) if any(on == TENSORFLOW for _, on in models) else {}),
                 }
                 yield Unit(name, images, scenario, levels, models, config.seed, digest(content)[:32])
+
+
+def delegates_of(config: AuditConfig, spec: ModelSpec) -> tuple[str, ...]:
+    """What a model is run on: the audit's delegates, but TensorFlow for a parent that is not TFLite yet."""
+    return (TENSORFLOW,) if is_parent(Path(spec.path)) else tuple(config.delegates)
 
 
 def _measured(spec: ModelSpec) -> dict[str, Any]:
     """What of a spec can change a prediction, and the names that predictions are stored under."""
     fields = dataclasses.asdict(spec)
-    for name in ("path", "sources", "diagnosis", "model", "quantization", "dataset", "labels"):
+    for name in ("path", "output_dtypes", "sources", "diagnosis", "model", "quantization", "dataset", "labels"):
         del fields[name]
     return fields
 
@@ -218,7 +242,8 @@ def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[
     if entry.annotations is not None:
         load = extensions.resolve("datasets", entry.format)
         dataset: Dataset = load(name="calibration", images=folder, annotations=config.path(entry.annotations), limit=entry.limit)
-        return tuple(image for image in dataset.images if image.sha256)
+        position = {image_id: index for index, image_id in enumerate(dataset.listed)}
+        return tuple(sorted((image for image in dataset.images if image.sha256), key=lambda image: position.get(image.id, image.id)))
     return folder_images(folder, limit=entry.limit)
 
 

@@ -1,4 +1,5 @@
-"""From a float `.tflite` model to its quantization ladder, by litert-quantizer; every made file has its provenance beside it."""
+"""From a source model to its quantization ladder, every made file with its provenance beside it: a float32 `.tflite` model
+by litert-quantizer, a Keras or SavedModel source by TensorFlow's converter."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from auditor.datasets.images import folder_images, read_image
 from auditor.errors import DataError, InputError, ModelError, StoreError
 from auditor.executors import run_isolated
+from auditor.models import keras
 from auditor.models.contract import encode
 from auditor.models.graph import WEIGHTED_OPS, Graph, load_graph, quantization_level
 from auditor.models.resolve import ModelRequest, derived_spec, resolve_model
@@ -24,15 +26,19 @@ from auditor.provenance import digest, sha256_of, versions_of
 from auditor.store import load_json, save_bytes, save_json
 from auditor.values import ImageRecord, ModelSpec
 
-__all__ = ["CALIBRATED", "FLOAT_HEAD", "LEVELS", "LevelRequest", "MadeLevel", "head_tensors", "make_levels", "quantize_file"]
+__all__ = ["CALIBRATED", "FLOAT_HEAD", "FLOAT_MORE", "LEVELS", "LevelRequest", "MadeLevel", "head_tensors", "make_levels", "quantize_file"]
 
 LEVELS = ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
-"""The levels that can be asked for. `float32` is the source itself."""
+"""The levels that can be asked for. Of a `.tflite` source `float32` is the source itself."""
 
 FLOAT_HEAD = "int8_float_head"
 """The remedy: int8 but for the chain of ops from the outputs back to the first weighted ops, which stays in float."""
 
-CALIBRATED = ("int8", "int16x8", FLOAT_HEAD)
+FLOAT_MORE = "int8_float_more"
+"""As `FLOAT_HEAD`, with the ops behind `_MORE` more weighted ops in float too: whether more float would help."""
+_MORE = 4
+
+CALIBRATED = ("int8", "int16x8", FLOAT_HEAD, FLOAT_MORE)
 
 _TIMEOUT_S = 3600.0
 
@@ -53,6 +59,15 @@ class LevelRequest:
         return Path(self.folder) / f"{self.spec.name}_{self.level}.tflite"
 
     @property
+    def from_parent(self) -> bool:
+        """Whether the source is a Keras file or a SavedModel."""
+        return keras.is_parent(Path(self.spec.path))
+
+    @property
+    def _tools(self) -> tuple[str, ...]:
+        return ("tensorflow", "keras") if self.from_parent else ("litert-quantizer",)
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """Everything that made the file: it is made again when any of it changed."""
         calibrated = self.level in CALIBRATED
@@ -61,9 +76,9 @@ class LevelRequest:
             "level": self.level,
             "io": self.io,
             "input": repr(self.spec.input) if calibrated else None,
-            "calibration": digest(sorted(image.sha256 or "" for image in self.calibration)) if calibrated else None,
+            "calibration": digest([image.sha256 for image in self.calibration]) if calibrated else None,
             "calibration_images": len(self.calibration) if calibrated else 0,
-            "versions": versions_of(["litert-quantizer", "ai-edge-litert", "numpy", "opencv-python-headless"]),
+            "versions": versions_of([*self._tools, "ai-edge-litert", "numpy", "opencv-python-headless"]),
         }
 
 
@@ -108,7 +123,14 @@ def make_levels(
 
 
 def quantize_file(
-    model: Path, *, levels: Sequence[str], calibration: Path | None, folder: Path, io: str, say: Callable[[str], None]
+    model: Path,
+    *,
+    levels: Sequence[str],
+    calibration: Path | None,
+    folder: Path,
+    io: str,
+    labels: str | None = None,
+    say: Callable[[str], None],
 ) -> list[MadeLevel]:
     """Make levels of a model file outside of an audit; what its input contract is, the file and its head tell.
 
@@ -116,14 +138,15 @@ def quantize_file(
         InputError: a level is unknown or needs calibration images that are not given, or there are none.
         ModelError: the file cannot be read, run or understood.
     """
-    problems = [f"--levels: {level!r} is unknown; known are {', '.join(LEVELS[1:])}" for level in levels if level not in LEVELS[1:]]
+    known = LEVELS if keras.is_parent(model) else LEVELS[1:]
+    problems = [f"--levels: {level!r} is unknown; known are {', '.join(known)}" for level in levels if level not in known]
     if calibration is None and any(level in CALIBRATED for level in levels):
         problems.append(f"--calibration: {', '.join(level for level in levels if level in CALIBRATED)} need a folder of calibration images")
     if problems:
         raise InputError(problems)
     images = () if calibration is None else folder_images(calibration, limit=None)
     first = tuple(read_image(record.path, size=None) for record in images if _can_read(record))[:4]
-    request = ModelRequest(model.stem, model.stem, str(model), "default", ".", images=first, need_labels=False)
+    request = ModelRequest(model.stem, model.stem, str(model), "default", ".", labels=labels, images=first, need_labels=False)
     spec = resolve_model(request)
     return make_levels(
         [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)], images={"default": first}, say=say
@@ -145,6 +168,31 @@ def _note(request: LevelRequest) -> Path:
 
 def _make(request: LevelRequest) -> str | None:
     """Make one level; None, or the reason why it cannot be had. The note is written last: without it no run trusts the file."""
+    _note(request).unlink(missing_ok=True)
+    made = _converted(request) if request.from_parent else _quantized(request)
+    if isinstance(made, str):
+        return made
+    try:
+        save_bytes(request.path, made)
+        save_json(_note(request), {**request.provenance, "sha256": sha256_of(request.path)})
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def _converted(request: LevelRequest) -> bytes | str:
+    """Convert a Keras or SavedModel source; the file's content, or the reason why it cannot be had."""
+    if request.level not in keras.CONVERTED:
+        return f"TensorFlow's converter does not make {request.level}; it makes {', '.join(keras.CONVERTED)}"
+    try:
+        inputs = _Inputs(request) if request.level in CALIBRATED else None
+        return keras.convert(Path(request.spec.path), request.level, inputs=inputs.tensors if inputs else None, io=request.io)
+    except (ModelError, DataError) as error:
+        return str(error)
+
+
+def _quantized(request: LevelRequest) -> bytes | str:
+    """Quantize a float32 `.tflite` file; the made file's content, or the reason why it cannot be had."""
     try:
         from litert_quantizer import quantizer
     except ImportError:
@@ -153,7 +201,6 @@ def _make(request: LevelRequest) -> str | None:
     level = quantization_level(graph)
     if level != "float32":
         return f"{request.spec.name} is already {level}; levels are made of a float32 model"
-    _note(request).unlink(missing_ok=True)
     chatter = io.StringIO()
     try:
         with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
@@ -162,35 +209,31 @@ def _make(request: LevelRequest) -> str | None:
             calibrated = None
             if tool.need_calibration:
                 key = next(iter(graph.signatures), "serving_default")
-                calibrated = tool.calibrate({key: _Inputs(request, graph)}, num_threads=1)
-            content = bytes(tool.quantize(calibrated, enable_progress_report=False).quantized_model)
+                calibrated = tool.calibrate({key: _Inputs(request, name=_input_name(graph))}, num_threads=1)
+            return bytes(tool.quantize(calibrated, enable_progress_report=False).quantized_model)
     except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError, DataError) as error:
         return f"litert-quantizer cannot make {request.level}: {' '.join(str(error).split())[:300]}"
-    save_bytes(request.path, content)
-    save_json(_note(request), {**request.provenance, "sha256": sha256_of(request.path)})
-    return None
 
 
 class _Inputs:
-    """Calibration inputs, encoded one at a time; the quantizer may go over them more than once."""
+    """Calibration inputs in the order of the request, encoded one at a time; a quantizer may go over them more than once."""
 
-    def __init__(self, request: LevelRequest, graph: Graph) -> None:
+    def __init__(self, request: LevelRequest, *, name: str = "") -> None:
         self._request = request
-        self._name = _input_name(graph)
-        # litert-quantizer's ranges are moving averages, which the last images weigh on most: an order by content mixes
-        # what names would group, and does not change when files are renamed.
-        ordered = sorted(request.calibration, key=lambda record: record.sha256 or "")
-        self._readable = [record for record in ordered if _can_read(record)]
+        self._name = name
+        self._readable = [record for record in request.calibration if _can_read(record)]
         if not self._readable:
             raise DataError(f"none of the {len(request.calibration)} calibration images can be read")
 
     def __len__(self) -> int:
         return len(self._readable)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
+        return ({self._name: tensor} for tensor in self.tensors())
+
+    def tensors(self) -> Iterator[NDArray[Any]]:
         for record in self._readable:
-            tensor, _ = encode(read_image(record.path, size=record.size), self._request.spec.input)
-            yield {self._name: tensor}
+            yield encode(read_image(record.path, size=record.size), self._request.spec.input)[0]
 
 
 def _can_read(record: ImageRecord) -> bool:
@@ -234,25 +277,26 @@ def _recipe(request: LevelRequest, graph: Graph) -> Any:
     if request.io == "float32":
         for name in ("INPUT", "OUTPUT"):
             recipes.add_quantization_config(".*", getattr(qtyping.TFLOperationName, name), algorithm_key=AlgorithmName.NO_QUANTIZE)
-    if request.level == FLOAT_HEAD:
-        for name in head_tensors(graph):
+    if request.level in (FLOAT_HEAD, FLOAT_MORE):
+        for name in head_tensors(graph, weighted=_MORE if request.level == FLOAT_MORE else 0):
             recipes.add_quantization_config(f"(^|;){re.escape(name)}(;|$)", every, algorithm_key=AlgorithmName.NO_QUANTIZE)
     return recipes.get_quantization_recipe()
 
 
-def head_tensors(graph: Graph) -> list[str]:
+def head_tensors(graph: Graph, *, weighted: int = 0) -> list[str]:
     """Name the outputs of every op between the model's outputs and the first weighted ops behind them, these left out:
-    the decoding of boxes and scores."""
+    the decoding of boxes and scores. With `weighted`, so many weighted ops of each path are passed."""
     producers = {index: op for op in graph.ops for index in op.outputs}
     names: dict[str, None] = {}
-    pending = list(graph.outputs)
-    seen: set[int] = set()
+    passed: dict[int, int] = {}
+    pending = [(index, 0) for index in graph.outputs]
     while pending:
-        index = pending.pop()
+        index, count = pending.pop()
         op = producers.get(index)
-        if op is None or index in seen or op.name in WEIGHTED_OPS:
+        count += op is not None and op.name in WEIGHTED_OPS
+        if op is None or count > weighted or passed.get(index, weighted + 1) <= count:
             continue
-        seen.add(index)
+        passed[index] = count
         names.update(dict.fromkeys(graph.tensors[output].name for output in op.outputs))
-        pending += [source for source in op.inputs if source >= 0]
+        pending += [(source, count) for source in op.inputs if source >= 0]
     return list(names)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CLEAN",
+    "EVIDENCE_LEVELS",
     "SUMMARY_METRICS",
     "AuditResult",
     "Candidates",
@@ -41,6 +42,10 @@ __all__ = [
 
 CLEAN = "clean"
 """The scenario of uncorrupted images; its only severity is 0."""
+
+EVIDENCE_LEVELS = frozenset({"int8_float_more"})
+"""Quantization levels made to back a finding: measured on clean images alone, in no summary, and in no gate that does not
+name them."""
 
 SUMMARY_METRICS = ("AP_clean", "mPC", "rPC")
 """Metrics of a summary, over all the cells of one model file on one delegate."""
@@ -177,6 +182,8 @@ class ModelSpec:
     `model` is the family's name, `name` the entry's own. `labels` are class names by index; None stands for an id that
     the model's label map leaves empty. `sources` says where each value came from: `audit.yaml`, `metadata`, `graph`,
     `images` (measured on the first images) or `default`. `diagnosis` holds what a quantized file's own codes show.
+    `outputs`, of a Keras or SavedModel parent only, is the position of each output under the name that its float32
+    conversion gives it, in that file's order.
     """
 
     name: str
@@ -191,6 +198,8 @@ class ModelSpec:
     labels: tuple[str | None, ...]
     postprocess: Postprocess
     size_bytes: int
+    output_dtypes: tuple[str, ...] = ()
+    outputs: Mapping[str, int] = field(default_factory=dict)
     dataset: str = "default"
     sources: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] = field(default_factory=dict)

@@ -37,7 +37,7 @@ HOMES = {
     "pyarrow": {"store"},
     "distributed": {"executors"},
     "litert_quantizer": {"quantize"},
-    "tensorflow": set(),
+    "tensorflow": {"models"},
     "numpy": None,
     "cv2": None,
 }

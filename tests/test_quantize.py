@@ -254,3 +254,35 @@ def test_the_command_makes_levels_without_an_audit(ladder):
     assert "already int8" in again.stderr
     unknown = CliRunner().invoke(main, ["quantize", paths[0], "--levels", "int4", "-o", str(ladder / "made2")])
     assert (unknown.exit_code, "'int4' is unknown" in unknown.stderr) == (2, True)
+
+
+def test_a_level_that_cannot_be_written_is_skipped_with_the_reason(project):
+    spec, images = source(project)
+    (project / "made" / "m_dynamic.tflite").mkdir(parents=True)  # as a full disk does, this refuses the file
+    made = make_levels(
+        [LevelRequest(spec, level, str(project / "made"), images) for level in ("dynamic", "float16")], images={}, say=silent
+    )
+    assert "m_dynamic.tflite: cannot be written" in made[0].reason
+    assert made[1].reason is None
+    assert not (project / "made" / "m_dynamic.json").exists()
+
+
+def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    command = [sys.executable, "-m", "auditor.cli", "quantize", "detector.tflite", "--levels", "float16,dynamic,int8", "-o", "made"]
+    started = subprocess.Popen([*command, "--calibration", "images"], cwd=project, start_new_session=True, stderr=subprocess.DEVNULL)
+    while started.poll() is None and not (project / "made" / "detector_float16.json").exists():
+        time.sleep(0.02)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    noted = {path.stem for path in (project / "made").glob("*.json")}
+    assert "detector_int8" not in noted
+    done = subprocess.run([*command, "--calibration", "images"], cwd=project, check=True, capture_output=True, text=True)
+    assert "making float16" not in done.stderr
+    assert len(done.stdout.split()) == 3
+    assert all(quantization_level(load_graph(project / path)) in ("float16", "dynamic", "int8") for path in done.stdout.split())

@@ -118,7 +118,7 @@ def test_a_scenario_that_fails_costs_its_own_cells(project):
 
 
 def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
-    import auditor.run as run_module
+    import auditor.run.audit as run_module
 
     killed = []
 
@@ -245,7 +245,7 @@ def test_measuring_never_sees_truth(project, monkeypatch):
     """The unit that a worker gets holds no truth, and what it sends back no metric."""
     import pickle
 
-    import auditor.run as run_module
+    import auditor.run.measuring as run_module
 
     seen = []
     original = run_module.measure_unit

@@ -124,7 +124,7 @@ class QuantizeConfig(Document):
 
 
 class ModelConfig(Document):
-    """One model file."""
+    """One model: a `.tflite` file, a `.keras` file or a SavedModel folder."""
 
     name: Name
     path: PathText
@@ -182,6 +182,35 @@ class GatesConfig(Document):
     gates: tuple[GateConfig, ...]
 
 
+class InputContractCheck(Document):
+    """Whether another input contract would be better: on how many clean images to begin."""
+
+    images: Annotated[int, Field(strict=True, ge=1)] = 40
+
+
+class QuantizationCheck(Document):
+    """What quantization cost: the loss in AP (or top1) from which a level is named and its causes are looked for."""
+
+    max_loss: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.02
+
+
+class ChecksConfig(BaseModel):
+    """Checks by name: a check's options, or false to leave it out; names beyond these are of registered checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    input_contract: InputContractCheck | Literal[False] = InputContractCheck()
+    quantization: QuantizationCheck | Literal[False] = QuantizationCheck()
+    robustness: Literal[False] | None = None
+    labels: Literal[False] | None = None
+    data: Literal[False] | None = None
+    run: Literal[False] | None = None
+
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """Options, or False, of every check that the document or its defaults say something of."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
 class AuditConfig(Document):
     """One audit."""
 
@@ -193,6 +222,7 @@ class AuditConfig(Document):
     scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     delegates: Annotated[tuple[Literal["none", "xnnpack"], ...], Field(min_length=1)] = ("xnnpack",)
+    checks: ChecksConfig = ChecksConfig()
     gates: tuple[GateConfig, ...] = ()
     allow_code: bool = False
 

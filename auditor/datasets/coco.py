@@ -75,6 +75,7 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
         truth={image_id: _truth(found, labels) for image_id, found in by_image.items()},
         categories=tuple(category["name"] for category in categories),
         counts=dict(counts),
+        listed=tuple(record["id"] for record in document["images"] if record["id"] in chosen),
         about={"annotations": str(annotations), "annotations_sha256": sha256_of(annotations), "images": str(images)},
     )
 

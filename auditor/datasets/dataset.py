@@ -16,7 +16,8 @@ __all__ = ["Dataset", "DatasetLoader"]
 @dataclass(frozen=True)
 class Dataset:
     """Images by ascending id, truth by image id with labels that index `categories`. `counts` says what was met on
-    loading (zero-area boxes, crowds, missing files, …)."""
+    loading (zero-area boxes, crowds, missing files, …). `listed` are the image ids in the order of the annotations, where
+    that is another."""
 
     name: str
     format: str
@@ -25,6 +26,7 @@ class Dataset:
     categories: tuple[str, ...]
     counts: Mapping[str, int]
     about: Mapping[str, Any] = field(default_factory=dict)
+    listed: tuple[int, ...] = ()
 
     @property
     def fingerprint(self) -> str:

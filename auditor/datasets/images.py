@@ -43,7 +43,10 @@ def read_image(path: Path, *, size: tuple[int, int] | None) -> NDArray[np.uint8]
 
 
 def folder_images(folder: Path, *, limit: int | None) -> tuple[ImageRecord, ...]:
-    """List the images in a folder and below, by name, at most `limit`.
+    """List the images in a folder and below, at most the first `limit` by name; in an order by content.
+
+    A quantizer's ranges are moving averages, which the last images weigh on most: an order by content mixes what names
+    would group, and does not change when files are renamed.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -53,7 +56,8 @@ def folder_images(folder: Path, *, limit: int | None) -> tuple[ImageRecord, ...]
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)[:limit]
     if not paths:
         raise InputError(f"{folder}: no image there ({', '.join(sorted(_SUFFIXES))})")
-    return tuple(ImageRecord(number, path, None, sha256_of(path)) for number, path in enumerate(paths, start=1))
+    records = (ImageRecord(number, path, None, sha256_of(path)) for number, path in enumerate(paths, start=1))
+    return tuple(sorted(records, key=lambda record: record.sha256 or ""))
 
 
 def _decode(content: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:

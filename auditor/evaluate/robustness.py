@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditor.values import CLEAN, CellResult, MetricValue, Summary
+from auditor.values import CLEAN, EVIDENCE_LEVELS, CellResult, MetricValue, Summary
 
 __all__ = ["summarize"]
 
@@ -19,7 +19,7 @@ def summarize(cells: Sequence[CellResult], *, metric: str) -> tuple[Summary, ...
     groups: dict[tuple[str, str, str, str, str], list[CellResult]] = {}
     for result in cells:
         cell = result.cell
-        if cell.input == "declared":
+        if cell.input == "declared" and cell.quantization not in EVIDENCE_LEVELS:
             groups.setdefault((cell.model, cell.file, cell.quantization, cell.delegate, cell.device), []).append(result)
     return tuple(
         Summary(*key[:4], device=key[4], metrics={value.name: value for value in _summary(found, metric)}) for key, found in groups.items()

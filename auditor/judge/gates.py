@@ -6,7 +6,19 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from auditor.values import CLEAN, SUMMARY_METRICS, AuditResult, Cell, CellResult, Finding, GateOutcome, MetricValue, Rule, Summary
+from auditor.values import (
+    CLEAN,
+    EVIDENCE_LEVELS,
+    SUMMARY_METRICS,
+    AuditResult,
+    Cell,
+    CellResult,
+    Finding,
+    GateOutcome,
+    MetricValue,
+    Rule,
+    Summary,
+)
 
 __all__ = ["apply_gates"]
 
@@ -64,6 +76,8 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
     for found in result.cells:
         if found.cell.input != "declared" or not all(_matches(found.cell, key, wanted) for key, wanted in rule.selectors.items()):
             continue
+        if found.cell.quantization in EVIDENCE_LEVELS and "quantization" not in rule.selectors:
+            continue
         if rule.against == CLEAN and found.cell.scenario == CLEAN:
             continue  # clean drops nothing against itself
         if rule.kind == "max_drop" and rule.against == found.cell.quantization:
@@ -103,6 +117,8 @@ def _reference(cells: Sequence[CellResult], rule: Rule, key: dict[str, Any]) -> 
     else:
         same += ["scenario", "severity"]
         wanted = {"quantization": rule.against}
+        if "parent" in (rule.against, key.get("quantization")):  # which runs in TensorFlow, on no delegate
+            same.remove("delegate")
     for found in cells:
         cell = found.cell
         matched = all(getattr(cell, name) == key.get(name) for name in same)

@@ -12,11 +12,12 @@ __all__ = ["breaks_in_head", "check_quantization", "loses"]
 _FEW_CODES = 20
 """With fewer codes for scores from 0 to 1, detections can hardly be ranked."""
 _LOSS = 0.02
-"""A level that loses more AP than this against float32 is named; in AP, the default of the audit's contract."""
+"""A level that loses more than this against float32 is named, where `checks: quantization` does not say otherwise."""
 _CODES_USED = 192
 _SATURATED = 0.01
 _CLIPPED = 0.01
 _FLOAT_HEAD = "int8_float_head"
+_FLOAT_MORE = "int8_float_more"
 
 
 def check_quantization(result: AuditResult) -> Iterator[Finding]:
@@ -28,6 +29,7 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
             yield from _output(result, model, output, where)
         if "input" in facts:
             yield from _input(model, facts["input"], where)
+        yield from _conversion(result, model, where)
         yield from _loss(result, model, where)
         yield from _layers(model, facts, where)
     skipped: dict[tuple[str, str], CellResult] = {}
@@ -44,10 +46,15 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
         )
 
 
-def loses(cell: CellResult) -> bool:
-    """Whether a clean cell loses more than the set amount against its family's reference."""
+def loses(cell: CellResult, limit: float) -> bool:
+    """Whether a clean cell loses at least `limit` against its family's reference."""
     metric = cell.metrics.get("AP_minus_float32")
-    return cell.cell.scenario == CLEAN and metric is not None and metric.value is not None and metric.value <= -_LOSS
+    return cell.cell.scenario == CLEAN and metric is not None and metric.value is not None and metric.value <= -limit
+
+
+def _limit(result: AuditResult) -> float:
+    options = result.plan.get("checks", {}).get("quantization") or {}
+    return float(options.get("max_loss", _LOSS))
 
 
 def breaks_in_head(facts: Mapping[str, Any]) -> bool:
@@ -103,12 +110,24 @@ def _head_remedy(result: AuditResult, model: Mapping[str, Any]) -> str:
     if remedied is None or after is None:
         return "Export the model with boxes divided by the input size, or with boxes and scores as two outputs, or keep the ops from the outputs back to the last convolutions in float."
     text = f"Keep the head in float, as {remedied['name']} does: AP {_shown(before)} becomes {_shown(after)} at {remedied['size_bytes']:,} bytes instead of {model['size_bytes']:,}"
-    if reference is not None and reference - after > _LOSS:
-        text += (
-            f"; {reference - after:.3f} of the float32 AP {reference:.3f} stay lost, in the 8-bit activations before the head: "
-            "train with quantization in the loop, calibrate on more images, or take int16x8, dynamic or weight_only"
-        )
+    if reference is not None and reference - after > _limit(result):
+        text += f"; {reference - after:.3f} of the float32 AP {reference:.3f} stay lost. {_more_float(result, model, after)}"
     return text + "."
+
+
+def _more_float(result: AuditResult, model: Mapping[str, Any], after: float) -> str:
+    """What keeping still more ops in float brings, where it was measured: whether the rest of the loss sits in the head."""
+    other = "train with quantization in the loop, or take int16x8, dynamic or weight_only"
+    more = next((other for other in result.models if other["model"] == model["model"] and other["quantization"] == _FLOAT_MORE), None)
+    brought = _clean_ap(result, more["name"]) if more else None
+    if more is None or brought is None:
+        return f"To mend the rest, {other}"
+    if brought - after > _limit(result):
+        return f"More float helps: {more['name']}, with four more weighted ops of each path in float, has AP {_shown(brought)} at {more['size_bytes']:,} bytes"
+    return (
+        f"More float does not help: with four more weighted ops of each path in float ({more['name']}) AP is {_shown(brought)}, "
+        f"so the rest is lost in the 8-bit activations of the backbone: {other}"
+    )
 
 
 def _input(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
@@ -130,7 +149,7 @@ def _input(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str, 
 
 def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
     for cell in result.cells:
-        if cell.cell.file != model["name"] or not loses(cell):
+        if cell.cell.file != model["name"] or not loses(cell, _limit(result)):
             continue
         metric = cell.metrics["AP_minus_float32"]
         value = metric.value or 0.0
@@ -146,7 +165,30 @@ def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) 
             remedy="Take a level of the trade-off that loses less, train with quantization in the loop, or calibrate on images like those of the deployment.",
             cell=where,
             observed=value,
-            limit=-_LOSS,
+            limit=-_limit(result),
+        )
+
+
+def _conversion(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
+    """What the conversion from the Keras or SavedModel parent to float32 cost, apart from what quantization costs."""
+    for cell in result.cells:
+        metric = cell.metrics.get("AP_minus_parent")
+        if cell.cell.file != model["name"] or cell.cell.scenario != CLEAN or cell.cell.quantization != "float32":
+            continue
+        if metric is None or metric.value is None:
+            continue
+        lost = metric.value <= -_limit(result)
+        shown = f" (95 % {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)" if metric.interval else ""
+        yield Finding(
+            check="quantization",
+            level="warning" if lost else "info",
+            message=f"{model['name']} ({cell.cell.delegate}): the conversion from the parent to float32 changes AP by {metric.value:+.3f}{shown}; what lower levels lose beyond that, quantization costs",
+            remedy="Compare the outputs of the parent and the converted file op by op: an op was converted to another one, or the parent runs in training mode."
+            if lost
+            else "Nothing: the float32 file is what was trained.",
+            cell=where,
+            observed=metric.value,
+            limit=-_limit(result),
         )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DelegateError, ModelError
+from auditor.models.chatter import dropped_stderr
 from auditor.models.contract import dequantize
 
 __all__ = ["DELEGATES", "Runner", "open_inspected", "open_model"]
@@ -53,7 +51,7 @@ def open_model(path: Path, *, delegate: str, threads: int, input_shape: tuple[in
         raise DelegateError(f"{delegate}: expected a delegate of {', '.join(DELEGATES)}")
     kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if delegate == "none" else OpResolverType.BUILTIN
     try:
-        with _runtime_chatter_dropped():
+        with dropped_stderr():
             interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kernels)
             if input_shape is not None:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
@@ -74,7 +72,7 @@ def open_inspected(path: Path) -> Callable[[NDArray[Any]], dict[str, NDArray[Any
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
-        with _runtime_chatter_dropped():
+        with dropped_stderr():
             interpreter = Interpreter(
                 str(path),
                 num_threads=1,
@@ -113,25 +111,3 @@ def _real(codes: NDArray[Any], details: Mapping[str, Any]) -> NDArray[Any]:
 
 def _first_lines(error: BaseException) -> str:
     return " ".join(str(error).split())[:400]
-
-
-@contextlib.contextmanager
-def _runtime_chatter_dropped() -> Iterator[None]:
-    """Silence what the runtime's C++ writes to the standard error stream on opening ("Created TensorFlow Lite XNNPACK
-    delegate"): it cannot be turned off, and its errors come as exceptions as well."""
-    try:
-        stream = sys.__stderr__.fileno() if sys.__stderr__ else None
-    except (OSError, ValueError):
-        stream = None
-    if stream is None:
-        yield
-        return
-    kept = os.dup(stream)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, stream)
-        yield
-    finally:
-        os.dup2(kept, stream)
-        os.close(kept)
-        os.close(nowhere)

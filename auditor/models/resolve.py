@@ -6,6 +6,7 @@ The file is opened and invoked once here, so that whatever cannot run is known b
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from auditor import extensions
 from auditor.errors import ModelError
-from auditor.models import settle
+from auditor.models import keras, settle
 from auditor.models.contract import encode
 from auditor.models.diagnose import diagnose
 from auditor.models.graph import Graph, load_graph, quantization_level
@@ -108,6 +109,8 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         ModelError: the file cannot be read, opened, invoked or understood, or the request contradicts it.
     """
     path = Path(request.path)
+    if keras.is_parent(path):
+        return _resolve_parent(request)
     graph = load_graph(path)
     _check_runnable(graph)
     notes = load_notes(graph)
@@ -131,6 +134,7 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         labels=labels,
         postprocess=Postprocess(**request.postprocess),
         size_bytes=graph.size_bytes,
+        output_dtypes=_output_dtypes(graph),
         dataset=request.dataset,
         sources=sources,
     )
@@ -146,12 +150,62 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     return dataclasses.replace(spec, diagnosis=diagnose(spec, graph, samples, first))
 
 
+class _ParentRunner:
+    """A parent behind the interface of an opened file: its outputs by the names that the converted file gives them."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._call = keras.open_parent(Path(spec.path))
+        self._positions = spec.outputs
+
+    def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        outputs = self._call(tensor)
+        return {name: outputs[position] for name, position in self._positions.items()}
+
+
+def _resolve_parent(request: ModelRequest) -> ModelSpec:
+    """Settle a Keras or SavedModel source by its float32 conversion, which has the same head, input and outputs."""
+    path = Path(request.path)
+    if not path.exists():
+        raise ModelError(f"{path}: no such file or folder; expected a .keras file or a SavedModel folder", field="path")
+    if request.quantization not in (None, keras.PARENT):
+        raise ModelError(f"a Keras or SavedModel source is the level `{keras.PARENT}`; leave `quantization` out", field="quantization")
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder) / f"{path.stem}.tflite"
+        converted.write_bytes(keras.convert(path, "float32"))
+        try:
+            spec = resolve_model(dataclasses.replace(request, path=str(converted), quantization=keras.PARENT))
+            tensor, _ = encode(_sample(request, spec.input), spec.input)
+            outputs = keras.paired_outputs(
+                keras.open_parent(path)(tensor), open_spec(spec, delegate="xnnpack", threads=1).invoke(tensor), path
+            )
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(converted), str(path)), field=error.field) from error
+    return dataclasses.replace(
+        spec,
+        path=str(path),
+        sha256=keras.sha256_of_parent(path),
+        size_bytes=keras.size_of_parent(path),
+        outputs=outputs,
+        sources={**spec.sources, "quantization": "the source is not TFLite"},
+        diagnosis={},
+    )
+
+
+def _sample(request: ModelRequest, contract: InputContract) -> NDArray[np.uint8]:
+    """An image on which outputs of one shape differ."""
+    if request.images:
+        return request.images[0]
+    return np.random.default_rng(0).integers(0, 256, (contract.height, contract.width, 3), dtype=np.uint8)
+
+
 def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
-    """Open the model of a resolved spec.
+    """Open the model of a resolved spec; a parent runs in TensorFlow, whatever the delegate.
 
     Raises:
         DelegateError, ModelError: as `open_model`.
     """
+    if keras.is_parent(Path(spec.path)):
+        return _ParentRunner(spec)
     graph = load_graph(Path(spec.path))
     return open_model(
         Path(spec.path), delegate=delegate, threads=threads, input_shape=_resized(graph, spec.input), output_names=graph.output_names()
@@ -166,9 +220,10 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[ND
     Raises:
         ModelError: it cannot be opened or invoked, or has other outputs than its source.
     """
-    source, graph = load_graph(Path(spec.path)), load_graph(path)
-    if len(source.outputs) != len(graph.outputs):
-        raise ModelError(f"{path}: it has {len(graph.outputs)} outputs, its source {len(source.outputs)}")
+    graph = load_graph(path)
+    source_names = tuple(spec.outputs) or load_graph(Path(spec.path)).output_names()
+    if len(source_names) != len(graph.outputs):
+        raise ModelError(f"{path}: it has {len(graph.outputs)} outputs, its source {len(source_names)}")
     tensor = graph.tensors[graph.inputs[0]]
     contract = dataclasses.replace(
         spec.input,
@@ -176,7 +231,7 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[ND
         scale=tensor.scales[0] if tensor.scales else 0.0,
         zero_point=tensor.zero_points[0] if tensor.zero_points else 0,
     )
-    renamed = dict(zip(source.output_names(), graph.output_names(), strict=True))
+    renamed = dict(zip(source_names, graph.output_names(), strict=True))
     made = dataclasses.replace(
         spec,
         name=f"{spec.name}_{level}",
@@ -186,11 +241,17 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[ND
         input=contract,
         decoder_options=_renamed(spec.decoder_options, renamed),
         size_bytes=graph.size_bytes,
+        output_dtypes=_output_dtypes(graph),
+        outputs={},
         sources={**spec.sources, "quantization": MADE},
     )
     runner = open_spec(made, delegate="xnnpack", threads=1)
     samples = [runner.invoke(encode(image, contract)[0]) for image in images[:_FIRST]] or [_invoke(runner, contract, path)]
     return dataclasses.replace(made, diagnosis=diagnose(made, graph, samples, images[:_FIRST]))
+
+
+def _output_dtypes(graph: Graph) -> tuple[str, ...]:
+    return tuple(graph.tensors[index].dtype for index in graph.outputs)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -206,6 +206,7 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
         if cell.scenario == CLEAN and cell.input == "declared" and metric is not None and metric.value is not None and key in times:
             low, high = metric.interval or (metric.value, metric.value)
             loss = found.metrics.get("AP_minus_float32")
+            conversion = found.metrics.get("AP_minus_parent")
             groups.setdefault((cell.model, cell.delegate), []).append(
                 {
                     "file": cell.file,
@@ -214,19 +215,28 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
                     "low": low,
                     "high": high,
                     "loss": loss,
+                    "conversion": conversion,
                     "ms": times[key],
                     "bytes": sizes[cell.file],
                     "megabytes": sizes[cell.file] / 1e6,
                 }
             )
+    parents = {name: group[0] | {"dominated": False} for (name, delegate), group in groups.items() if delegate == _TENSORFLOW}
     families = []
     for (name, delegate), levels in groups.items():
+        if delegate == _TENSORFLOW:
+            continue
         for level in levels:
             level["dominated"] = any(_dominates(other, level) for other in levels)
-        if len(levels) > 1:
-            drawn = [{key: value for key, value in level.items() if key != "loss"} for level in levels]
-            families.append({"name": name, "delegate": delegate, "levels": levels, "svg": trade_off_chart(name, drawn)})
+        parent = [parents[name]] if name in parents else []
+        if len(levels) + len(parent) > 1:
+            drawn = [{key: value for key, value in level.items() if key not in ("loss", "conversion")} for level in levels]
+            families.append({"name": name, "delegate": delegate, "levels": parent + levels, "svg": trade_off_chart(name, drawn)})
     return families
+
+
+_TENSORFLOW = "tensorflow"
+"""The delegate of a parent, which stands in a family's table and in no plot: it cannot be deployed."""
 
 
 _SAME_TIME = 1.1

@@ -16,8 +16,8 @@ models:
     path: {real}/models/yolox_nano_float32.tflite
     labels: coco80
     quantize:
-      levels: [float16, dynamic, weight_only, int8]
-      calibration: {{images: {real}/data/coco-calib80/images}}
+      levels: [float16, dynamic, weight_only, int8, int16x8]
+      calibration: {{images: {real}/data/coco-calib80/images, annotations: {real}/data/coco-calib80/instances.json}}
 scenarios: []
 """
 
@@ -28,6 +28,7 @@ FIGURES = {
     "weight_only": (0.3094, 0.3174),
     "dynamic": (0.2352, 0.2432),
     "int8": (0.0, 0.02),
+    "int16x8": (0.314, 0.323),
     "int8_float_head": (0.196, 0.214),
 }
 
@@ -51,4 +52,9 @@ def test_the_broken_head_is_named_and_its_remedy_measured(result):
     assert "serves boxes" in finding.message
     assert "99.99" in finding.message
     assert "yolox_int8_float_head" in finding.remedy
-    assert "stay lost, in the 8-bit activations before the head" in finding.remedy
+    assert "stay lost. More float does not help" in finding.remedy
+
+
+def test_the_trade_off_knows_what_int16x8_costs(result):
+    times = {found.quantization: found.value["p50"] for found in result.measurements}
+    assert times["int16x8"] > 5 * times["float32"]

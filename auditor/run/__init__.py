@@ -1,0 +1,6 @@
+"""The composition of all rooms: an audit, from its file to its report."""
+
+from auditor.run.audit import judge_run, load_run, report_run, run_audit
+from auditor.run.progress import Progress, SilentProgress
+
+__all__ = ["Progress", "SilentProgress", "judge_run", "load_run", "report_run", "run_audit"]

@@ -1,0 +1,153 @@
+"""Keras and SavedModel sources: the parent beside its conversion and its quantization levels."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from auditor.errors import InputError
+from auditor.models.graph import load_graph, quantization_level
+from auditor.run import run_audit
+
+AUDIT = """\
+name: cells
+dataset: {format: coco, images: images, annotations: instances.json}
+models:
+  - name: cells
+    path: detector
+    decoder: {name: yolov8, box_unit: pixels}
+    labels: labels.txt
+    input: {mean: 0, std: 255, resize: stretch}
+    quantize:
+      levels: [float16, dynamic, weight_only, int8, int16x8]
+      calibration: {images: calibration}
+scenarios: [noise/gaussian]
+severities: [3]
+gates:
+  - {metric: AP, quantization: float32, scenario: clean, max_drop: 0.001, against: parent}
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """A folder with Keras and SavedModel sources, images of bright cells and their truth."""
+    folder = tmp_path_factory.mktemp("keras")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    script = Path(__file__).with_name("keras_models.py")
+    subprocess.run([sys.executable, script, folder], check=True, capture_output=True, env=environment)
+    rng = np.random.default_rng(5)
+    images, annotations = [], []
+    for name, count in (("images", 16), ("calibration", 8)):
+        (folder / name).mkdir()
+        for index in range(count):
+            bright = rng.random((8, 8)) < 0.3
+            bright[0, 0] = True
+            values = np.where(bright, rng.integers(150, 250, (8, 8)), rng.integers(0, 60, (8, 8)))
+            image = np.repeat(np.repeat(values, 8, axis=0), 8, axis=1).astype(np.uint8)
+            cv2.imwrite(str(folder / name / f"{index}.png"), np.dstack([image] * 3))
+            if name == "images":
+                images.append({"id": index + 1, "file_name": f"{index}.png", "width": 64, "height": 64})
+                annotations += [
+                    {
+                        "id": len(annotations) + n,
+                        "image_id": index + 1,
+                        "category_id": 1,
+                        "bbox": [int(x) * 8, int(y) * 8, 8, 8],
+                        "area": 64,
+                    }
+                    for n, (y, x) in enumerate(np.argwhere(bright), start=1)
+                ]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "bright"}]}
+    (folder / "instances.json").write_text(json.dumps(document))
+    (folder / "labels.txt").write_text("bright\n")
+    (folder / "audit.yaml").write_text(AUDIT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(sources):
+    return run_audit(sources / "audit.yaml", output=sources / "out", jobs=2)
+
+
+def clean(result):
+    return {cell.cell.quantization: cell for cell in result.cells if cell.cell.scenario == "clean"}
+
+
+def test_the_parent_is_measured_beside_every_level(result):
+    cells = clean(result)
+    assert list(cells)[:6] == ["parent", "float32", "float16", "dynamic", "int8", "int16x8"]
+    assert {cells[level].status for level in list(cells)[:6]} == {"ok"}
+    assert cells["parent"].cell.delegate == "tensorflow"
+    assert cells["parent"].metrics["AP"].value > 0.9
+    assert cells["float32"].metrics["AP_minus_parent"].value == pytest.approx(0.0, abs=1e-6)
+    assert cells["float32"].metrics["AP_minus_parent"].interval is not None
+    assert "AP_minus_float32" in cells["int8"].metrics
+    assert "AP_minus_float32" not in cells["parent"].metrics
+    assert cells["weight_only"].status == "skipped"
+    assert "TensorFlow's converter does not make weight_only" in cells["weight_only"].error
+    assert result.verdict == "passed"
+
+
+def test_the_conversion_is_told_apart_from_the_quantization(result):
+    (finding,) = [finding for finding in result.findings if "conversion from the parent" in finding.message]
+    assert "changes AP by +0.000" in finding.message
+
+
+@pytest.mark.parametrize(("level", "types"), [("float32", "float32"), ("float16", "float16"), ("int8", "int8"), ("int16x8", "int16x8")])
+def test_levels_are_what_they_are_called(result, sources, level, types):
+    graph = load_graph(sources / "out" / "models" / f"cells_{level}.tflite")
+    assert quantization_level(graph) == types
+    assert {graph.tensors[index].dtype for index in (*graph.inputs, *graph.outputs)} == {"float32"}
+
+
+def test_made_levels_are_reused(result, sources):
+    stamps = {path: path.stat().st_mtime_ns for path in (sources / "out" / "models").iterdir()}
+    run_audit(sources / "audit.yaml", output=sources / "out", jobs=1)
+    assert {path: path.stat().st_mtime_ns for path in (sources / "out" / "models").iterdir()} == stamps
+
+
+def test_quantize_prints_paths_alone_on_standard_output(sources, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "auditor.cli",
+        "quantize",
+        sources / "plain.keras",
+        "--levels",
+        "float32,int8",
+        "--io",
+        "int8",
+        "--labels",
+        sources / "labels.txt",
+    ]
+    done = subprocess.run([*command, "--calibration", sources / "calibration", "-o", tmp_path], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "plain_float32.tflite"), str(tmp_path / "plain_int8.tflite")]
+    graph = load_graph(tmp_path / "plain_int8.tflite")
+    assert {graph.tensors[index].dtype for index in (*graph.inputs, *graph.outputs)} == {"int8"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("unserved", "without the signature serving_default"),
+        ("flex", "TFLite has no kernel for Erfinv, which would need Flex ops"),
+        ("images", "holds no saved_model.pb"),
+        ("nowhere.keras", "no such file or folder"),
+        ("broken.keras", "cannot be converted"),
+    ],
+)
+def test_bad_sources_are_told_before_anything_is_written(sources, path, expected):
+    (sources / "broken.keras").write_bytes(b"no zip")
+    bad = sources / f"bad_{Path(path).stem}.yaml"
+    bad.write_text(AUDIT.replace("path: detector", f"path: {path}"))
+    with pytest.raises(InputError, match=expected):
+        run_audit(bad, output=sources / "bad", jobs=1)
+    assert not (sources / "bad").exists()
