@@ -28,6 +28,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "end2end": "auditor.models.decoders:end2end",
         "ssd_anchors": "auditor.models.anchors:ssd_anchors",
         "nanodet": "auditor.models.decoders:nanodet",
+        "classifier": "auditor.models.decoders:classifier",
     },
     "corruptions": {
         "exposure": "auditor.corruptions.builtin:exposure",
@@ -50,7 +51,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "quantization": "auditor.judge.quantization:check_quantization",
         "run": "auditor.judge.checks:check_run",
     },
-    "datasets": {"coco": "auditor.datasets.coco:load"},
+    "datasets": {
+        "coco": "auditor.datasets.coco:load",
+        "yolo": "auditor.datasets.yolo:load",
+        "voc": "auditor.datasets.voc:load",
+        "folders": "auditor.datasets.classified:load_folders",
+        "idx": "auditor.datasets.classified:load_idx_pair",
+    },
 }
 """Group -> name -> where it is defined."""
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import AuditConfig, CalibrationConfig, ModelConfig, nearest
+from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, ModelConfig, nearest
 from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes
-from auditor.datasets.dataset import Dataset
-from auditor.datasets.images import folder_images, read_image
+from auditor.datasets.dataset import Dataset, DatasetRequest
+from auditor.datasets.images import folder_images, read_record
 from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
 from auditor.executors import run_isolated
 from auditor.models.keras import is_parent
@@ -134,6 +134,13 @@ def make_plan(config: AuditConfig) -> Plan:
     for spec in specs:
         if spec.dataset not in datasets:
             continue
+        judged = datasets[spec.dataset].task
+        if spec.task != judged:
+            problems.append(
+                f"{_where(config, spec.name)}: {spec.name} is a model for {spec.task} ({spec.sources['decoder']}), but its data set is for {judged}: "
+                "give it a data set of its own with `datasets:` and `dataset:`, or write `decoder:` if the model is taken for another"
+            )
+            continue
         match = match_classes(spec.labels, datasets[spec.dataset].categories)
         matches[spec.name] = match
         if not match.judged:
@@ -203,12 +210,15 @@ def _datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
             continue
         load = extensions.resolve("datasets", entry.format)
         try:
-            datasets[name] = load(
-                name=name, images=config.path(entry.images), annotations=config.path(entry.annotations), limit=entry.limit
-            )
+            datasets[name] = load(_dataset_request(config, name, entry))
         except InputError as error:
             problems += [f"{config.source.where(*loc)}: {problem}" for problem in error.problems]
     return datasets
+
+
+def _dataset_request(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConfig) -> DatasetRequest:
+    paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key)) is not None}
+    return DatasetRequest(name, **paths, split=getattr(entry, "split", "val"), limit=entry.limit)
 
 
 def _calibration(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> dict[str, tuple[ImageRecord, ...]]:
@@ -239,9 +249,9 @@ def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[
     folder = config.path(entry.images)
     if entry.format not in extensions.names("datasets"):
         raise InputError(f"unknown data set format {entry.format!r}; {nearest(entry.format, extensions.names('datasets'))}")
-    if entry.annotations is not None:
+    if entry.annotations is not None or entry.format in ("folders", "idx"):
         load = extensions.resolve("datasets", entry.format)
-        dataset: Dataset = load(name="calibration", images=folder, annotations=config.path(entry.annotations), limit=entry.limit)
+        dataset: Dataset = load(_dataset_request(config, "calibration", entry))
         position = {image_id: index for index, image_id in enumerate(dataset.listed)}
         return tuple(sorted((image for image in dataset.images if image.sha256), key=lambda image: position.get(image.id, image.id)))
     return folder_images(folder, limit=entry.limit)
@@ -285,6 +295,8 @@ def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dat
     return ModelRequest(
         name=model.name,
         model=leader.name,
+        task=model.task or (leader.task if inherited else None),
+        categories=datasets[dataset].categories if dataset in datasets else (),
         path=str(config.path(model.path)),
         dataset=dataset,
         folder=str(config.source.path.parent.absolute()),
@@ -307,7 +319,7 @@ def first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
     images: list[NDArray[np.uint8]] = []
     for record in dataset.images:
         try:
-            images.append(read_image(record.path, size=record.size))
+            images.append(read_record(record))
         except DataError:
             continue  # counted when it is measured
         if len(images) == _FIRST_IMAGES:

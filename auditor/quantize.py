@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.datasets.images import folder_images, read_image
+from auditor.datasets.images import folder_images, read_record
 from auditor.errors import DataError, InputError, ModelError, StoreError
 from auditor.executors import run_isolated
 from auditor.models import keras
@@ -145,7 +145,7 @@ def quantize_file(
     if problems:
         raise InputError(problems)
     images = () if calibration is None else folder_images(calibration, limit=None)
-    first = tuple(read_image(record.path, size=None) for record in images if _can_read(record))[:4]
+    first = tuple(read_record(record) for record in images if _can_read(record))[:4]
     request = ModelRequest(model.stem, model.stem, str(model), "default", ".", labels=labels, images=first, need_labels=False)
     spec = resolve_model(request)
     return make_levels(
@@ -233,12 +233,12 @@ class _Inputs:
 
     def tensors(self) -> Iterator[NDArray[Any]]:
         for record in self._readable:
-            yield encode(read_image(record.path, size=record.size), self._request.spec.input)[0]
+            yield encode(read_record(record), self._request.spec.input)[0]
 
 
 def _can_read(record: ImageRecord) -> bool:
     try:
-        read_image(record.path, size=record.size)
+        read_record(record)
     except DataError:
         return False
     return True

@@ -36,7 +36,7 @@ __all__ = [
 @dataclass(frozen=True, eq=False)
 class ImagePrediction:
     """What one model file said of one image: boxes (N, 4) xyxy original pixels, scores (N,), labels (N,) in the model's
-    own indices; or an error, and then no boxes. `scope` says whose error: `image` (nobody could use the image),
+    own indices, of a classifier the scores (C,) of all its classes alone; or an error, and then no boxes. `scope` says whose error: `image` (nobody could use the image),
     `scenario` or `model`; `size` marks an image of another size than annotated, which is no error."""
 
     file: str

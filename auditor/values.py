@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 __all__ = [
     "CLEAN",
     "EVIDENCE_LEVELS",
+    "PRIMARY_METRICS",
     "SUMMARY_METRICS",
     "AuditResult",
     "Candidates",
     "Cell",
     "CellResult",
+    "ClassScores",
     "Detections",
     "Finding",
     "GateOutcome",
@@ -47,7 +49,10 @@ EVIDENCE_LEVELS = frozenset({"int8_float_more"})
 """Quantization levels made to back a finding: measured on clean images alone, in no summary, and in no gate that does not
 name them."""
 
-SUMMARY_METRICS = ("AP_clean", "mPC", "rPC")
+PRIMARY_METRICS = {"detection": "AP", "classification": "top1"}
+"""The metric that a task is judged by: what scenarios, levels and inputs cost is told in it."""
+
+SUMMARY_METRICS = ("AP_clean", "top1_clean", "mPC", "rPC")
 """Metrics of a summary, over all the cells of one model file on one delegate."""
 
 
@@ -84,12 +89,13 @@ class GroundTruth(_FrozenArrays):
 @dataclass(frozen=True)
 class ImageRecord:
     """Where one image is: `size` is (width, height) as annotated, None where the annotations do not say; `sha256` is
-    None where the file is missing."""
+    None where the file is missing; `index` is the image's place in a file that holds many (IDX)."""
 
     id: int
     path: Path
     size: tuple[int, int] | None
     sha256: str | None
+    index: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +113,13 @@ class Detections(_FrozenArrays):
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores(_FrozenArrays):
+    """What a classifier says of one image: `scores` (C,) in [0, 1], by its own class indices."""
+
+    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -182,7 +195,7 @@ class ModelSpec:
     `model` is the family's name, `name` the entry's own. `labels` are class names by index; None stands for an id that
     the model's label map leaves empty. `sources` says where each value came from: `audit.yaml`, `metadata`, `graph`,
     `images` (measured on the first images) or `default`. `diagnosis` holds what a quantized file's own codes show.
-    `outputs`, of a Keras or SavedModel parent only, is the position of each output under the name that its float32
+    `variant` says which keys of the input contract are not the declared ones. `outputs`, of a Keras or SavedModel parent only, is the position of each output under the name that its float32
     conversion gives it, in that file's order.
     """
 
@@ -203,6 +216,12 @@ class ModelSpec:
     dataset: str = "default"
     sources: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = "declared"
+
+    @property
+    def key(self) -> str:
+        """What its predictions are stored under."""
+        return self.name if self.variant == "declared" else f"{self.name}[{self.variant}]"
 
 
 # ------------------------------------------------------------------------------------------------------ scenarios, plan
@@ -303,7 +322,8 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What was measured of one cell. `status` is `ok`, `failed` or `skipped`; only `ok` carries metrics."""
+    """What was measured of one cell. `status` is `ok`, `failed` or `skipped`; only `ok` carries metrics. `details` are what
+    a metric does not say: confused classes, the YAML of a changed input."""
 
     cell: Cell
     status: str
@@ -311,11 +331,26 @@ class CellResult:
     metrics: Mapping[str, MetricValue] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> MetricValue | None:
+        """The metric that the cell's task is judged by; None where it was not computed."""
+        return next((self.metrics[name] for name in PRIMARY_METRICS.values() if name in self.metrics), None)
+
+    @property
+    def value(self) -> float | None:
+        """The value of the primary metric, None where it is undefined."""
+        return self.primary.value if self.primary is not None else None
+
+    def difference(self, reference: str) -> MetricValue | None:
+        """The primary metric's difference from `reference`: clean, float32, parent or declared."""
+        return next((metric for name in PRIMARY_METRICS.values() if (metric := self.metrics.get(f"{name}_minus_{reference}"))), None)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Metrics over all the cells of one model on one delegate: `AP_clean`, `mPC`, `rPC`."""
+    """Metrics over all the cells of one model on one delegate: `AP_clean` (or `top1_clean`), `mPC`, `rPC`."""
 
     model: str
     file: str
@@ -323,6 +358,11 @@ class Summary:
     delegate: str
     metrics: Mapping[str, MetricValue]
     device: str = "local"
+
+    @property
+    def clean(self) -> MetricValue:
+        """The primary metric on clean images."""
+        return next(metric for name, metric in self.metrics.items() if name.endswith("_clean"))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ HOMES = {
     "click": {"cli"},
     "rich": {"progress"},
     "jinja2": {"report"},
+    "defusedxml": {"datasets"},
     "vl_convert": {"report"},
     "pycocotools": {"evaluate"},
     "albumentations": {"corruptions"},

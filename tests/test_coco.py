@@ -10,6 +10,7 @@ import pytest
 
 from auditor.datasets.classes import match_classes
 from auditor.datasets.coco import load
+from auditor.datasets.dataset import DatasetRequest
 from auditor.errors import InputError
 
 
@@ -35,7 +36,7 @@ def folder(tmp_path):
 def loaded(folder, data, **options):
     path = folder / "instances.json"
     path.write_text(data if isinstance(data, str) else json.dumps(data))
-    return load(name="d", images=folder, annotations=path, limit=options.get("limit"))
+    return load(DatasetRequest(name="d", images=folder, annotations=path, limit=options.get("limit")))
 
 
 def test_ids_in_any_order_crowds_areas_and_zero_boxes(folder):
@@ -91,10 +92,10 @@ def test_bad_documents(folder, data, expected):
 
 def test_missing_annotations_and_images(folder):
     with pytest.raises(InputError, match="no such file"):
-        load(name="d", images=folder, annotations=folder / "absent.json", limit=None)
+        load(DatasetRequest(name="d", images=folder, annotations=folder / "absent.json", limit=None))
     (folder / "i.json").write_text(json.dumps(document()))
     with pytest.raises(InputError, match="no such folder"):
-        load(name="d", images=folder / "absent", annotations=folder / "i.json", limit=None)
+        load(DatasetRequest(name="d", images=folder / "absent", annotations=folder / "i.json", limit=None))
 
 
 def test_classes_match_by_name_whatever_the_spelling():

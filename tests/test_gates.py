@@ -18,7 +18,7 @@ def cell(scenario, severity, value, *, file="m", quantization="float32", status=
 
 
 def result(*cells):
-    return AuditResult("1.0", "r", {}, {"gates": []}, (), {}, cells, summarize(cells, metric="AP"))
+    return AuditResult("1.0", "r", {}, {"gates": []}, (), {}, cells, summarize(cells))
 
 
 BASE = (cell("clean", 0, 0.5), cell("noise/iso", 1, 0.4), cell("noise/iso", 3, 0.2), cell("lighting/low_light", 3, 0.3))

@@ -11,6 +11,7 @@ import pytest
 from conftest import DEMO_MODEL, write_scenes
 
 from auditor.datasets.coco import load
+from auditor.datasets.dataset import DatasetRequest
 from auditor.errors import InputError
 from auditor.models.graph import load_graph, quantization_level
 from auditor.models.resolve import ModelRequest, resolve_model
@@ -40,7 +41,7 @@ def ladder(project):
 
 
 def source(folder):
-    dataset = load(name="d", images=folder / "images", annotations=folder / "instances.json", limit=4)
+    dataset = load(DatasetRequest(name="d", images=folder / "images", annotations=folder / "instances.json", limit=4))
     request = ModelRequest(name="m", model="m", path=str(DEMO_MODEL), dataset="d", folder=str(folder), labels="labels.txt")
     return resolve_model(request), dataset.images
 

@@ -81,9 +81,9 @@ def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
 
 
 def test_dominated_means_no_better_in_anything():
-    better = {"AP": 0.3, "bytes": 10, "ms": 5.0}
-    assert _dominates(better, {"AP": 0.2, "bytes": 10, "ms": 5.2})
-    assert _dominates(better, {"AP": 0.3, "bytes": 10, "ms": 9.0})
-    assert not _dominates(better, {"AP": 0.2, "bytes": 9, "ms": 5.0})
-    assert not _dominates(better, {"AP": 0.2, "bytes": 10, "ms": 3.0})
-    assert not _dominates(better, {"AP": 0.3, "bytes": 10, "ms": 5.2})
+    better = {"value": 0.3, "bytes": 10, "ms": 5.0}
+    assert _dominates(better, {"value": 0.2, "bytes": 10, "ms": 5.2})
+    assert _dominates(better, {"value": 0.3, "bytes": 10, "ms": 9.0})
+    assert not _dominates(better, {"value": 0.2, "bytes": 9, "ms": 5.0})
+    assert not _dominates(better, {"value": 0.2, "bytes": 10, "ms": 3.0})
+    assert not _dominates(better, {"value": 0.3, "bytes": 10, "ms": 5.2})

@@ -46,11 +46,15 @@ Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
 
 
 class DatasetConfig(Document):
-    """Where images and truth are."""
+    """Where images and truth are; which of the paths a format needs, its loader says."""
 
     format: str = "coco"
-    images: PathText
-    annotations: PathText
+    images: PathText | None = None
+    annotations: PathText | None = None
+    labels: PathText | None = None
+    """The label file of idx; the class names of a bare folder of yolo labels."""
+    split: Literal["train", "val", "test"] = "val"
+    """Which images of a data.yaml or obj.data."""
     limit: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Take the first N images by id."""
 
@@ -105,6 +109,7 @@ class CalibrationConfig(Document):
     format: str = "coco"
     images: PathText
     annotations: PathText | None = None
+    labels: PathText | None = None
     limit: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
@@ -131,7 +136,7 @@ class ModelConfig(Document):
     variant_of: Name | None = None
     quantization: Name | None = None
     dataset: Name | None = None
-    task: Literal["detection"] | None = None
+    task: Literal["detection", "classification"] | None = None
     decoder: str | DecoderConfig | None = None
     labels: PathText | None = None
     input: InputConfig = InputConfig()

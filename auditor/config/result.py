@@ -50,6 +50,7 @@ class CellDocument(_Part):
     metrics: dict[str, MetricDocument]
     counts: dict[str, int]
     error: str | None
+    details: dict[str, Any] = {}
 
 
 class SummaryDocument(_Part):
@@ -123,6 +124,7 @@ def result_document(result: AuditResult) -> dict[str, Any]:
                 "metrics": _metrics_out(cell.metrics),
                 "counts": dict(cell.counts),
                 "error": cell.error,
+                "details": dict(cell.details),
             }
             for cell in result.cells
         ],
@@ -183,6 +185,7 @@ def _cell_in(document: CellDocument) -> CellResult:
         metrics=_metrics_in(document.metrics),
         counts=document.counts,
         error=document.error,
+        details=document.details,
     )
 
 

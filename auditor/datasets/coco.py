@@ -12,7 +12,7 @@ import numpy as np
 
 from auditor.boxes import to_xyxy
 from auditor.datasets.classes import normal_name
-from auditor.datasets.dataset import Dataset
+from auditor.datasets.dataset import Dataset, DatasetRequest
 from auditor.errors import InputError
 from auditor.provenance import sha256_of
 from auditor.values import GroundTruth, ImageRecord
@@ -20,10 +20,11 @@ from auditor.values import GroundTruth, ImageRecord
 __all__ = ["load"]
 
 _SHOWN = 5
+_NEEDED = {"images": "the folder of the images", "annotations": "COCO annotations (instances_*.json)"}
 
 
-def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Dataset:
-    """Load a COCO instances file; ids may come in any order, and categories are told by name.
+def load(request: DatasetRequest) -> Dataset:
+    """Load `annotations`, a COCO instances file, with the folder `images`; ids may come in any order, and categories are told by name.
 
     Boxes without area are left out and counted, images whose file is missing are kept and counted (their cells count
     them as failed).
@@ -31,6 +32,9 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
     Raises:
         InputError: the file is not COCO instances JSON, ids dangle or repeat, or no image file exists.
     """
+    if request.annotations is None or request.images is None:
+        raise InputError([f"`{key}` is missing; expected {what}" for key, what in _NEEDED.items() if getattr(request, key) is None])
+    images, annotations = request.images, request.annotations
     document = _document(annotations)
     problems: list[str] = []
     if not images.is_dir():
@@ -39,7 +43,7 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
     if problems:
         raise InputError(problems)
     categories = sorted(document["categories"], key=lambda category: category["id"])
-    records = sorted(document["images"], key=lambda image: image["id"])[:limit]
+    records = sorted(document["images"], key=lambda image: image["id"])[: request.limit]
     problems += _dangling(document, annotations)
     if problems:
         raise InputError(problems)
@@ -69,7 +73,7 @@ def load(*, name: str, images: Path, annotations: Path, limit: int | None) -> Da
             f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example {loaded[0].path.name}"
         )
     return Dataset(
-        name=name,
+        name=request.name,
         format="coco",
         images=loaded,
         truth={image_id: _truth(found, labels) for image_id, found in by_image.items()},

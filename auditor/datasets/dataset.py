@@ -7,17 +7,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from auditor.provenance import digest
 from auditor.values import GroundTruth, ImageRecord
 
-__all__ = ["Dataset", "DatasetLoader"]
+__all__ = ["Dataset", "DatasetLoader", "DatasetRequest", "class_truth"]
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """What `audit.yaml` says of a data set, paths made absolute; which of them a format needs, its loader says. `split`
+    is taken of annotations that name several; `limit` are the first images by id."""
+
+    name: str
+    images: Path | None = None
+    annotations: Path | None = None
+    labels: Path | None = None
+    split: str = "val"
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images by ascending id, truth by image id with labels that index `categories`. `counts` says what was met on
     loading (zero-area boxes, crowds, missing files, …). `listed` are the image ids in the order of the annotations, where
-    that is another."""
+    that is another. For the task `classification` the truth of an image is one label whose box means nothing."""
 
     name: str
     format: str
@@ -27,6 +42,7 @@ class Dataset:
     counts: Mapping[str, int]
     about: Mapping[str, Any] = field(default_factory=dict)
     listed: tuple[int, ...] = ()
+    task: str = "detection"
 
     @property
     def fingerprint(self) -> str:
@@ -35,10 +51,15 @@ class Dataset:
         return digest([image.sha256 for image in self.images], truth, list(self.categories))
 
 
+def class_truth(label: int) -> GroundTruth:
+    """The truth of an image to classify: one label."""
+    return GroundTruth(np.zeros((1, 4)), np.array([label], dtype=np.int64), np.zeros(1), np.zeros(1, dtype=bool))
+
+
 class DatasetLoader(Protocol):
     """The extension point `auditor.datasets`."""
 
-    def __call__(self, *, name: str, images: Path, annotations: Path, limit: int | None) -> Dataset:
+    def __call__(self, request: DatasetRequest) -> Dataset:
         """Load a data set.
 
         Raises:

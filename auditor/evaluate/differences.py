@@ -6,42 +6,44 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import interval
-from auditor.values import CLEAN, Cell, CellResult, MetricValue
+from auditor.evaluate.cells import CellEvaluation
+from auditor.evaluate.classification import mcnemar
+from auditor.values import CLEAN, PRIMARY_METRICS, Cell, CellResult, MetricValue
 
-__all__ = ["AGAINST_CLEAN", "AGAINST_PARENT", "AGAINST_REFERENCE", "with_differences"]
+__all__ = ["DIFFERENCES", "difference", "with_differences"]
 
-AGAINST_CLEAN = "AP_minus_clean"
-AGAINST_REFERENCE = "AP_minus_float32"
-AGAINST_PARENT = "AP_minus_parent"
+DIFFERENCES = tuple(f"{metric}_minus_{reference}" for metric in PRIMARY_METRICS.values() for reference in ("clean", "float32", "parent"))
+"""What a cell's primary metric is compared with."""
 
 _REFERENCE_LEVEL = "float32"
 _PARENT = "parent"
 
 
-def with_differences(results: Sequence[CellResult], samples: Mapping[Cell, NDArray[np.float64]]) -> list[CellResult]:
+def with_differences(results: Sequence[CellResult], evaluations: Mapping[Cell, CellEvaluation]) -> list[CellResult]:
     """Add to each cell its difference from clean (`AP_minus_clean`), from the family's float32 level, else from the family's
-    first member (`AP_minus_float32`), and from the Keras or SavedModel parent (`AP_minus_parent`); negative is a loss.
-    `samples` holds each cell's AP on every resample.
+    first member (`AP_minus_float32`), and from the Keras or SavedModel parent (`AP_minus_parent`); negative is a loss. Of a
+    classifier they are differences of top1, and `McNemar_p` says whether two levels are equally good.
 
     The interval is of the difference on the same resamples, which is narrower than the cells' own intervals suggest.
     """
     by_cell = {result.cell: result for result in results}
     added = []
     for result in results:
-        metrics = dict(result.metrics)
-        references = {
-            AGAINST_CLEAN: _clean(result.cell),
-            AGAINST_REFERENCE: _leader(result.cell, by_cell),
-            AGAINST_PARENT: _parent(result.cell, by_cell),
-        }
+        metrics, counts = dict(result.metrics), dict(result.counts)
+        leader = _leader(result.cell, by_cell)
+        references = {"clean": _clean(result.cell), "float32": leader, "parent": _parent(result.cell, by_cell)}
         for name, reference in references.items():
-            other = by_cell.get(reference) if reference is not None else None
-            if result.status == "ok" and other is not None and other.status == "ok":
-                metrics[name] = _difference(name, result, other, samples)
-        added.append(dataclasses.replace(result, metrics=metrics))
+            other = evaluations.get(reference) if reference is not None else None
+            if result.status == "ok" and other is not None and other.result.status == "ok":
+                value = difference(evaluations[result.cell], other, against=name)
+                metrics[value.name] = value
+        mine, theirs = (evaluations[cell].correct if cell in evaluations else None for cell in (result.cell, leader or result.cell))
+        if leader is not None and mine is not None and theirs is not None and len(mine) == len(theirs):
+            counts["right_here_only"], counts["right_in_float32_only"], p = mcnemar(mine, theirs)
+            metrics["McNemar_p"] = MetricValue("McNemar_p", p, images=len(mine))
+        added.append(dataclasses.replace(result, metrics=metrics, counts=counts))
     return added
 
 
@@ -68,9 +70,13 @@ def _family(cell: Cell, by_cell: Mapping[Cell, CellResult]) -> list[Cell]:
     return [other for other in by_cell if (other.model, other.device, other.input, other.scenario, other.severity) == key]
 
 
-def _difference(name: str, result: CellResult, other: CellResult, samples: Mapping[Cell, NDArray[np.float64]]) -> MetricValue:
-    mine, theirs = result.metrics["AP"], other.metrics["AP"]
+def difference(first: CellEvaluation, second: CellEvaluation, *, against: str) -> MetricValue:
+    """The primary metric of `first` less that of `second`, with the paired interval where both are of the same images."""
+    mine, theirs = first.result.primary, second.result.primary
+    if mine is None or theirs is None:
+        raise ValueError(f"expected two cells with a primary metric but got {first.result.cell} and {second.result.cell}")
+    name = f"{mine.name}_minus_{against}"
     if mine.value is None or theirs.value is None:
-        return MetricValue(name, None, reason=mine.reason or theirs.reason, images=result.images)
-    paired = samples[result.cell] - samples[other.cell] if result.images == other.images else np.zeros(0)
-    return MetricValue(name, mine.value - theirs.value, interval=interval(paired), images=result.images)
+        return MetricValue(name, None, reason=mine.reason or theirs.reason, images=first.result.images)
+    paired = first.samples - second.samples if first.result.images == second.result.images else np.zeros(0)
+    return MetricValue(name, mine.value - theirs.value, interval=interval(paired), images=first.result.images)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditor.values import CLEAN, EVIDENCE_LEVELS, CellResult, MetricValue, Summary
+from auditor.values import CLEAN, EVIDENCE_LEVELS, PRIMARY_METRICS, CellResult, MetricValue, Summary
 
 __all__ = ["summarize"]
 
 
-def summarize(cells: Sequence[CellResult], *, metric: str) -> tuple[Summary, ...]:
-    """Summarize the cells of each model file and delegate: `AP_clean`, `mPC` and `rPC` (for another `metric`, its own
-    name in place of AP).
+def summarize(cells: Sequence[CellResult]) -> tuple[Summary, ...]:
+    """Summarize the cells of each model file and delegate: `AP_clean` (`top1_clean` of a classifier), `mPC` and `rPC`.
 
     mPC is the mean over scenarios of the mean over severities, clean left out; rPC is mPC / clean. All are None, with
     the reason, where a cell they need failed. Cells of a changed input count nowhere.
@@ -22,8 +21,14 @@ def summarize(cells: Sequence[CellResult], *, metric: str) -> tuple[Summary, ...
         if cell.input == "declared" and cell.quantization not in EVIDENCE_LEVELS:
             groups.setdefault((cell.model, cell.file, cell.quantization, cell.delegate, cell.device), []).append(result)
     return tuple(
-        Summary(*key[:4], device=key[4], metrics={value.name: value for value in _summary(found, metric)}) for key, found in groups.items()
+        Summary(*key[:4], device=key[4], metrics={value.name: value for value in _summary(found, _metric(found))})
+        for key, found in groups.items()
     )
+
+
+def _metric(cells: Sequence[CellResult]) -> str:
+    """The metric that these cells are judged by; where none was measured, that of detection."""
+    return next((metric.name for cell in cells if (metric := cell.primary)), PRIMARY_METRICS["detection"])
 
 
 def _summary(cells: Sequence[CellResult], metric: str) -> list[MetricValue]:

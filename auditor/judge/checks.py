@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from auditor.judge.quantization import breaks_in_head
 from auditor.values import CLEAN, AuditResult, CellResult, Finding, Summary
@@ -38,11 +39,12 @@ _REMEDIES = {
 def check_robustness(result: AuditResult) -> Iterator[Finding]:
     """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
     for summary in result.summaries:
-        clean = summary.metrics.get("AP_clean")
+        clean = summary.clean
         broken_heads = {model["name"] for model in result.models if breaks_in_head(model.get("diagnosis") or {})}
-        if clean is not None and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads:
+        detects = clean.name == "AP_clean"
+        if detects and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads:
             yield _broken(summary, clean.value)
-        if clean is None or not clean.value:
+        if not clean.value:
             continue
         kept = _kept_by_scenario(result, summary, clean.value)
         if not kept:
@@ -59,7 +61,7 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="robustness",
                 level="info",
-                message=f"{label} keeps {means[worst]:.0%} of its clean AP over {worst}, its weakest scenario, and {means[best]:.0%} over {best}, its strongest",
+                message=f"{label} keeps {means[worst]:.0%} of its {clean.name.replace('_', ' ')} over {worst}, its weakest scenario, and {means[best]:.0%} over {best}, its strongest",
                 remedy=_remedy(worst),
                 cell={
                     "model": summary.model,
@@ -95,14 +97,18 @@ def _weakness(cell: CellResult, share: float, clean: float, label: str, scenario
         check="robustness",
         level="warning",
         message=(
-            f"{label} keeps only {share:.0%} of its clean AP under {scenario} at severity {cell.cell.severity:g} "
-            f"(AP {share * clean:.3f} instead of {clean:.3f})"
+            f"{label} keeps only {share:.0%} of its clean {_name(cell)} under {scenario} at severity {cell.cell.severity:g} "
+            f"({_name(cell)} {share * clean:.3f} instead of {clean:.3f})"
         ),
         remedy=_remedy(scenario),
         cell=dataclasses.asdict(cell.cell),
         observed=share,
         limit=_WEAK_KEPT,
     )
+
+
+def _name(cell: CellResult) -> str:
+    return cell.primary.name if cell.primary is not None else "AP"
 
 
 def _remedy(scenario: str) -> str:
@@ -114,9 +120,8 @@ def _kept_by_scenario(result: AuditResult, summary: Summary, clean: float) -> di
     for found in result.cells:
         cell = found.cell
         same = (cell.file, cell.delegate, cell.device) == (summary.file, summary.delegate, summary.device)
-        metric = found.metrics.get("AP")
-        if same and cell.input == "declared" and cell.scenario != CLEAN and metric is not None and metric.value is not None:
-            kept.setdefault(cell.scenario, []).append((found, metric.value / clean))
+        if same and cell.input == "declared" and cell.scenario != CLEAN and found.value is not None:
+            kept.setdefault(cell.scenario, []).append((found, found.value / clean))
     return {scenario: sorted(cells, key=lambda item: item[0].cell.severity) for scenario, cells in kept.items()}
 
 
@@ -124,12 +129,21 @@ def check_labels(result: AuditResult) -> Iterator[Finding]:
     """Say which classes are not judged, and what was dropped for it."""
     for model in result.models:
         where = {"model": model["model"], "file": model["name"]}
+        if model.get("class_aliases"):
+            pairs = [f"{label} = {category}" for label, category in model["class_aliases"]]
+            yield Finding(
+                check="labels",
+                level="info",
+                message=f"{model['name']}: {len(pairs)} classes are matched by the list of aliases: {_some(pairs)}",
+                remedy="Nothing, if these are the same classes; else rename one of each pair.",
+                cell=where,
+            )
         if model["classes_only_truth"]:
             missing = model["classes_only_truth"]
             yield Finding(
                 check="labels",
                 level="info",
-                message=f"{model['name']} has no label for {len(missing)} of the data set's classes ({_some(missing)}); AP is over the {len(model['classes_judged'])} shared",
+                message=f"{model['name']} has no label for {len(missing)} of the data set's classes ({_some(missing)}); {'top1' if model['task'] == 'classification' else 'AP'} is over the {len(model['classes_judged'])} shared",
                 remedy="Nothing, if the model is not meant to find these; else check `labels`.",
                 cell=where,
             )
@@ -138,7 +152,7 @@ def check_labels(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="labels",
                 level="info",
-                message=f"the data set has no truth for {len(extra)} classes of {model['name']} ({_some(extra)}); predictions of them are dropped",
+                message=f"the data set has no truth for {len(extra)} classes of {model['name']} ({_some(extra)}); predictions of them are {'wrong' if model['task'] == 'classification' else 'dropped'}",
                 remedy="Nothing, if these do not matter; else add annotations of these classes, since nothing tells how well they are found.",
                 cell=where,
             )
@@ -153,7 +167,7 @@ def check_data(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="data",
                 level="info",
-                message=f"{label} has {dataset['images']} images and {dataset['boxes']} boxes: AP of so few moves by several points from sample to sample",
+                message=f"{label} has {_size(dataset)}: metrics of so few move by several points from sample to sample",
                 remedy=f"Judge on {_FEW_IMAGES} images or more before a release, and read small differences as noise.",
                 observed=dataset["images"],
                 limit=_FEW_IMAGES,
@@ -193,6 +207,11 @@ def check_data(result: AuditResult) -> Iterator[Finding]:
             remedy="Replace the damaged files; `counts.failed_images` of a cell in result.json has the number.",
             observed=unreadable - missing,
         )
+
+
+def _size(dataset: Mapping[str, Any]) -> str:
+    images = f"{dataset['images']} images"
+    return images if dataset.get("task") == "classification" else f"{images} and {dataset['boxes']} boxes"
 
 
 def check_run(result: AuditResult) -> Iterable[Finding]:

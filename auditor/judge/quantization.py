@@ -48,7 +48,7 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
 
 def loses(cell: CellResult, limit: float) -> bool:
     """Whether a clean cell loses at least `limit` against its family's reference."""
-    metric = cell.metrics.get("AP_minus_float32")
+    metric = cell.difference("float32")
     return cell.cell.scenario == CLEAN and metric is not None and metric.value is not None and metric.value <= -limit
 
 
@@ -151,9 +151,9 @@ def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) 
     for cell in result.cells:
         if cell.cell.file != model["name"] or not loses(cell, _limit(result)):
             continue
-        metric = cell.metrics["AP_minus_float32"]
-        value = metric.value or 0.0
-        interval = metric.interval
+        metric = cell.difference("float32")
+        value = metric.value or 0.0 if metric else 0.0
+        interval = metric.interval if metric else None
         noise = interval is not None and interval[1] >= 0
         shown = (
             "" if interval is None else f" (95 % {interval[0]:+.3f} to {interval[1]:+.3f}, paired{', which may be noise' if noise else ''})"
@@ -161,7 +161,7 @@ def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) 
         yield Finding(
             check="quantization",
             level="info" if noise else "warning",
-            message=f"{model['name']} ({model['quantization']}, {cell.cell.delegate}) loses {-value:.3f} AP against its family's reference on clean images{shown}",
+            message=f"{model['name']} ({model['quantization']}, {cell.cell.delegate}) loses {-value:.3f} {_metric(cell)} against its family's reference on clean images{shown}{_mcnemar(cell)}",
             remedy="Take a level of the trade-off that loses less, train with quantization in the loop, or calibrate on images like those of the deployment.",
             cell=where,
             observed=value,
@@ -172,7 +172,7 @@ def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) 
 def _conversion(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
     """What the conversion from the Keras or SavedModel parent to float32 cost, apart from what quantization costs."""
     for cell in result.cells:
-        metric = cell.metrics.get("AP_minus_parent")
+        metric = cell.difference("parent")
         if cell.cell.file != model["name"] or cell.cell.scenario != CLEAN or cell.cell.quantization != "float32":
             continue
         if metric is None or metric.value is None:
@@ -182,7 +182,7 @@ def _conversion(result: AuditResult, model: Mapping[str, Any], where: dict[str, 
         yield Finding(
             check="quantization",
             level="warning" if lost else "info",
-            message=f"{model['name']} ({cell.cell.delegate}): the conversion from the parent to float32 changes AP by {metric.value:+.3f}{shown}; what lower levels lose beyond that, quantization costs",
+            message=f"{model['name']} ({cell.cell.delegate}): the conversion from the parent to float32 changes {_metric(cell)} by {metric.value:+.3f}{shown}; what lower levels lose beyond that, quantization costs",
             remedy="Compare the outputs of the parent and the converted file op by op: an op was converted to another one, or the parent runs in training mode."
             if lost
             else "Nothing: the float32 file is what was trained.",
@@ -222,8 +222,21 @@ def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str,
 def _clean_ap(result: AuditResult, file: Any) -> float | None:
     for cell in result.cells:
         if cell.cell.file == file and cell.cell.scenario == CLEAN and cell.status == "ok":
-            return cell.metrics["AP"].value
+            return cell.value
     return None
+
+
+def _metric(cell: CellResult) -> str:
+    return cell.primary.name if cell.primary is not None else "AP"
+
+
+def _mcnemar(cell: CellResult) -> str:
+    """What McNemar's test says of a classifier's level beside float32."""
+    found = cell.metrics.get("McNemar_p")
+    if found is None or found.value is None:
+        return ""
+    here, there = cell.counts["right_here_only"], cell.counts["right_in_float32_only"]
+    return f"; {there} images are right in float32 only and {here} in this level only (McNemar's exact p = {found.value:.3g})"
 
 
 def _shown(value: float | None) -> str:

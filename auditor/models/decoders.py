@@ -14,9 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.boxes import to_xyxy
-from auditor.values import Candidates, Detections, InputContract, ModelSpec
+from auditor.values import Candidates, ClassScores, Detections, InputContract, ModelSpec
 
-__all__ = ["Decoder", "activated", "end2end", "grid", "in_pixels", "nanodet", "tflite_postprocess", "yolov5", "yolov8", "yolox"]
+__all__ = [
+    "Decoder",
+    "activated",
+    "classifier",
+    "end2end",
+    "grid",
+    "in_pixels",
+    "nanodet",
+    "tflite_postprocess",
+    "yolov5",
+    "yolov8",
+    "yolox",
+]
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -24,8 +36,16 @@ Outputs = Mapping[str, NDArray[Any]]
 class Decoder(Protocol):
     """The extension point `auditor.decoders`."""
 
-    def __call__(self, outputs: Outputs, spec: ModelSpec) -> Candidates | Detections:
-        """Return candidates, or detections where NMS is inside; boxes are xyxy in pixels of the model's input."""
+    def __call__(self, outputs: Outputs, spec: ModelSpec) -> Candidates | Detections | ClassScores:
+        """Return candidates, or detections where NMS is inside, boxes being xyxy in pixels of the model's input; of a
+        classifier, its scores."""
+
+
+def classifier(outputs: Outputs, spec: ModelSpec) -> ClassScores:
+    """Decode (1, C) or (1, 1, 1, C) scores of C classes; with the option `activation`, logits."""
+    name = next(iter(spec.decoder_options.get("outputs", outputs)))
+    scores = outputs[name].reshape(-1).astype(np.float64)
+    return ClassScores(activated(scores[np.newaxis], spec.decoder_options.get("activation", "none"))[0])
 
 
 def tflite_postprocess(outputs: Outputs, spec: ModelSpec) -> Detections:

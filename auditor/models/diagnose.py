@@ -68,6 +68,8 @@ def _output_facts(spec: ModelSpec, name: str, samples: Sequence[Mapping[str, NDA
         [sample[name].reshape(-1, *sample[name].shape[-2:]) for sample in samples if sample[name].ndim >= 2] or [np.zeros((0, 0, 0))]
     )
     facts: dict[str, Any] = {}
+    if spec.task == "classification" and values.size:
+        facts["score_values"] = [float(values.min()), float(values.max())]
     if spec.decoder in _ONE_TENSOR_HEADS and values.size and len(spec.decoder_options.get("outputs", [name])) == 1:
         rows = values.transpose(0, 2, 1) if spec.decoder_options.get("channels_first") else values
         boxes, scores = rows[..., :4], rows[..., _ONE_TENSOR_HEADS[spec.decoder] :]

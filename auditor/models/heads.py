@@ -45,6 +45,9 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
     """
     if not arrays:
         raise ModelError("it has no outputs, so nothing to judge")
+    if len(arrays) == 1 and _is_classifier(next(iter(arrays.values())).shape):
+        (shape,) = (array.shape for array in arrays.values())
+        return Head("classifier", {}, f"one output {tuple(shape)}: the scores of {shape[-1]} classes")
     _refuse_other_tasks(notes, arrays, [name for outputs in graph.signatures.values() for name in outputs.values()])
     if any(op.name == _POSTPROCESS for op in graph.ops):
         return Head("tflite_postprocess", structure("tflite_postprocess", graph, arrays, contract, classes), f"its op {_POSTPROCESS}")
@@ -66,6 +69,11 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
     return Head(name, structure(name, graph, arrays, contract, classes), reason)
 
 
+def _is_classifier(shape: tuple[int, ...]) -> bool:
+    """Whether an output has one value for each class and nothing else: (1, C) or (1, 1, 1, C)."""
+    return len(shape) in (2, 4) and all(size == 1 for size in shape[:-1]) and shape[-1] > 1
+
+
 def structure(
     decoder: str, graph: Graph, arrays: Arrays, contract: InputContract, classes: int | None, *, ordered: bool = False
 ) -> dict[str, Any]:
@@ -78,6 +86,11 @@ def structure(
         return {"slots": _slots(graph, arrays), "box_unit": "normalized"}
     if decoder == "ssd_anchors":
         return _ssd_outputs(graph, arrays)
+    if decoder == "classifier" and (len(arrays) != 1 or not _is_classifier(next(iter(arrays.values())).shape)):
+        raise ModelError(
+            f"decoder classifier expects one output (1, C) but the model has {_listed(arrays)}; name it with `outputs: [NAME]`",
+            field="decoder",
+        )
     if decoder not in ("yolox", "yolov5", "yolov8", "end2end", "nanodet"):
         return {}
     pairs = {name: pair for name, array in arrays.items() if (pair := _pair(array.shape)) is not None}
@@ -114,18 +127,19 @@ def structure(
 
 def _refuse_other_tasks(notes: FileNotes, arrays: Arrays, called: Sequence[str]) -> None:
     task = notes.ultralytics.get("task")
-    if task not in (None, "detect"):
-        raise ModelError(f"its metadata says that its task is {task!r}; only detection is judged")
+    if task not in (None, "detect", "classify"):
+        raise ModelError(f"its metadata says that its task is {task!r}; only detection and classification are judged")
     shapes = [array.shape for array in arrays.values()]
     ranks = sorted(len(shape) for shape in shapes)
     if ranks and all(rank == 2 for rank in ranks) and len(shapes) == 2 and all(shape[0] == 1 for shape in shapes):
-        raise ModelError(f"it looks like a classifier with two outputs {_listed(arrays)}; only detection is judged")
+        raise ModelError(
+            f"it looks like a classifier with two outputs {_listed(arrays)}; write which holds the scores: `decoder: {{name: classifier, outputs: [NAME]}}`",
+            field="decoder",
+        )
     if len(shapes) == 8 and any("raw_detection" in f"{name} {signature}" for name in arrays for signature in called):
         raise ModelError(
             f"it has the eight outputs of a TensorFlow detection SavedModel {_listed(arrays)}; export it with export_tflite_graph_tf2.py, which ends in TFLite_Detection_PostProcess"
         )
-    if len(shapes) == 1 and (ranks == [2] or (ranks == [4] and shapes[0][1:3] == (1, 1))) and shapes[0][0] == 1:
-        raise ModelError(f"it looks like a classifier (one output {_listed(arrays)}); only detection is judged")
     if ranks == [4]:
         raise ModelError(f"it looks like a segmentation model (one output {_listed(arrays)}, a value per pixel); only detection is judged")
     if len(shapes) == 2 and ranks == [3, 4]:

@@ -30,6 +30,9 @@ from auditor.values import InputContract, ModelSpec, Postprocess
 
 __all__ = ["MADE", "ModelRequest", "derived_spec", "open_spec", "resolve_model"]
 
+DATASET_LABELS = "dataset"
+"""In place of a label list: the data set's classes, in their order."""
+
 MADE = "made by the auditor"
 """The source of a level's `quantization` where the auditor made the file."""
 
@@ -60,6 +63,16 @@ _HEAD_INPUTS: dict[str, dict[str, Any]] = {
     },
     # TensorFlow's SSDs: RGB in -1..1, aspect ratio not kept.
     "ssd": {"color": "rgb", "mean": (127.5,), "std": (127.5,), "resize": "stretch", "anchor": "center", "rounding": "round", "pad": 0.0},
+    # No convention holds for classifiers: 0..1, stretched, until the input contract check or the user says better.
+    "classifier": {
+        "color": "rgb",
+        "mean": (0.0,),
+        "std": (255.0,),
+        "resize": "stretch",
+        "anchor": "center",
+        "rounding": "round",
+        "pad": 0.0,
+    },
     # NanoDet's configs: BGR, ImageNet statistics in pixel units, keep_ratio False.
     "nanodet": {
         "color": "bgr",
@@ -79,13 +92,14 @@ _HEAD_FAMILY = {
     "tflite_postprocess": "ssd",
     "ssd_anchors": "ssd",
     "nanodet": "nanodet",
+    "classifier": "classifier",
 }
 
 
 @dataclass(frozen=True)
 class ModelRequest:
     """What `audit.yaml` says of one model, paths made absolute. `images` are the first readable images of its data set.
-    Labels may be missing where nothing is judged (`need_labels` false)."""
+    Labels may be missing where nothing is judged (`need_labels` false). `categories` are the data set's classes."""
 
     name: str
     model: str
@@ -100,6 +114,8 @@ class ModelRequest:
     postprocess: Mapping[str, Any] = field(default_factory=dict)
     images: tuple[NDArray[np.uint8], ...] = ()
     need_labels: bool = True
+    task: str | None = None
+    categories: tuple[str, ...] = ()
 
 
 def resolve_model(request: ModelRequest) -> ModelSpec:
@@ -126,7 +142,7 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         model=request.model,
         path=str(path),
         sha256=sha256_of(path),
-        task="detection",
+        task="classification" if head.decoder == "classifier" else "detection",
         quantization=request.quantization or quantization_level(graph),
         input=contract,
         decoder=head.decoder,
@@ -283,6 +299,9 @@ def _check_runnable(graph: Graph) -> None:
 def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) -> tuple[str | None, ...]:
     if request.labels is not None:
         sources["labels"] = "audit.yaml"
+        if request.labels == DATASET_LABELS:
+            sources["labels"] = "the data set's classes, in their order"
+            return request.categories
         try:
             return load_labels(request.labels, Path(request.folder) / request.labels)
         except ModelError as error:
@@ -294,7 +313,8 @@ def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) ->
         sources["labels"] = "default"
         return ()
     raise ModelError(
-        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91) or a file with one label a line",
+        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91), a file with one label a line, or "
+        "`dataset` where the model's classes stand in the order of the data set's",
         field="labels",
     )
 
@@ -350,6 +370,8 @@ def _head(
     labels: Sequence[str | None],
     sources: dict[str, str],
 ) -> Head:
+    if request.task == "classification" and request.decoder is None:
+        request = dataclasses.replace(request, decoder="classifier")
     if request.decoder is None:
         head = recognise(graph, notes, arrays, contract=contract, classes=len(labels) or None)
     else:
@@ -359,6 +381,8 @@ def _head(
             )
         settle.checked_options(request.decoder, request.decoder_options, folder=Path(request.folder))
         head = Head(request.decoder, _structure(request, graph, arrays, contract, len(labels) or None), "audit.yaml")
+    if request.task is not None and (head.decoder == "classifier") != (request.task == "classification"):
+        raise ModelError(f"`task` is {request.task}, but its decoder is {head.decoder} ({head.reason})", field="task")
     options = {**head.options, **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder))}
     sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))
     sources.update(dict.fromkeys((f"decoder.{name}" for name in request.decoder_options), "audit.yaml"))

@@ -61,6 +61,7 @@ _OWN: dict[str, dict[str, tuple[str, Right]]] = {
     "yolox": {**_JOINED, "grid": _one_of("raw", "decoded"), "strides": _STRIDES},
     "yolov5": _JOINED,
     "yolov8": _JOINED,
+    "classifier": {"outputs": ("a list of one output's name", _names), "activation": _one_of("none", "sigmoid", "softmax")},
     "nanodet": {
         **_JOINED,
         "strides": _STRIDES,
@@ -162,6 +163,8 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more:
     Raises:
         ModelError: the outputs contradict the decoder, or the labels do not fit the head.
     """
+    if spec.task == "classification":
+        return _settle_classifier(spec, samples, given)
     options = dict(spec.decoder_options)
     settled: dict[str, str] = {}
     if spec.decoder == "yolox" and "grid" not in options and "strides" in options:
@@ -185,6 +188,34 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more:
     seen = decoded if spec.decoder != "tflite_postprocess" else [*decoded, *(decode(sample, spec) for sample in more())]
     offset, origin = _label_offset(spec, seen, given)
     options["label_offset"], settled["label_offset"] = offset, origin
+    sources = {**spec.sources, **{f"decoder.{name}": origin for name, origin in settled.items()}}
+    return dataclasses.replace(spec, decoder_options=options, sources=sources)
+
+
+def _settle_classifier(spec: ModelSpec, samples: Samples, given: Mapping[str, Any]) -> ModelSpec:
+    """Whether a classifier's output is logits, and how its classes stand to the labels: a column more or less is a background."""
+    options, settled = dict(spec.decoder_options), {}
+    raw = dataclasses.replace(spec, decoder_options={**options, "activation": "none"})
+    decode = extensions.resolve("decoders", spec.decoder)
+    scores = np.stack([decode(sample, raw).scores for sample in samples])
+    if not np.isfinite(scores).all():
+        raise ModelError("its scores are not finite on the first images; the model is broken, or fed wrongly", field="decoder")
+    if "activation" not in options:
+        options["activation"], settled["activation"] = _activation(scores, softmax=True), "images"
+    elif options["activation"] == "none" and (scores.min() < -0.01 or scores.max() > 1.01):
+        raise ModelError(
+            f"its scores go from {scores.min():.3g} to {scores.max():.3g}, expected 0 to 1: they are logits; write `activation: softmax`",
+            field="decoder",
+        )
+    classes, listed = scores.shape[1], len(spec.labels)
+    background = bool(listed) and spec.labels[0] in (None, "background", "__background__")
+    offset = int(given.get("label_offset", {1: int(background), -1: -1}.get(listed - classes, 0)))
+    settled["label_offset"] = "audit.yaml" if "label_offset" in given else "graph"
+    if listed and abs(classes + offset - listed) > ("label_offset" in given):
+        raise ModelError(
+            f"the model has {classes} classes but `labels` has {listed}; give the labels of this model, one for each class", field="labels"
+        )
+    options["label_offset"] = offset
     sources = {**spec.sources, **{f"decoder.{name}": origin for name, origin in settled.items()}}
     return dataclasses.replace(spec, decoder_options=options, sources=sources)
 
@@ -306,12 +337,13 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
         offset, origin = int(background and listed == classes + 1), "graph"
     if offset < -1 or offset > 1:
         raise ModelError(f"decoder {spec.decoder}: label_offset is {offset}; expected -1, 0 or 1", field="decoder")
-    if "label_offset" in given and classes is not None and classes + offset != listed:
-        raise ModelError(
-            f"the head has {classes} classes, which with label_offset {offset} need {classes + offset} labels, but `labels` has {listed}",
-            field="decoder",
-        )
-    if classes is not None and classes + offset != listed:
+    if "label_offset" in given and classes is not None:  # a list that is shifted by one lacks a line for a class
+        if abs(classes + offset - listed) > 1:
+            raise ModelError(
+                f"the head has {classes} classes, which with label_offset {offset} need {classes + offset} labels, but `labels` has {listed}",
+                field="decoder",
+            )
+    elif classes is not None and classes + offset != listed:
         hint = f" ({listed} is a sparse COCO list: use coco80)" if classes == 80 and listed in (90, 91) else ""
         raise ModelError(
             f"the head has {classes} classes but `labels` has {listed}{hint}; give the labels of this model, one for each class"

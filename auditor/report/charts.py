@@ -24,18 +24,20 @@ def prepare() -> None:
     severity_chart("nothing", {"none": [(0.0, 0.0)]}, top=1.0, names=["none"])
 
 
-def severity_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], *, top: float, names: Sequence[str]) -> str:
-    """Draw AP over severity for one scenario as SVG: one line per model.
+def severity_chart(
+    title: str, series: Mapping[str, Sequence[tuple[float, float]]], *, top: float, names: Sequence[str], metric: str = "AP"
+) -> str:
+    """Draw `metric` over severity for one scenario as SVG: one line per model.
 
-    `series` maps a model's name to its (severity, AP) points, severity 0 being clean; `top` is the end of the AP axis,
+    `series` maps a model's name to its (severity, value) points, severity 0 being clean; `top` is the end of the axis,
     shared by the charts of one report; `names` fixes each model's colour.
     """
-    rows = [{"model": name, "severity": x, "AP": y} for name, points in series.items() for x, y in points]
+    rows = [{"model": name, "severity": x, "value": y} for name, points in series.items() for x, y in points]
     scale = {"domain": list(names), "range": [COLORS[index % len(COLORS)] for index in range(len(names))]}
     dash = {"domain": list(names), "range": [_DASHES[index // len(COLORS) % len(_DASHES)] for index in range(len(names))]}
     spec: dict[str, Any] = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "description": f"AP over severity for {title}",
+        "description": f"{metric} over severity for {title}",
         "width": 220,
         "height": 120,
         "padding": 4,
@@ -50,10 +52,10 @@ def severity_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]
                 "scale": {"domain": [0, 5]},
             },
             "y": {
-                "field": "AP",
+                "field": "value",
                 "type": "quantitative",
                 "scale": {"domain": [0, top]},
-                "axis": {"tickCount": 4, "gridColor": "#e4e4e0", "title": "AP"},
+                "axis": {"tickCount": 4, "gridColor": "#e4e4e0", "title": metric},
             },
             "color": {"field": "model", "type": "nominal", "scale": scale, "legend": None},
             "strokeDash": {"field": "model", "type": "nominal", "scale": dash, "legend": None},
@@ -64,8 +66,8 @@ def severity_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]
 
 
 def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the levels of one family: AP (with its interval) over the time of an invocation, the area of a point being the
-    file's size. Each of `levels` has `level`, `AP`, `low`, `high`, `ms`, `megabytes` and `dominated`."""
+    """Draw the levels of one family: the metric (with its interval) over the time of an invocation, the area of a point being the
+    file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and `dominated`."""
     color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": COLORS[0]}
     x = {
         "field": "ms",
@@ -74,14 +76,14 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
         "axis": {"title": "median invocation during the run, ms (log)", "grid": False, "tickCount": 6},
     }
     y = {
-        "field": "AP",
+        "field": "value",
         "type": "quantitative",
-        "axis": {"title": "AP on clean images, 95 %", "gridColor": "#e4e4e0", "tickCount": 5},
+        "axis": {"title": f"{levels[0]['metric']} on clean images, 95 %", "gridColor": "#e4e4e0", "tickCount": 5},
         "scale": {"zero": False, "nice": True},
     }
     spec: dict[str, Any] = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "description": f"AP over time and size of the levels of {title}",
+        "description": f"accuracy over time and size of the levels of {title}",
         "width": 460,
         "height": 230,
         "padding": 6,

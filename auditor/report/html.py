@@ -26,6 +26,7 @@ def render_report(judgement: Judgement) -> str:
         packs=_packs(result),
         rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
         charts=_charts(result),
+        metrics=" and ".join(dict.fromkeys(summary.clean.name.removesuffix("_clean") for summary in result.summaries)),
         legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
         groups=_groups(result),
         families=_families(result),
@@ -92,17 +93,22 @@ def _cells_of(result: AuditResult, summary: Summary) -> list[CellResult]:
 
 def _label(summary: Summary, result: AuditResult) -> str:
     several = len({(other.delegate, other.device) for other in result.summaries}) > 1
-    return f"{summary.file} · {summary.quantization}" + (f" · {summary.delegate}" if several else "")
+    tasks = {other.clean.name for other in result.summaries}
+    return (
+        f"{summary.file} · {summary.quantization}"
+        + (f" · {summary.delegate}" if several else "")
+        + (f" ({summary.clean.name.removesuffix('_clean')})" if len(tasks) > 1 else "")
+    )
 
 
 def _row(result: AuditResult, summary: Summary, index: int) -> dict[str, Any]:
     """One model file on one delegate: its summary, the mean of each scenario, and its severity table."""
-    clean = summary.metrics["AP_clean"].value
+    clean = summary.clean.value
     cells = _cells_of(result, summary)
     scenarios = []
     for scenario in _scenarios(result):
         found = sorted((cell for cell in cells if cell.cell.scenario == scenario), key=lambda cell: cell.cell.severity)
-        values = [_ap(cell) for cell in found]
+        values = [_value(cell) for cell in found]
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known and len(known) == len(values) else None
         scenarios.append(
@@ -130,14 +136,13 @@ def _row(result: AuditResult, summary: Summary, index: int) -> dict[str, Any]:
     }
 
 
-def _ap(cell: CellResult) -> float | None:
-    metric = cell.metrics.get("AP")
-    return metric.value if cell.status == "ok" and metric is not None else None
+def _value(cell: CellResult) -> float | None:
+    return cell.value if cell.status == "ok" else None
 
 
 def _paired(cell: CellResult) -> str:
     """What a cell lost against clean, with its paired interval, in words."""
-    metric = cell.metrics.get("AP_minus_clean")
+    metric = cell.difference("clean")
     if metric is None or metric.value is None:
         return ""
     interval = "" if metric.interval is None else f" (95 %: {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)"
@@ -162,8 +167,8 @@ def _color(kept: float | None) -> str:
 
 def _charts(result: AuditResult) -> list[dict[str, Any]]:
     names = [_label(summary, result) for summary in result.summaries]
-    clean = {name: summary.metrics["AP_clean"].value for name, summary in zip(names, result.summaries, strict=True)}
-    values = [value for cell in result.cells if (value := _ap(cell)) is not None]
+    clean = {name: summary.clean.value for name, summary in zip(names, result.summaries, strict=True)}
+    values = [value for cell in result.cells if (value := _value(cell)) is not None]
     top = min(1.0, (int(max(values, default=0.1) * 10) + 1) / 10)
     scenarios = {scenario["key"]: scenario for scenario in result.plan["scenarios"]}
     charts = []
@@ -175,7 +180,7 @@ def _charts(result: AuditResult) -> list[dict[str, Any]]:
             points += [
                 (cell.cell.severity, value)
                 for cell in _cells_of(result, summary)
-                if cell.cell.scenario == scenario and (value := _ap(cell)) is not None
+                if cell.cell.scenario == scenario and (value := _value(cell)) is not None
             ]
             if points:
                 series[name] = points
@@ -185,7 +190,13 @@ def _charts(result: AuditResult) -> list[dict[str, Any]]:
                 "name": scenario,
                 "unit": about.get("unit", ""),
                 "about": about.get("about", ""),
-                "svg": severity_chart(scenario, series, top=top, names=names),
+                "svg": severity_chart(
+                    scenario,
+                    series,
+                    top=top,
+                    names=names,
+                    metric=" or ".join(dict.fromkeys(summary.clean.name.removesuffix("_clean") for summary in result.summaries)),
+                ),
             }
         )
     return charts
@@ -201,17 +212,19 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
     }
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for found in result.cells:
-        cell, metric = found.cell, found.metrics.get("AP")
+        cell, metric = found.cell, found.primary
         key = cell.file, cell.delegate
         if cell.scenario == CLEAN and cell.input == "declared" and metric is not None and metric.value is not None and key in times:
             low, high = metric.interval or (metric.value, metric.value)
-            loss = found.metrics.get("AP_minus_float32")
-            conversion = found.metrics.get("AP_minus_parent")
+            loss = found.difference("float32")
+            conversion = found.difference("parent")
             groups.setdefault((cell.model, cell.delegate), []).append(
                 {
                     "file": cell.file,
                     "level": cell.quantization,
-                    "AP": metric.value,
+                    "value": metric.value,
+                    "metric": metric.name,
+                    "p": found.metrics.get("McNemar_p"),
                     "low": low,
                     "high": high,
                     "loss": loss,
@@ -230,7 +243,7 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
             level["dominated"] = any(_dominates(other, level) for other in levels)
         parent = [parents[name]] if name in parents else []
         if len(levels) + len(parent) > 1:
-            drawn = [{key: value for key, value in level.items() if key not in ("loss", "conversion")} for level in levels]
+            drawn = [{key: value for key, value in level.items() if key not in ("loss", "conversion", "p")} for level in levels]
             families.append({"name": name, "delegate": delegate, "levels": parent + levels, "svg": trade_off_chart(name, drawn)})
     return families
 
@@ -245,8 +258,8 @@ _SAME_TIME = 1.1
 
 def _dominates(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether `first` is at least as good in AP, size and time, and better in one of them."""
-    no_worse = first["AP"] >= second["AP"] and first["bytes"] <= second["bytes"] and first["ms"] <= second["ms"] * _SAME_TIME
-    better = first["AP"] > second["AP"] or first["bytes"] < second["bytes"] or first["ms"] * _SAME_TIME < second["ms"]
+    no_worse = first["value"] >= second["value"] and first["bytes"] <= second["bytes"] and first["ms"] <= second["ms"] * _SAME_TIME
+    better = first["value"] > second["value"] or first["bytes"] < second["bytes"] or first["ms"] * _SAME_TIME < second["ms"]
     return bool(no_worse and better)
 
 

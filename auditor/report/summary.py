@@ -19,11 +19,13 @@ def render_summary(judgement: Judgement) -> str:
             first = gate.findings[0].message if gate.findings else f"{gate.measured} measured, all within the limit"
             lines.append(f"| {_cell(str(gate.rule))} | {gate.status} | {_cell(first)} |")
         lines.append("")
-    lines += ["| model | quantization | delegate | AP clean | mPC | rPC |", "|---|---|---|---|---|---|"]
+    lines += ["| model | quantization | delegate | metric | clean | mPC | rPC |", "|---|---|---|---|---|---|---|"]
     for summary in result.summaries:
-        values = [summary.metrics[name] for name in ("AP_clean", "mPC", "rPC")]
+        values = [summary.clean, summary.metrics["mPC"], summary.metrics["rPC"]]
         shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
-        lines.append(f"| {summary.file} | {summary.quantization} | {summary.delegate} | {shown} |")
+        lines.append(
+            f"| {summary.file} | {summary.quantization} | {summary.delegate} | {summary.clean.name.removesuffix('_clean')} | {shown} |"
+        )
     others = [finding for finding in result.findings if finding.check != "gate"]
     if others:
         lines += ["", f"## Findings ({len(others)})", ""]

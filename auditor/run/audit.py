@@ -14,8 +14,9 @@ from auditor.config import RESULT_SCHEMA_VERSION, load_audit, load_gates, neares
 from auditor.corruptions.packs import scenario_names
 from auditor.datasets.classes import normal_name
 from auditor.errors import InputError, StoreError
+from auditor.evaluate.classification import CLASSIFICATION_NAMES
 from auditor.evaluate.coco import NAMES
-from auditor.evaluate.differences import AGAINST_CLEAN, AGAINST_PARENT, AGAINST_REFERENCE
+from auditor.evaluate.differences import DIFFERENCES
 from auditor.evaluate.robustness import summarize
 from auditor.executors import Executor, open_executor
 from auditor.judge.judge import judge
@@ -31,7 +32,7 @@ from auditor.run.levels import with_layers, with_levels, with_remedies
 from auditor.run.measuring import measure
 from auditor.run.progress import Progress, SilentProgress
 from auditor.store import check_writable, has_unit, load_json, load_unit_times, save_json, save_text
-from auditor.values import SUMMARY_METRICS, AuditResult, CellResult, Judgement, Measurement, Rule
+from auditor.values import PRIMARY_METRICS, SUMMARY_METRICS, AuditResult, CellResult, Judgement, Measurement, Rule
 
 __all__ = ["judge_run", "load_run", "report_run", "run_audit"]
 
@@ -61,7 +62,7 @@ def run_audit(
     folder = output or Path("reports") / audit.stem
     check_writable(folder)
     rules = tuple(rule_of(gate, line=config.source.line("gates", index)) for index, gate in enumerate(config.gates))
-    runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.detect", "auditor.evaluate.coco"))
+    runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.predict", "auditor.evaluate.coco"))
     seconds: dict[str, float] = {}
     try:
         plan = make_plan(config)
@@ -82,7 +83,7 @@ def run_audit(
             models=tuple(model_document(plan, spec) for spec in plan.specs),
             datasets={name: dataset_document(plan, name) for name in plan.datasets},
             cells=tuple(cells),
-            summaries=summarize(cells, metric="AP"),
+            summaries=summarize(cells),
             measurements=tuple(measurements),
         )
         save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
@@ -136,7 +137,7 @@ def report_run(run: Path, *, gates: Path | None = None) -> Path:
 def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
     if gates is not None:
         rules = load_gates(gates)
-        known = {*NAMES, *SUMMARY_METRICS, *(name for cell in result.cells for name in cell.metrics)}
+        known = {*NAMES, *CLASSIFICATION_NAMES, *SUMMARY_METRICS, *(name for cell in result.cells for name in cell.metrics)}
         unknown = [
             f"{gates}:{rule.line}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
             for rule in rules
@@ -175,8 +176,8 @@ def _checks(result: AuditResult) -> dict[str, Any]:
 def _known_metrics(rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
     """The rules, classes spelt as the data set does. A gate on a metric that nothing computes would never be met: say so
     before anything runs."""
-    known = {*NAMES, *SUMMARY_METRICS, AGAINST_CLEAN, AGAINST_PARENT, AGAINST_REFERENCE, *extensions.names("metrics")} - {"coco"}
-    known |= {f"AP/{category}" for match in plan.matches.values() for category in match.judged}
+    known = {*NAMES, *CLASSIFICATION_NAMES, "McNemar_p", *SUMMARY_METRICS, *DIFFERENCES, *extensions.names("metrics")} - {"coco"}
+    known |= {f"{metric}/{category}" for metric in PRIMARY_METRICS.values() for match in plan.matches.values() for category in match.judged}
     spelt = {normal_name(name): name for name in known}
     rules = tuple(dataclasses.replace(rule, metric=spelt.get(normal_name(rule.metric), rule.metric)) for rule in rules)
     problems = [

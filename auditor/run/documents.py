@@ -60,6 +60,7 @@ def model_document(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
         "classes_judged": list(match.judged),
         "classes_only_model": list(match.only_model),
         "classes_only_truth": list(match.only_truth),
+        "class_aliases": [list(pair) for pair in match.aliases],
         "sources": dict(spec.sources),
         "diagnosis": dict(spec.diagnosis),
     }
@@ -70,6 +71,7 @@ def dataset_document(plan: Plan, name: str) -> dict[str, Any]:
     dataset = plan.datasets[name]
     return {
         "format": dataset.format,
+        "task": dataset.task,
         "images": len(dataset.images),
         "boxes": sum(len(dataset.truth[image.id].labels) for image in dataset.images),
         "categories": list(dataset.categories),

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from auditor.evaluate.cells import CellEvaluation, CellTask, evaluate_cell, restrict_truth
 from auditor.evaluate.differences import with_differences
 from auditor.executors import Executor, run_isolated
@@ -28,7 +25,7 @@ def evaluate(
     """Evaluate every cell, and take each file's time from its clean cell; `seconds` gets the time that evaluating took,
     summed over the workers."""
     seconds["evaluate"] = 0.0
-    samples: dict[Cell, NDArray[np.float64]] = {}
+    evaluations: dict[Cell, CellEvaluation] = {}
     times: dict[Cell, float] = {}
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     results: list[CellResult] = []
@@ -40,12 +37,12 @@ def evaluate(
         else:
             evaluation, spent = outcome.result
             results.append(evaluation.result)
-            samples[evaluation.result.cell] = evaluation.samples
+            evaluations[evaluation.result.cell] = evaluation
             if evaluation.invoke_ms is not None and evaluation.result.cell.scenario == CLEAN:
                 times[evaluation.result.cell] = evaluation.invoke_ms
             seconds["evaluate"] += spent
         progress.evaluated(cells=1)
-    cells = with_differences(sorted(results, key=lambda result: order[result.cell]), samples)
+    cells = with_differences(sorted(results, key=lambda result: order[result.cell]), evaluations)
     return cells, [_time_of(cell, times[cell]) for cell in sorted(times, key=order.__getitem__)]
 
 
@@ -80,9 +77,8 @@ def _tasks(plan: Plan, folder: Path, failures: dict[str, str], results: list[Cel
             to_judged=tuple(None if category is None else judged[category] for category in match.to_category),
             label_offset=int(spec.decoder_options.get("label_offset", 0)),
             seed=plan.config.seed,
+            task=spec.task,
             predictions=tuple(
-                load_predictions(
-                    folder, [unit.resume_key for unit in units], file=cell.file, delegate=cell.delegate, severity=cell.severity
-                )
+                load_predictions(folder, [unit.resume_key for unit in units], file=spec.key, delegate=cell.delegate, severity=cell.severity)
             ),
         )

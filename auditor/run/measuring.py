@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditor.executors import Executor, Outcome, run_isolated
-from auditor.measure.detect import UnitMeasurement, failed_prediction, measure_unit
+from auditor.measure.predict import UnitMeasurement, failed_prediction, measure_unit
 from auditor.plan import Plan
 from auditor.run.progress import Progress
 from auditor.store import ImagePrediction, has_unit, save_unit

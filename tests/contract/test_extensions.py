@@ -58,7 +58,7 @@ def test_a_metric_is_none_with_a_reason_or_a_number(name, count):
 
 @pytest.mark.parametrize("name", extensions.names("checks"))
 def test_a_check_takes_an_empty_result(name):
-    result = AuditResult("1.0", "empty", {}, {"gates": []}, (), {}, (), summarize((), metric="AP"))
+    result = AuditResult("1.0", "empty", {}, {"gates": []}, (), {}, (), summarize(()))
     assert all(isinstance(finding, Finding) for finding in extensions.resolve("checks", name)(result))
 
 

@@ -1,4 +1,4 @@
-"""Run detectors over one unit: read, corrupt, encode, invoke, decode. Never sees truth."""
+"""Run models over one unit: read, corrupt, encode, invoke, decode. Never sees truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from auditor import extensions
 from auditor.corruptions.corrupt import corrupt
-from auditor.datasets.images import read_image
+from auditor.datasets.images import read_record
 from auditor.errors import DataError, ModelError, ScenarioError
 from auditor.models.contract import encode
 from auditor.models.interpreter import Runner
@@ -23,7 +23,7 @@ from auditor.models.postprocess import postprocess
 from auditor.models.resolve import open_spec
 from auditor.provenance import image_seed
 from auditor.store import ImagePrediction
-from auditor.values import ImageRecord, ModelSpec, Unit
+from auditor.values import ClassScores, ImageRecord, ModelSpec, Unit
 
 __all__ = ["STAGES", "UnitMeasurement", "failed_prediction", "measure_unit"]
 
@@ -102,18 +102,21 @@ def _predict(
         invoke_s = time.perf_counter() - begin
         clock.times_s["invoke"] += invoke_s
         with clock.stage("decode"):
-            decoded = extensions.resolve("decoders", spec.decoder)(outputs, spec)
-            found = postprocess(decoded, spec.postprocess, geometry=geometry, image_size=(image.shape[0], image.shape[1]))
+            found = extensions.resolve("decoders", spec.decoder)(outputs, spec)
+            if not isinstance(found, ClassScores):
+                found = postprocess(found, spec.postprocess, geometry=geometry, image_size=(image.shape[0], image.shape[1]))
     except (ModelError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         return failed_prediction(model, record, severity, f"{type(error).__name__}: {error}", "model")
+    nothing: NDArray[Any] = np.zeros(0)
+    classified = isinstance(found, ClassScores)
     return ImagePrediction(
-        file=spec.name,
+        file=spec.key,
         delegate=delegate,
         severity=severity,
         image_id=record.id,
-        boxes=found.boxes,
+        boxes=nothing.reshape(0, 4) if classified else found.boxes,
         scores=found.scores,
-        labels=found.labels,
+        labels=nothing.astype(np.int64) if classified else found.labels,
         invoke_ms=1e3 * invoke_s,
     )
 
@@ -122,7 +125,7 @@ def failed_prediction(model: tuple[ModelSpec, str], record: ImageRecord, severit
     """The record of an image that one model could not be measured on."""
     empty: NDArray[Any] = np.zeros(0)
     return ImagePrediction(
-        file=model[0].name,
+        file=model[0].key,
         delegate=model[1],
         severity=severity,
         image_id=record.id,
@@ -151,7 +154,7 @@ _kept: dict[ImageRecord, NDArray[np.uint8]] = {}
 def _read(record: ImageRecord) -> NDArray[np.uint8]:
     """Read an image; the images of the last shard are kept, since its next scenario needs them again."""
     if record not in _kept:
-        image = read_image(record.path, size=record.size)
+        image = read_record(record)
         while _kept and sum(kept.nbytes for kept in _kept.values()) + image.nbytes > _KEPT_BYTES:
             _kept.pop(next(iter(_kept)))
         if len(_kept) >= 16:
