@@ -46,6 +46,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "metrics": {"coco": "auditor.evaluate.coco:coco_metrics"},
     "checks": {
         "robustness": "auditor.judge.checks:check_robustness",
+        "input_contract": "auditor.judge.inputs:check_input_contract",
         "labels": "auditor.judge.checks:check_labels",
         "data": "auditor.judge.checks:check_data",
         "quantization": "auditor.judge.quantization:check_quantization",

@@ -126,7 +126,7 @@ def make_plan(config: AuditConfig) -> Plan:
     problems += [
         f"{config.source.where('checks', name)}: unknown check {name!r}; {nearest(name, known)}"
         for name in config.checks.by_name
-        if name not in known and name != "input_contract"
+        if name not in known
     ]
     calibration = _calibration(config, datasets, problems)
     specs = _specs(config, datasets, problems)

@@ -24,6 +24,7 @@ models:
   - {name: detector, path: detector.tflite, labels: labels.txt}
 scenarios: [lighting/low_light, noise/gaussian]
 severities: [1, 5]
+checks: {input_contract: false}
 gates:
   - {metric: AP, scenario: clean, min: 0.4}
 """

@@ -38,11 +38,16 @@ _REMEDIES = {
 
 def check_robustness(result: AuditResult) -> Iterator[Finding]:
     """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
+    explained = {
+        cell.cell.file
+        for cell in result.cells
+        if (value := cell.difference("declared")) is not None and value.interval is not None and value.interval[0] > 0
+    }
     for summary in result.summaries:
         clean = summary.clean
         broken_heads = {model["name"] for model in result.models if breaks_in_head(model.get("diagnosis") or {})}
         detects = clean.name == "AP_clean"
-        if detects and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads:
+        if detects and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads | explained:
             yield _broken(summary, clean.value)
         if not clean.value:
             continue

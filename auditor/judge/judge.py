@@ -30,7 +30,9 @@ def judge(result: AuditResult, rules: Sequence[Rule], checks: Mapping[str, Check
     findings.sort(key=lambda finding: (_ORDER[finding.level], finding.check != "gate"))
     if any(gate.status == "failed" for gate in gates):
         verdict = "failed"
-    elif any(gate.status == "incomplete" for gate in gates) or any(cell.status == "failed" for cell in result.cells):
+    elif any(gate.status == "incomplete" for gate in gates) or any(
+        cell.status == "failed" and cell.cell.input == "declared" for cell in result.cells
+    ):
         verdict = "incomplete"
     else:
         verdict = "passed"

@@ -221,7 +221,7 @@ def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str,
 
 def _clean_ap(result: AuditResult, file: Any) -> float | None:
     for cell in result.cells:
-        if cell.cell.file == file and cell.cell.scenario == CLEAN and cell.status == "ok":
+        if cell.cell.file == file and cell.cell.scenario == CLEAN and cell.cell.input == "declared" and cell.status == "ok":
             return cell.value
     return None
 

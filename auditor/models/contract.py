@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.values import Geometry, InputContract
 
-__all__ = ["dequantize", "encode", "quantize"]
+__all__ = ["dequantize", "encode", "geometry_of", "quantize"]
 
 _KERNELS = {
     "linear": cv2.INTER_LINEAR,
@@ -65,22 +65,35 @@ def dequantize(codes: NDArray[Any], *, scale: NDArray[np.floating[Any]] | float,
     return (codes.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
 
 
-def _place(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[np.uint8], Geometry]:
-    height, width = image.shape[:2]
+def geometry_of(size: tuple[int, int], contract: InputContract) -> Geometry:
+    """Return where the pixels of an image of (width, height) land in the input that `contract` describes."""
+    return _layout(size, contract)[1]
+
+
+def _layout(size: tuple[int, int], contract: InputContract) -> tuple[tuple[int, int], Geometry]:
+    """The (width, height) that an image is resized to, and the geometry of where that is put."""
+    width, height = size
     ratio_x, ratio_y = contract.width / width, contract.height / height
     if contract.resize == "stretch":
-        return _resized(image, contract.width, contract.height, contract), Geometry((ratio_x, ratio_y), (0.0, 0.0))
+        return (contract.width, contract.height), Geometry((ratio_x, ratio_y), (0.0, 0.0))
     if contract.resize == "letterbox":
         ratio = min(ratio_x, ratio_y)
     elif contract.resize == "crop":
         ratio = max(ratio_x, ratio_y)
     else:
         raise ValueError(f"expected a resize of stretch, letterbox or crop but got {contract.resize!r}")
-    size = [_whole(width * ratio, contract.rounding), _whole(height * ratio, contract.rounding)]
-    resized = _resized(image, size[0], size[1], contract)
-    free_x, free_y = contract.width - size[0], contract.height - size[1]
+    resized = _whole(width * ratio, contract.rounding), _whole(height * ratio, contract.rounding)
+    free_x, free_y = contract.width - resized[0], contract.height - resized[1]
     left, top = (free_x // 2, free_y // 2) if contract.anchor == "center" else (0, 0)
-    geometry = Geometry((ratio, ratio), (float(left), float(top)))
+    return resized, Geometry((ratio, ratio), (float(left), float(top)))
+
+
+def _place(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[np.uint8], Geometry]:
+    size, geometry = _layout((image.shape[1], image.shape[0]), contract)
+    resized = _resized(image, size[0], size[1], contract)
+    if contract.resize == "stretch":
+        return resized, geometry
+    left, top = int(geometry.offset[0]), int(geometry.offset[1])
     if contract.resize == "crop":
         return resized[-top : contract.height - top, -left : contract.width - left], geometry
     pad = np.full((contract.height, contract.width, 3), round(contract.pad), dtype=np.uint8)

@@ -427,6 +427,7 @@ def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, dec
         if value is not None:
             values[key] = value
             origin[key] = "metadata" if origin[key] != "graph" else "graph"
+    conventional = dict(values), dict(origin)
     for key, value in request.input.items():
         if key != "size" and value is not None:
             values[key] = tuple(float(item) for item in np.atleast_1d(value)) if key in ("mean", "std") else value
@@ -444,8 +445,15 @@ def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, dec
             if origin[key] == "audit.yaml":
                 raise ModelError(f"`input.{key}` has three values but the model's input is grey; give one", field="input")
             values[key] = values[key][:1]
-    sources.update({f"input.{key}": where for key, where in origin.items()})
+    for key, where in origin.items():
+        before, said_by = conventional[0][key], conventional[1][key]
+        departs = where == "audit.yaml" and before != values[key]
+        sources[f"input.{key}"] = f"audit.yaml (instead of {_plain(before)}, {said_by})" if departs else where
     return dataclasses.replace(facts, **values)
+
+
+def _plain(value: Any) -> str:
+    return "/".join(f"{item:g}" for item in value) if isinstance(value, tuple) else str(value)
 
 
 def _resized(graph: Graph, contract: InputContract) -> tuple[int, ...] | None:

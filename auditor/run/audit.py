@@ -28,6 +28,7 @@ from auditor.report.junit import render_junit
 from auditor.report.summary import render_summary
 from auditor.run.documents import dataset_document, model_document, plan_document
 from auditor.run.evaluating import evaluate
+from auditor.run.inputs import compare_inputs
 from auditor.run.levels import with_layers, with_levels, with_remedies
 from auditor.run.measuring import measure
 from auditor.run.progress import Progress, SilentProgress
@@ -104,6 +105,7 @@ def _carry_out(
         added = dataclasses.replace(remedied, units=remedied.units[len(plan.units) :])
         failures |= measure(added, folder, runner, progress, fresh=fresh, seconds=seconds)
     cells, measurements = evaluate(remedied, folder, runner, progress, failures, seconds=seconds)
+    cells += compare_inputs(remedied, folder, runner, progress, fresh=fresh, seconds=seconds)
     cells += [CellResult(cell, "skipped", images=0, error=reason) for cell, reason in remedied.skipped_cells()]
     return with_layers(remedied, cells, progress), cells, measurements
 

@@ -16,7 +16,7 @@ from auditor.run.progress import Progress
 from auditor.store import load_predictions
 from auditor.values import CLEAN, Cell, CellResult, Measurement
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "timed_evaluation"]
 
 
 def evaluate(
@@ -29,9 +29,9 @@ def evaluate(
     times: dict[Cell, float] = {}
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     results: list[CellResult] = []
-    for outcome in runner.map(_timed_evaluation, _tasks(plan, folder, failures, results), ahead=runner.jobs):
+    for outcome in runner.map(timed_evaluation, _tasks(plan, folder, failures, results), ahead=runner.jobs):
         if outcome.died:
-            (outcome,) = run_isolated(_timed_evaluation, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
+            (outcome,) = run_isolated(timed_evaluation, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
         if outcome.error is not None:
             results.append(CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}"))
         else:
@@ -51,7 +51,8 @@ def _time_of(cell: Cell, invoke_ms: float) -> Measurement:
     return Measurement("invoke_ms_in_run", cell.file, cell.quantization, cell.delegate, {"p50": invoke_ms}, "ms")
 
 
-def _timed_evaluation(task: CellTask) -> tuple[CellEvaluation, float]:
+def timed_evaluation(task: CellTask) -> tuple[CellEvaluation, float]:
+    """Evaluate a cell, and say how many seconds it took."""
     begin = time.perf_counter()
     return evaluate_cell(task), time.perf_counter() - begin
 

@@ -17,7 +17,7 @@ from auditor.run.measuring import UNIT_TIMEOUT_S
 from auditor.run.progress import Progress
 from auditor.values import CellResult, ModelSpec, ScenarioSpec
 
-__all__ = ["with_layers", "with_levels", "with_remedies"]
+__all__ = ["float_level", "with_layers", "with_levels", "with_remedies"]
 
 
 def with_levels(plan: Plan, folder: Path, progress: Progress) -> Plan:
@@ -44,7 +44,7 @@ def with_remedies(plan: Plan, folder: Path, progress: Progress) -> Plan:
     for spec, model in zip(plan.specs, plan.config.models, strict=False):
         broken = made.get(f"{spec.name}_int8")
         if model.quantize is not None and broken is not None and breaks_in_head(broken.diagnosis):
-            source = dataclasses.replace(_float_level(plan, spec), name=spec.name)
+            source = dataclasses.replace(float_level(plan, spec), name=spec.name)
             requests += [
                 LevelRequest(source, level, str(folder / "models"), plan.calibration[spec.name], model.quantize.io)
                 for level in (FLOAT_HEAD, FLOAT_MORE)
@@ -53,7 +53,7 @@ def with_remedies(plan: Plan, folder: Path, progress: Progress) -> Plan:
     return _planned(plan, [request for request in requests if request.level == FLOAT_MORE], progress, scenarios=())
 
 
-def _float_level(plan: Plan, spec: ModelSpec) -> ModelSpec:
+def float_level(plan: Plan, spec: ModelSpec) -> ModelSpec:
     """The float32 `.tflite` file of a source: itself, or its conversion where the source is a parent."""
     converted = next((other for other in plan.specs if other.name == f"{spec.name}_float32"), None)
     return spec if spec.quantization != PARENT or converted is None else converted
@@ -62,7 +62,7 @@ def _float_level(plan: Plan, spec: ModelSpec) -> ModelSpec:
 def with_layers(plan: Plan, cells: Sequence[CellResult], progress: Progress) -> Plan:
     """Compare the tensors of each made level that loses too much with its source's, to say where the error arises."""
     sources = {
-        model.name: _float_level(plan, spec)
+        model.name: float_level(plan, spec)
         for spec, model in zip(plan.specs, plan.config.models, strict=False)
         if model.quantize is not None
     }

@@ -27,6 +27,7 @@ models:
     labels: person.txt
     input: {{rounding: floor}}
 scenarios: []
+checks: {input_contract: false}
 delegates: [xnnpack, none]
 """
 

@@ -1,0 +1,76 @@
+"""Many cells compared with one, so that none is called better by chance: simultaneous intervals of paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.evaluate.cells import CellEvaluation
+from auditor.values import MetricValue
+
+__all__ = ["AGAINST_DECLARED", "FAMILY_ERROR", "WORTH", "compare_with_declared", "error_of_look", "simultaneous", "undecided"]
+
+AGAINST_DECLARED = "declared"
+FAMILY_ERROR = 0.05
+"""The chance that any of a model's comparisons calls an input better that is not, over all looks."""
+WORTH = 0.01
+"""A gain below this, in AP or top1, is not worth another line of YAML."""
+
+_EARLY = 0.2
+"""The share of the family's error that all looks but the last have together: most is kept for the whole set."""
+_CLEARLY_WORSE = -2.0
+
+
+def simultaneous(differences: NDArray[np.float64], samples: NDArray[np.float64], *, error: float) -> NDArray[np.float64]:
+    """Intervals (K, 2) of K differences that all hold at once with probability 1 - `error`, on the side that matters.
+
+    `samples` (R, K) are the differences on R resamples. The intervals are difference ± c × its standard error, c being the
+    1 - `error` quantile of the largest studentized deviation over the comparisons; those clearly worse (below -2 standard
+    errors) cannot be called better by chance and are left out of that maximum.
+    Source: Romano and Wolf 2005, https://doi.org/10.1198/016214504000000539; the last step is Hansen's 2005,
+    https://doi.org/10.1198/073500105000000063.
+    """
+    spread = samples.std(axis=0)
+    safe = np.where(spread > 0, spread, 1.0)
+    near = (spread > 0) & (differences / safe > _CLEARLY_WORSE)
+    deviations = (samples[:, near] - differences[near]) / safe[near]
+    c = float(np.quantile(deviations.max(axis=1), 1 - error)) if near.any() else 0.0
+    return np.stack([differences - c * spread, differences + c * spread], axis=1)
+
+
+def error_of_look(look: int, looks: int) -> float:
+    """The error that look number `look` of `looks` may have: together `FAMILY_ERROR`, most of it in the last."""
+    if looks == 1:
+        return FAMILY_ERROR
+    return FAMILY_ERROR * (1 - _EARLY) if look == looks else FAMILY_ERROR * _EARLY / (looks - 1)
+
+
+def compare_with_declared(declared: CellEvaluation, others: Sequence[CellEvaluation], *, error: float) -> list[MetricValue]:
+    """The difference of each of `others` from `declared`, with simultaneous intervals; both of the same images."""
+    first = declared.result.primary
+    if first is None:
+        raise ValueError(f"expected a declared cell with a primary metric but got {declared.result}")
+    name = f"{first.name}_minus_{AGAINST_DECLARED}"
+    values: list[MetricValue | None] = [None] * len(others)
+    usable = []
+    for index, other in enumerate(others):
+        mine = other.result.primary
+        if first.value is None or mine is None or mine.value is None:
+            values[index] = MetricValue(name, None, reason=(mine and mine.reason) or first.reason or other.result.error or "not measured")
+        elif other.samples.shape == declared.samples.shape and np.isfinite(other.samples - declared.samples).all():
+            usable.append(index)
+        else:
+            values[index] = MetricValue(name, mine.value - first.value, images=other.result.images)
+    if usable:
+        differences = np.array([(others[index].result.value or 0.0) - (first.value or 0.0) for index in usable])
+        samples = np.stack([others[index].samples - declared.samples for index in usable], axis=1)
+        for index, value, (low, high) in zip(usable, differences, simultaneous(differences, samples, error=error), strict=True):
+            values[index] = MetricValue(name, float(value), interval=(float(low), float(high)), images=others[index].result.images)
+    return [value for value in values if value is not None]
+
+
+def undecided(values: Sequence[MetricValue]) -> bool:
+    """Whether any difference would be worth having but may be chance."""
+    return any(value.value is not None and value.value >= WORTH and (value.interval is None or value.interval[0] <= 0) for value in values)

@@ -1,0 +1,49 @@
+"""Comparisons with the declared input: the chance that any of them is called better by chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auditor.evaluate.bootstrap import draw_weights
+from auditor.evaluate.comparison import FAMILY_ERROR, WORTH, error_of_look, simultaneous
+
+
+def alarms(rng, *, variants: int, images: int, gain: float, looks: int) -> bool:
+    """One audit of a mean of per-image values: whether any variant is called better. All are equally good but for `gain`."""
+    common = rng.normal(0, 0.3, (images, 1))
+    values = rng.normal(0, 1, (images, variants)) * 0.3 + 0.3 * common + gain
+    values[:, variants // 2 :] -= 0.3  # as usual, half of the variants are clearly worse
+    for look in range(1, looks + 1):
+        size = images // 2 ** (looks - look)
+        part = values[:size]
+        samples = draw_weights(size, seed=look, resamples=400) @ part / size
+        differences = part.mean(axis=0)
+        low = simultaneous(differences, samples, error=error_of_look(look, looks))[:, 0]
+        if ((low > 0) & (differences >= WORTH)).any():
+            return True
+        if not ((low <= 0) & (differences >= WORTH)).any():
+            return False
+    return False
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_the_chance_of_any_false_alarm_is_within_the_family_error(looks):
+    rng = np.random.default_rng(11)
+    found = sum(alarms(rng, variants=20, images=80, gain=0.0, looks=looks) for _ in range(400))
+    assert found / 400 <= FAMILY_ERROR + 2 * np.sqrt(FAMILY_ERROR * (1 - FAMILY_ERROR) / 400)
+
+
+def test_a_real_gain_is_found():
+    rng = np.random.default_rng(12)
+    assert sum(alarms(rng, variants=20, images=80, gain=0.3, looks=2) for _ in range(20)) == 20
+
+
+def test_the_looks_share_the_error():
+    assert sum(error_of_look(look, 4) for look in range(1, 5)) == pytest.approx(FAMILY_ERROR)
+    assert error_of_look(1, 1) == FAMILY_ERROR
+    assert error_of_look(4, 4) > 0.5 * FAMILY_ERROR
+
+
+def test_identical_predictions_have_an_interval_of_nothing():
+    assert simultaneous(np.zeros(2), np.zeros((5, 2)), error=0.05).tolist() == [[0.0, 0.0], [0.0, 0.0]]
