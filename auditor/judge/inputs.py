@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from auditor.values import AuditResult, CellResult, Finding, MetricValue
+from auditor.values import CLEAN, AuditResult, CellResult, Finding, MetricValue
 
 __all__ = ["check_input_contract"]
 
 _WORTH = 0.01
 """A gain below this, in AP or top1, is not worth another line of YAML."""
+_MISCALIBRATED = 0.05
+"""An expected calibration error from which scores should not be read as probabilities."""
+_ENOUGH_FOR_ECE = 200
 _WRONG = 0.5
 """A declared contract that reaches less than this share of another is wrong, not just second best."""
 _RANGES = {((0.0,), (1.0,)): "0..255", ((0.0,), (255.0,)): "0..1", ((127.5,), (127.5,)): "-1..1"}
@@ -29,6 +32,7 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
         value = cell.difference("declared")
         if cell.cell.input != "declared" and cell.status == "ok" and value is not None:
             compared.setdefault(cell.cell.file, []).append((cell, value))
+    yield from _overconfident(result, compared)
     for file, cells in compared.items():
         if file not in models:
             continue
@@ -45,6 +49,38 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
             labels = other[0].details.get("kind") == "labels"
             what = f"{file} is read with {'its declared labels' if labels else 'its declared boxes'}"
             yield _finding(models[file], other, check="labels" if labels else "input_contract", what=what)
+
+
+def _overconfident(result: AuditResult, compared: Mapping[str, Compared]) -> Iterator[Finding]:
+    """Classifiers whose confidence is far from their accuracy, which top1 does not show."""
+    for cell in result.cells:
+        error = cell.metrics.get("ECE")
+        declared = cell.cell.scenario == CLEAN and cell.cell.input == "declared"
+        if not declared or error is None or error.value is None or error.value < _MISCALIBRATED or cell.images < _ENOUGH_FOR_ECE:
+            continue
+        others = [
+            (other, found.value)
+            for cells in compared.values()
+            for other, _ in cells
+            if other.cell.model == cell.cell.model
+            and other.details.get("kind") == "input"
+            and (found := other.metrics.get("ECE")) is not None
+            and found.value is not None
+        ]
+        remedy = "Scale the logits by a temperature that is fitted on held-out images (Guo et al. 2017), or do not read its scores as probabilities."
+        if others:
+            best, reached = min(others, key=lambda item: item[1])
+            if reached < error.value:
+                remedy = f"First check the value range: fed {_changed(best)} its ECE is {reached:.3f} on {best.images} images ({best.details['yaml']}). {remedy}"
+        yield Finding(
+            check="input_contract",
+            level="warning",
+            message=f"{cell.cell.file} ({cell.cell.quantization}, {cell.cell.delegate}): its confidence is not its accuracy: top1 is {cell.value or 0.0:.3f} on {cell.images} images, but the expected calibration error {error.value:.3f}",
+            remedy=remedy,
+            cell={"model": cell.cell.model, "file": cell.cell.file, "quantization": cell.cell.quantization},
+            observed=error.value,
+            limit=_MISCALIBRATED,
+        )
 
 
 def _best(cells: Compared) -> tuple[CellResult, MetricValue] | None:

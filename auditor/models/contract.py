@@ -21,7 +21,7 @@ _KERNELS = {
 
 
 def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[Any], Geometry]:
-    """Encode an (H, W, 3) uint8 RGB image as the (1, h, w, c) or (1, c, h, w) tensor that `contract` describes.
+    """Encode an (H, W, 3) uint8 RGB image as the (1, h, w, c), (1, c, h, w) or (1, h, w) tensor that `contract` describes.
 
     Raises:
         ValueError: the image is not (H, W, 3) uint8, or the contract has an unknown value.
@@ -38,6 +38,8 @@ def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[A
     tensor = quantize(_real(placed, contract), contract.dtype, scale=contract.scale, zero_point=contract.zero_point)
     if contract.layout == "nchw":
         tensor = tensor.transpose(2, 0, 1)
+    elif contract.layout == "nhw":
+        tensor = tensor[..., 0]
     return np.ascontiguousarray(tensor[np.newaxis]), geometry
 
 

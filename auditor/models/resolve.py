@@ -323,10 +323,13 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
     """What the graph fixes of the input contract: size, layout, type and quantization."""
     tensor = graph.tensors[graph.inputs[0]]
     shape = tensor.shape
-    if len(shape) != 4:
-        raise ModelError(f"its input {tensor.name} has the shape {shape}; expected an image (1, height, width, channels)")
-    nchw = shape[1] in (1, 3) and shape[3] not in (1, 3)
-    channels = shape[1] if nchw else shape[3]
+    if len(shape) not in (3, 4):
+        raise ModelError(
+            f"its input {tensor.name} has the shape {shape}; expected an image (1, height, width, channels) or (1, height, width)"
+        )
+    flat = len(shape) == 3
+    nchw = not flat and shape[1] in (1, 3) and shape[3] not in (1, 3)
+    channels = 1 if flat else shape[1] if nchw else shape[3]
     height, width = (shape[2], shape[3]) if nchw else (shape[1], shape[2])
     if channels not in (1, 3):
         raise ModelError(f"its input {tensor.name} has {channels} channels {shape}; expected 1 (grey) or 3 (colour)")
@@ -348,7 +351,7 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
     return InputContract(
         height=height,
         width=width,
-        layout="nchw" if nchw else "nhwc",
+        layout="nhw" if flat else "nchw" if nchw else "nhwc",
         color="gray" if channels == 1 else "rgb",
         dtype=tensor.dtype,
         scale=tensor.scales[0] if tensor.scales else 0.0,
@@ -459,7 +462,7 @@ def _plain(value: Any) -> str:
 def _resized(graph: Graph, contract: InputContract) -> tuple[int, ...] | None:
     """The shape to resize the input to, where the file leaves a dimension open or has a batch above 1."""
     size = (contract.height, contract.width)
-    shape = (1, contract.channels, *size) if contract.layout == "nchw" else (1, *size, contract.channels)
+    shape = {"nchw": (1, contract.channels, *size), "nhw": (1, *size)}.get(contract.layout, (1, *size, contract.channels))
     return None if graph.tensors[graph.inputs[0]].shape == shape else shape
 
 

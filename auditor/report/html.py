@@ -30,6 +30,7 @@ def render_report(judgement: Judgement) -> str:
         legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
         groups=_groups(result),
         families=_families(result),
+        inputs=_inputs(result),
         css=template_source("report.css"),
     )
     return text
@@ -261,6 +262,28 @@ def _dominates(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     no_worse = first["value"] >= second["value"] and first["bytes"] <= second["bytes"] and first["ms"] <= second["ms"] * _SAME_TIME
     better = first["value"] > second["value"] or first["bytes"] < second["bytes"] or first["ms"] * _SAME_TIME < second["ms"]
     return bool(no_worse and better)
+
+
+def _inputs(result: AuditResult) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """The comparisons of each model with its declared input contract, the best first."""
+    declared = {model["name"]: model["input"] for model in result.models}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for cell in result.cells:
+        value = cell.difference("declared")
+        if cell.cell.input != "declared" and cell.status == "ok" and value is not None and cell.primary is not None:
+            better = value.interval is not None and value.interval[0] > 0
+            row = {"name": cell.cell.input, "metric": cell.primary.name, "value": cell.value, "difference": value, "images": cell.images}
+            found.setdefault(cell.cell.file, []).append(row | {"better": better})
+    shown = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+    return [
+        (
+            file,
+            ", ".join(f"{key}: {declared[file][key]}" for key in shown),
+            sorted(rows, key=lambda row: -(row["difference"].value if row["difference"].value is not None else -2.0)),
+        )
+        for file, rows in found.items()
+        if file in declared
+    ]
 
 
 def _groups(result: AuditResult) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -146,8 +146,9 @@ def _look(
         mine = comparison.units.setdefault(variant.name, [])
         done = sum(len(unit.images) for unit in mine)
         rest = {spec.dataset: dataclasses.replace(dataset, images=tuple(images[done:]))}
-        mine += units_of(config, rest, [variant.spec], (), ())
-        units += mine
+        added = list(units_of(config, rest, [variant.spec], (), ()))
+        mine += added
+        units += added
     offset = int(spec.decoder_options.get("label_offset", 0))
     known = {
         category
