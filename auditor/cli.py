@@ -267,11 +267,14 @@ def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[Audit
 
 def _tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
     if not quiet:
-        for summary in result.summaries:
+        measured = {cell.cell.file for cell in result.cells if cell.status != "skipped"}
+        for summary in [summary for summary in result.summaries if summary.file in measured]:
             values = ", ".join(
                 f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}" for name, value in summary.metrics.items()
             )
             click.echo(f"{summary.file} ({summary.quantization}, {summary.delegate}): {values}", err=True)
+        for reason in dict.fromkeys(f"skipped: {cell.cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped"):
+            click.echo(reason, err=True)
         for finding in [finding for finding in result.findings if finding.level == "error"][:10]:
             click.echo(f"{finding.check}: {finding.message}", err=True)
         click.echo(f"{result.verdict.upper()}: {folder / 'report.html'}", err=True)

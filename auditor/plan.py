@@ -17,14 +17,15 @@ from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes
 from auditor.datasets.dataset import Dataset, DatasetRequest
-from auditor.datasets.images import folder_images, read_record
+from auditor.datasets.images import folder_images, read_record, sizes_of
 from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
 from auditor.executors import run_isolated
-from auditor.models.keras import is_parent
+from auditor.models.graph import LEVEL_NAMES
+from auditor.models.keras import PARENT, is_parent
 from auditor.models.resolve import ModelRequest, resolve_model
 from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
 from auditor.store import MEASUREMENT_FORMAT
-from auditor.values import CLEAN, Cell, ImageRecord, ModelSpec, ScenarioSpec, Unit
+from auditor.values import CLEAN, EVIDENCE_LEVELS, Cell, ImageRecord, ModelSpec, ScenarioSpec, Unit
 
 __all__ = ["Plan", "first_images", "make_plan", "units_of"]
 
@@ -36,6 +37,7 @@ TENSORFLOW = "tensorflow"
 
 _FIRST_IMAGES = 12
 _OPEN_TIMEOUT_S = 120.0
+_OPEN_PARENT_TIMEOUT_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Plan:
     severities: tuple[float, ...]
     units: tuple[Unit, ...]
     calibration: Mapping[str, tuple[ImageRecord, ...]]
+    unreadable: Mapping[str, int]
     skipped: tuple[tuple[ModelSpec, str, str], ...] = ()
 
     def extended(
@@ -128,8 +131,9 @@ def make_plan(config: AuditConfig) -> Plan:
         for name in config.checks.by_name
         if name not in known
     ]
-    calibration = _calibration(config, datasets, problems)
+    calibration, unreadable = _calibration(config, datasets, problems)
     specs = _specs(config, datasets, problems)
+    problems += _level_problems(config, specs)
     matches = {}
     for spec in specs:
         if spec.dataset not in datasets:
@@ -151,7 +155,7 @@ def make_plan(config: AuditConfig) -> Plan:
     if problems:
         raise InputError(problems)
     units = tuple(units_of(config, datasets, specs, scenarios, severities))
-    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units, calibration)
+    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units, calibration, unreadable)
 
 
 def units_of(
@@ -221,9 +225,12 @@ def _dataset_request(config: AuditConfig, name: str, entry: DatasetConfig | Cali
     return DatasetRequest(name, **paths, split=getattr(entry, "split", "val"), limit=entry.limit)
 
 
-def _calibration(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> dict[str, tuple[ImageRecord, ...]]:
-    """The calibration images of each model that asks for levels; images that are evaluated too are refused, by content."""
-    found = {}
+def _calibration(
+    config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]
+) -> tuple[dict[str, tuple[ImageRecord, ...]], dict[str, int]]:
+    """The calibration images of each model that asks for levels, and how many more cannot be read; images that are
+    evaluated too are refused, by content."""
+    found, unreadable = {}, {}
     for index, model in enumerate(config.models):
         if model.quantize is None or model.quantize.calibration is None:
             continue
@@ -234,6 +241,11 @@ def _calibration(config: AuditConfig, datasets: Mapping[str, Dataset], problems:
         except InputError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
             continue
+        sizes = sizes_of([image.path for image in images if image.index is None])
+        readable = [image for image, size in zip(images, sizes, strict=True) if size] if sizes else list(images)
+        if readable:  # where none is, the levels are skipped with that reason
+            unreadable[model.name] = len(images) - len(readable)
+            images = tuple(readable)
         evaluated = {image.sha256 for dataset in datasets.values() for image in dataset.images if image.sha256}
         shared = [image.path.name for image in images if image.sha256 in evaluated]
         if shared:
@@ -242,7 +254,7 @@ def _calibration(config: AuditConfig, datasets: Mapping[str, Dataset], problems:
                 "calibrate on other images"
             )
         found[model.name] = images
-    return found
+    return found, unreadable
 
 
 def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[ImageRecord, ...]:
@@ -260,8 +272,9 @@ def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[
 def _specs(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:
     """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it."""
     requests = [_request(config, model, datasets) for model in config.models]
+    timeout_s = _OPEN_PARENT_TIMEOUT_S if any(is_parent(Path(request.path)) for request in requests) else _OPEN_TIMEOUT_S
     specs = []
-    for request, outcome in zip(requests, run_isolated(_resolve, requests, timeout_s=_OPEN_TIMEOUT_S), strict=True):
+    for request, outcome in zip(requests, run_isolated(_resolve, requests, timeout_s=timeout_s), strict=True):
         where = _where(config, request.name)
         if outcome.died:
             problems.append(f"{where}: {request.path}: opening the model failed: {outcome.error}; the file is probably damaged")
@@ -344,6 +357,18 @@ def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> li
         f"{config.source.where('gates', index, 'scenario')}: unknown scenario {gate.scenario!r}; {nearest(gate.scenario, known)}"
         for index, gate in enumerate(config.gates)
         if gate.scenario is not None and gate.scenario not in known
+    ]
+
+
+def _level_problems(config: AuditConfig, specs: Sequence[ModelSpec]) -> list[str]:
+    """Gates on levels that exist nowhere; a known one that this audit does not have is legal, and met by nothing."""
+    known = {*LEVEL_NAMES, PARENT, "int8_float_head", *EVIDENCE_LEVELS, *(spec.quantization for spec in specs)}
+    known |= {model.quantization for model in config.models if model.quantization is not None}
+    return [
+        f"{config.source.where('gates', index, key)}: unknown level {value!r}; {nearest(value, known)}"
+        for index, gate in enumerate(config.gates)
+        for key in ("quantization", "against")
+        if (value := getattr(gate, key)) is not None and value not in known and not (key == "against" and value == CLEAN)
     ]
 
 

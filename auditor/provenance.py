@@ -19,6 +19,7 @@ PIXEL_PACKAGES = ("numpy", "opencv-python-headless", "albumentations", "albucore
 """The packages whose version could change a pixel or a score: they enter every resume key."""
 
 _OTHER_PACKAGES = ("pycocotools", "pyarrow", "pydantic", "vl-convert-python")
+_EXTRA_PACKAGES = ("litert-quantizer", "tensorflow", "keras")
 
 
 def sha256_of(path: Path) -> str:
@@ -69,7 +70,8 @@ def describe(*, command: str, seed: int, started: datetime) -> dict[str, Any]:
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": versions_of((*PIXEL_PACKAGES, *_OTHER_PACKAGES)),
+        "versions": versions_of((*PIXEL_PACKAGES, *_OTHER_PACKAGES))
+        | {name: version for name, version in versions_of(_EXTRA_PACKAGES).items() if version != "absent"},
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
             "architecture": platform.machine(),

@@ -4,6 +4,7 @@ by litert-quantizer, a Keras or SavedModel source by TensorFlow's converter."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import re
 import warnings
@@ -19,6 +20,7 @@ from auditor.datasets.images import folder_images, read_record
 from auditor.errors import DataError, InputError, ModelError, StoreError
 from auditor.executors import run_isolated
 from auditor.models import keras
+from auditor.models.chatter import dropped_stderr
 from auditor.models.contract import encode
 from auditor.models.graph import WEIGHTED_OPS, Graph, load_graph, quantization_level
 from auditor.models.resolve import ModelRequest, derived_spec, resolve_model
@@ -26,7 +28,18 @@ from auditor.provenance import digest, sha256_of, versions_of
 from auditor.store import load_json, save_bytes, save_json
 from auditor.values import ImageRecord, ModelSpec
 
-__all__ = ["CALIBRATED", "FLOAT_HEAD", "FLOAT_MORE", "LEVELS", "LevelRequest", "MadeLevel", "head_tensors", "make_levels", "quantize_file"]
+__all__ = [
+    "CALIBRATED",
+    "FLOAT_HEAD",
+    "FLOAT_MORE",
+    "LEVELS",
+    "LevelRequest",
+    "MadeLevel",
+    "head_tensors",
+    "leaves_integers",
+    "make_levels",
+    "quantize_file",
+]
 
 LEVELS = ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
 """The levels that can be asked for. Of a `.tflite` source `float32` is the source itself."""
@@ -41,6 +54,8 @@ _MORE = 4
 CALIBRATED = ("int8", "int16x8", FLOAT_HEAD, FLOAT_MORE)
 
 _TIMEOUT_S = 3600.0
+_RECIPE = 2
+"""Raised with every change of how a level is made here, so that no older file is taken for it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,12 @@ class LevelRequest:
         return ("tensorflow", "keras") if self.from_parent else ("litert-quantizer",)
 
     @property
+    def made_with(self) -> str:
+        """The program that makes the level, and on how many images it is calibrated."""
+        tools = " and ".join(f"{name} {version}" for name, version in versions_of(self._tools[:1]).items())
+        return f"{tools}, calibrated on {len(self.calibration)} images" if self.level in CALIBRATED else tools
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """Everything that made the file: it is made again when any of it changed."""
         calibrated = self.level in CALIBRATED
@@ -78,6 +99,7 @@ class LevelRequest:
             "input": repr(self.spec.input) if calibrated else None,
             "calibration": digest([image.sha256 for image in self.calibration]) if calibrated else None,
             "calibration_images": len(self.calibration) if calibrated else 0,
+            "recipe": _RECIPE,
             "versions": versions_of([*self._tools, "ai-edge-litert", "numpy", "opencv-python-headless"]),
         }
 
@@ -112,11 +134,9 @@ def make_levels(
             made.append(MadeLevel(request, reason=reason))
             continue
         try:
-            made.append(
-                MadeLevel(
-                    request, spec=derived_spec(request.spec, request.path, level=request.level, images=images.get(request.spec.dataset, ()))
-                )
-            )
+            first = images.get(request.spec.dataset, ())
+            spec = derived_spec(request.spec, request.path, level=request.level, made=request.made_with, images=first)
+            made.append(MadeLevel(request, spec=spec))
         except ModelError as error:
             made.append(MadeLevel(request, reason=f"the made model does not run: {error}"))
     return made
@@ -142,6 +162,12 @@ def quantize_file(
     problems = [f"--levels: {level!r} is unknown; known are {', '.join(known)}" for level in levels if level not in known]
     if calibration is None and any(level in CALIBRATED for level in levels):
         problems.append(f"--calibration: {', '.join(level for level in levels if level in CALIBRATED)} need a folder of calibration images")
+    if not levels:
+        problems.append(f"--levels: it names none; known are {', '.join(known)}")
+    foreign = [
+        path for level in levels if (path := folder / f"{model.stem}_{level}.tflite").exists() and not path.with_suffix(".json").exists()
+    ]
+    problems += [f"{path}: this file is there already and was not made here; name another folder with --output" for path in foreign]
     if problems:
         raise InputError(problems)
     images = () if calibration is None else folder_images(calibration, limit=None)
@@ -167,16 +193,18 @@ def _note(request: LevelRequest) -> Path:
 
 
 def _make(request: LevelRequest) -> str | None:
-    """Make one level; None, or the reason why it cannot be had. The note is written last: without it no run trusts the file."""
-    _note(request).unlink(missing_ok=True)
+    """Make one level; None, or the reason why it cannot be had. The note, written first, holds the hash of the whole file: no
+    run trusts another, nor a file without a note."""
     made = _converted(request) if request.from_parent else _quantized(request)
     if isinstance(made, str):
         return made
     try:
+        save_json(_note(request), {**request.provenance, "sha256": hashlib.sha256(made).hexdigest()})
         save_bytes(request.path, made)
-        save_json(_note(request), {**request.provenance, "sha256": sha256_of(request.path)})
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         return str(error)
+    if request.level not in ("float32", FLOAT_MORE) and quantization_level(load_graph(request.path)) == "float32":
+        return f"nothing was quantized: none of its weights is large enough for {request.made_with.split(',')[0]}"
     return None
 
 
@@ -186,7 +214,13 @@ def _converted(request: LevelRequest) -> bytes | str:
         return f"TensorFlow's converter does not make {request.level}; it makes {', '.join(keras.CONVERTED)}"
     try:
         inputs = _Inputs(request) if request.level in CALIBRATED else None
-        return keras.convert(Path(request.spec.path), request.level, inputs=inputs.tensors if inputs else None, io=request.io)
+        return keras.convert(
+            Path(request.spec.path),
+            request.level,
+            inputs=inputs.tensors if inputs else None,
+            io=request.io,
+            size=(request.spec.input.height, request.spec.input.width),
+        )
     except (ModelError, DataError) as error:
         return str(error)
 
@@ -203,7 +237,7 @@ def _quantized(request: LevelRequest) -> bytes | str:
         return f"{request.spec.name} is already {level}; levels are made of a float32 model"
     chatter = io.StringIO()
     try:
-        with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+        with dropped_stderr(), contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tool = quantizer.Quantizer(request.spec.path, _recipe(request, graph))
             calibrated = None
@@ -281,6 +315,12 @@ def _recipe(request: LevelRequest, graph: Graph) -> Any:
         for name in head_tensors(graph, weighted=_MORE if request.level == FLOAT_MORE else 0):
             recipes.add_quantization_config(f"(^|;){re.escape(name)}(;|$)", every, algorithm_key=AlgorithmName.NO_QUANTIZE)
     return recipes.get_quantization_recipe()
+
+
+def leaves_integers(graph: Graph) -> bool:
+    """Whether `FLOAT_MORE` leaves any weighted op to quantize."""
+    kept = set(head_tensors(graph, weighted=_MORE))
+    return any(op.name in WEIGHTED_OPS and not kept & {graph.tensors[index].name for index in op.outputs} for op in graph.ops)
 
 
 def head_tensors(graph: Graph, *, weighted: int = 0) -> list[str]:

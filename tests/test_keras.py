@@ -83,8 +83,9 @@ def clean(result):
 
 def test_the_parent_is_measured_beside_every_level(result):
     cells = clean(result)
-    assert list(cells)[:6] == ["parent", "float32", "float16", "dynamic", "int8", "int16x8"]
-    assert {cells[level].status for level in list(cells)[:6]} == {"ok"}
+    assert list(cells)[:5] == ["parent", "float32", "float16", "int8", "int16x8"]
+    assert {cells[level].status for level in list(cells)[:5]} == {"ok"}
+    assert "nothing was quantized" in cells["dynamic"].error  # three weights are too few for TensorFlow's converter
     assert cells["parent"].cell.delegate == "tensorflow"
     assert cells["parent"].metrics["AP"].value > 0.9
     assert cells["float32"].metrics["AP_minus_parent"].value == pytest.approx(0.0, abs=1e-6)

@@ -265,7 +265,7 @@ def test_a_level_that_cannot_be_written_is_skipped_with_the_reason(project):
     )
     assert "m_dynamic.tflite: cannot be written" in made[0].reason
     assert made[1].reason is None
-    assert not (project / "made" / "m_dynamic.json").exists()
+    assert make_levels([made[0].request], images={}, say=silent)[0].reason is not None  # its note alone is not trusted
 
 
 def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
@@ -287,3 +287,39 @@ def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
     assert "making float16" not in done.stderr
     assert len(done.stdout.split()) == 3
     assert all(quantization_level(load_graph(project / path)) in ("float16", "dynamic", "int8") for path in done.stdout.split())
+
+
+def test_a_level_named_like_another_model_is_refused(ladder):
+    text = (ladder / "audit.yaml").read_text()
+    (ladder / "audit.yaml").write_text(
+        text.replace("scenarios:", "  - {name: detector_int8, path: detector.tflite, labels: labels.txt}\nscenarios:")
+    )
+    with pytest.raises(InputError, match="is named 'detector_int8', as another model is"):
+        run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+
+
+def test_a_level_that_the_graph_contradicts_is_refused(ladder):
+    text = (ladder / "audit.yaml").read_text()
+    (ladder / "audit.yaml").write_text(text.replace("path: detector.tflite", "path: detector.tflite\n    quantization: int8"))
+    with pytest.raises(InputError, match="says int8, but the graph's weighted ops are float32"):
+        run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+
+
+def test_damaged_calibration_images_are_told(ladder):
+    (ladder / "calibration" / "0.png").write_text("damaged")
+    result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    assert any("1 calibration images of detector cannot be read" in finding.message for finding in result.findings)
+    model = next(model for model in result.models if model["name"] == "detector_int8")
+    assert model["sources"]["quantization"].endswith("calibrated on 5 images")
+
+
+def test_files_of_others_are_not_overwritten(ladder):
+    from click.testing import CliRunner
+
+    from auditor.cli import main
+
+    (ladder / "mine").mkdir()
+    (ladder / "mine" / "detector_dynamic.tflite").write_text("precious")
+    done = CliRunner().invoke(main, ["quantize", str(ladder / "detector.tflite"), "--levels", "dynamic", "-o", str(ladder / "mine")])
+    assert (done.exit_code, "was not made here" in done.stderr) == (2, True)
+    assert (ladder / "mine" / "detector_dynamic.tflite").read_text() == "precious"

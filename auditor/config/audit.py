@@ -297,6 +297,14 @@ def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
     )
 
 
+def _made_names(model: ModelConfig) -> list[str]:
+    """What the levels that are made of a model are called, remedies included."""
+    levels: list[str] = list(model.quantize.levels) if model.quantize else []
+    levels += ["int8_float_head", "int8_float_more"] if "int8" in levels else []
+    levels += [] if model.path.endswith(".tflite") else ["float32"]
+    return [f"{model.name}_{level}" for level in levels]
+
+
 def _cross_check(config: AuditConfig) -> list[str]:
     where = config.source.where
     problems = []
@@ -312,6 +320,11 @@ def _cross_check(config: AuditConfig) -> list[str]:
         if names[model.name] > 1 and model.name in seen:
             problems.append(f"{where('models', index, 'name')}: two models are named {model.name!r}; give each its own name")
         seen.add(model.name)
+        made = [name for name in _made_names(model) if name in names]
+        if made:
+            problems.append(
+                f"{where('models', index)}: the level that is made of it is named {made[0]!r}, as another model is; rename one of them"
+            )
         if model.variant_of is not None and model.variant_of not in families:
             hint = nearest(model.variant_of, families) if families else "a family's leader is a model without `variant_of`"
             problems.append(f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}")

@@ -38,6 +38,7 @@ _REMEDIES = {
 
 def check_robustness(result: AuditResult) -> Iterator[Finding]:
     """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
+    made = {model["name"] for model in result.models if model["sources"].get("quantization", "").startswith("made by")}
     explained = {
         cell.cell.file
         for cell in result.cells
@@ -47,7 +48,8 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
         clean = summary.clean
         broken_heads = {model["name"] for model in result.models if breaks_in_head(model.get("diagnosis") or {})}
         detects = clean.name == "AP_clean"
-        if detects and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads | explained:
+        asked = result.plan.get("checks", {}).get("input_contract") is not False and summary.file not in made
+        if asked and detects and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads | explained:
             yield _broken(summary, clean.value)
         if not clean.value:
             continue

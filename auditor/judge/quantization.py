@@ -32,6 +32,16 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
         yield from _conversion(result, model, where)
         yield from _loss(result, model, where)
         yield from _layers(model, facts, where)
+    for name, calibration in result.plan.get("calibration", {}).items():
+        if calibration["unreadable"]:
+            yield Finding(
+                check="quantization",
+                level="warning",
+                message=f"{calibration['unreadable']} calibration images of {name} cannot be read; its levels are calibrated on the other {calibration['images']}",
+                remedy="Replace or remove the damaged files.",
+                cell={"model": name},
+                observed=float(calibration["unreadable"]),
+            )
     skipped: dict[tuple[str, str], CellResult] = {}
     for cell in result.cells:
         if cell.status == "skipped":
@@ -39,7 +49,7 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
     for (file, level), cell in skipped.items():
         yield Finding(
             check="quantization",
-            level="info",
+            level="warning",
             message=f"the level {level} ({file}) was skipped: {cell.error}",
             remedy="Mend the reason, or take the level out of `quantize: levels`.",
             cell={"file": file, "quantization": level},
@@ -49,7 +59,7 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
 def loses(cell: CellResult, limit: float) -> bool:
     """Whether a clean cell loses at least `limit` against its family's reference."""
     metric = cell.difference("float32")
-    return cell.cell.scenario == CLEAN and metric is not None and metric.value is not None and metric.value <= -limit
+    return cell.cell.scenario == CLEAN and metric is not None and metric.value is not None and metric.value < -limit
 
 
 def _limit(result: AuditResult) -> float:
@@ -109,7 +119,11 @@ def _head_remedy(result: AuditResult, model: Mapping[str, Any]) -> str:
     before, after, reference = (_clean_ap(result, name) for name in (model["name"], remedied and remedied["name"], model["model"]))
     if remedied is None or after is None:
         return "Export the model with boxes divided by the input size, or with boxes and scores as two outputs, or keep the ops from the outputs back to the last convolutions in float."
+    if before is not None and after <= before + _limit(result):
+        return f"Keeping the head in float does not help here ({remedied['name']}: AP {_shown(after)} instead of {_shown(before)}): {_other_levels(result, model)}."
     text = f"Keep the head in float, as {remedied['name']} does: AP {_shown(before)} becomes {_shown(after)} at {remedied['size_bytes']:,} bytes instead of {model['size_bytes']:,}"
+    if _tool(remedied) != _tool(model):
+        text += f" (made with {_tool(remedied)} of the float32 file, where this level was made with {_tool(model)})"
     if reference is not None and reference - after > _limit(result):
         text += f"; {reference - after:.3f} of the float32 AP {reference:.3f} stay lost. {_more_float(result, model, after)}"
     return text + "."
@@ -117,7 +131,7 @@ def _head_remedy(result: AuditResult, model: Mapping[str, Any]) -> str:
 
 def _more_float(result: AuditResult, model: Mapping[str, Any], after: float) -> str:
     """What keeping still more ops in float brings, where it was measured: whether the rest of the loss sits in the head."""
-    other = "train with quantization in the loop, or take int16x8, dynamic or weight_only"
+    other = _other_levels(result, model)
     more = next((other for other in result.models if other["model"] == model["model"] and other["quantization"] == _FLOAT_MORE), None)
     brought = _clean_ap(result, more["name"]) if more else None
     if more is None or brought is None:
@@ -128,6 +142,28 @@ def _more_float(result: AuditResult, model: Mapping[str, Any], after: float) -> 
         f"More float does not help: with four more weighted ops of each path in float ({more['name']}) AP is {_shown(brought)}, "
         f"so the rest is lost in the 8-bit activations of the backbone: {other}"
     )
+
+
+def _other_levels(result: AuditResult, model: Mapping[str, Any]) -> str:
+    """What else to do: the levels of the family that were measured to lose little, and training."""
+    losses = {
+        cell.cell.file: cell.difference("float32")
+        for cell in result.cells
+        if cell.cell.model == model["model"] and cell.cell.scenario == CLEAN and cell.cell.input == "declared" and cell.status == "ok"
+    }
+    sizes = {other["name"]: (other["size_bytes"], other["quantization"]) for other in result.models}
+    good = [
+        f"{file} ({loss.value:+.3f}, {sizes[file][0]:,} bytes)"
+        for file, loss in losses.items()
+        if loss is not None and loss.value is not None and loss.value >= -_limit(result) and sizes[file][1] not in ("float32", "parent")
+    ]
+    return f"take {' or '.join(good)}, or train with quantization in the loop" if good else "train with quantization in the loop"
+
+
+def _tool(model: Mapping[str, Any]) -> str:
+    """The program that made a level, as its source says; for another's file nothing is known."""
+    source = str(model.get("sources", {}).get("quantization", ""))
+    return source.partition(" with ")[2].partition(",")[0] or "another program"
 
 
 def _input(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
@@ -177,7 +213,7 @@ def _conversion(result: AuditResult, model: Mapping[str, Any], where: dict[str, 
             continue
         if metric is None or metric.value is None:
             continue
-        lost = metric.value <= -_limit(result)
+        lost = metric.value < -_limit(result)
         shown = f" (95 % {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)" if metric.interval else ""
         yield Finding(
             check="quantization",
@@ -211,8 +247,8 @@ def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str,
         yield Finding(
             check="quantization",
             level="warning",
-            message=f"{model['name']}: activations lie outside of their calibrated range in {len(saturating)} or more tensors, worst: {worst} of the values",
-            remedy="Calibrate on more images, and on images like those that are evaluated.",
+            message=f"{model['name']}: activations lie outside of their calibrated range in {facts.get('saturating_tensors', len(saturating))} tensors, worst: {worst} of the values",
+            remedy="Calibrate on more images, and on images like those that are evaluated; where they are alike already, the quantizer's moving average cuts the ends off: take a wider range, or int16x8.",
             cell=where,
             observed=saturating[0]["saturated"],
             limit=_SATURATED,

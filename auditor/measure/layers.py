@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from auditor.models.contract import encode
 from auditor.models.graph import Graph, load_graph
 from auditor.models.interpreter import open_inspected
+from auditor.models.resolve import input_shape_of
 from auditor.values import ModelSpec
 
 __all__ = ["LayersRequest", "measure_layers"]
 
 _SHOWN = 10
 _SLACK = 2
+_SATURATED = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,10 @@ def measure_layers(request: LayersRequest) -> dict[str, Any]:
     ops = {quantized.tensors[index].name: op.name for op in quantized.ops for index in op.outputs}
     limits = _limits(quantized)
     sums: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(4))
-    inspected = open_inspected(Path(request.spec.path)), open_inspected(Path(request.reference.path))
+    inspected = [
+        open_inspected(Path(spec.path), input_shape=input_shape_of(load_graph(Path(spec.path)), spec.input))
+        for spec in (request.spec, request.reference)
+    ]
     for image in request.images:
         values = inspected[0](encode(image, request.spec.input)[0])
         expected = inspected[1](encode(image, request.reference.input)[0])
@@ -62,7 +67,13 @@ def measure_layers(request: LayersRequest) -> dict[str, Any]:
     ]
     ranked = sorted((row for row in rows if row["sqnr_db"] is not None), key=lambda row: (row["sqnr_db"], row["tensor"]))
     saturating = sorted((row for row in rows if row["saturated"] > 0), key=lambda row: (-row["saturated"], row["tensor"]))
-    return {"layers": ranked[:_SHOWN], "saturating": saturating[:_SHOWN], "layer_images": len(request.images)}
+    many = sum(row["saturated"] > _SATURATED for row in rows)
+    return {
+        "layers": ranked[:_SHOWN],
+        "saturating": saturating[:_SHOWN],
+        "saturating_tensors": many,
+        "layer_images": len(request.images),
+    }
 
 
 def _limits(graph: Graph) -> dict[str, tuple[float, float]]:

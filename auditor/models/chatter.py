@@ -7,44 +7,40 @@ import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["dropped_stderr", "stdout_to_stderr"]
+__all__ = ["dropped_output", "dropped_stderr"]
+
+
+def dropped_stderr() -> contextlib.AbstractContextManager[None]:
+    """Silence what C++ writes to the standard error stream ("Created TensorFlow Lite XNNPACK delegate"): it cannot be turned
+    off, and its errors come as exceptions as well."""
+    return _dropped(2)
 
 
 @contextlib.contextmanager
-def dropped_stderr() -> Iterator[None]:
-    """Silence what C++ writes to the standard error stream ("Created TensorFlow Lite XNNPACK delegate"): it cannot be turned
-    off, and its errors come as exceptions as well."""
+def dropped_output() -> Iterator[None]:
+    """Silence both standard streams: TensorFlow reports its progress on either, from Python and from C++."""
+    with _dropped(1), _dropped(2):
+        yield
+
+
+@contextlib.contextmanager
+def _dropped(stream: int) -> Iterator[None]:
+    for file in (sys.stdout, sys.stderr):
+        if file is not None:
+            file.flush()
     try:
-        stream = sys.__stderr__.fileno() if sys.__stderr__ else None
-    except (OSError, ValueError):
-        stream = None
-    if stream is None:
+        kept = os.dup(stream)
+    except OSError:  # there is no such stream
         yield
         return
-    kept = os.dup(stream)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream)
         yield
     finally:
+        for file in (sys.stdout, sys.stderr):
+            if file is not None:
+                file.flush()
         os.dup2(kept, stream)
         os.close(kept)
         os.close(nowhere)
-
-
-@contextlib.contextmanager
-def stdout_to_stderr() -> Iterator[None]:
-    """Send what TensorFlow prints, its C++ included, to the standard error stream: standard output is for results."""
-    sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-    except OSError:  # no standard output at all
-        yield
-        return
-    try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)

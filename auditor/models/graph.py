@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from auditor.errors import ModelError
 
-__all__ = ["WEIGHTED_OPS", "Graph", "Op", "Tensor", "load_graph", "quantization_level"]
+__all__ = ["LEVEL_NAMES", "WEIGHTED_OPS", "Graph", "Op", "Tensor", "load_graph", "quantization_level"]
 
 _POINTER = b"version https://git-lfs"
 _OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+LEVEL_NAMES = ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
+"""The levels that a graph can be told to have."""
 WEIGHTED_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 
 

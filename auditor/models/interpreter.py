@@ -61,7 +61,7 @@ def open_model(path: Path, *, delegate: str, threads: int, input_shape: tuple[in
     return _LiteRtRunner(interpreter, output_names)
 
 
-def open_inspected(path: Path) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
+def open_inspected(path: Path, *, input_shape: tuple[int, ...] | None) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
     """Open a model so that every tensor can be read after an invocation: a function from the input to real values by name.
 
     Runs on the built-in kernels with one thread, since a delegate keeps its tensors to itself.
@@ -79,6 +79,8 @@ def open_inspected(path: Path) -> Callable[[NDArray[Any]], dict[str, NDArray[Any
                 experimental_preserve_all_tensors=True,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
+            if input_shape is not None:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import ModelError
-from auditor.models.chatter import dropped_stderr, stdout_to_stderr
+from auditor.models.chatter import dropped_output
 from auditor.provenance import digest, sha256_of
 
 __all__ = ["CONVERTED", "PARENT", "convert", "is_parent", "open_parent", "paired_outputs", "sha256_of_parent", "size_of_parent"]
@@ -50,8 +50,9 @@ def size_of_parent(path: Path) -> int:
     return sum(file.stat().st_size for file in ([path] if path.is_file() else _files(path)))
 
 
-def convert(path: Path, level: str, *, inputs: Inputs | None = None, io: str = "float32") -> bytes:
-    """Convert a parent to the TFLite file of `level`, one of `CONVERTED`.
+def convert(path: Path, level: str, *, inputs: Inputs | None = None, io: str = "float32", size: tuple[int, int] | None = None) -> bytes:
+    """Convert a parent to the TFLite file of `level`, one of `CONVERTED`; `size` (height, width) fixes an input that leaves
+    them open.
 
     `inputs` yields encoded images for the integer levels, whose inputs and outputs are of the type `io`: `float32`, or
     `int8` (int16 for int16x8).
@@ -61,8 +62,8 @@ def convert(path: Path, level: str, *, inputs: Inputs | None = None, io: str = "
         ModelError: the parent cannot be loaded, or an op of it has no TFLite kernel at this level (they are named).
     """
     tf = _tensorflow()
-    with stdout_to_stderr(), _as_model_errors(path, f"cannot be converted to {level}"):
-        converter = _converter(tf, path)
+    with dropped_output(), _as_model_errors(path, f"cannot be converted to {level}"):
+        converter = _converter(tf, path, size)
         if level != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if level == "float16":
@@ -87,7 +88,7 @@ def open_parent(path: Path) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
         ModelError: it cannot be loaded.
     """
     tf = _tensorflow()
-    with stdout_to_stderr(), _as_model_errors(path, "cannot be loaded"):
+    with dropped_output(), _as_model_errors(path, "cannot be loaded"):
         if path.is_file():
             model = _keras_model(tf, path)
             call = tf.function(lambda tensor: model(tensor, training=False))
@@ -131,7 +132,7 @@ def _tensorflow() -> Any:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, "1")
     try:
-        with dropped_stderr():  # which GPU it did not find, from C++ and before any level of logging holds
+        with dropped_output():  # which GPU it did not find, from C++ and before any level of logging holds
             import tensorflow as tf
 
             tf.config.list_logical_devices()
@@ -141,11 +142,24 @@ def _tensorflow() -> Any:
     return tf
 
 
-def _converter(tf: Any, path: Path) -> Any:
+def _converter(tf: Any, path: Path, size: tuple[int, int] | None) -> Any:
     if path.is_file():
-        return tf.lite.TFLiteConverter.from_keras_model(_keras_model(tf, path))
-    key, _ = _saved_model(tf, path)
-    return tf.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=[key])
+        model = _keras_model(tf, path)
+        shape = tuple(model.inputs[0].shape)
+        if size is None or None not in shape[1:3]:
+            return tf.lite.TFLiteConverter.from_keras_model(model)
+        return _fixed(tf, lambda tensor: model(tensor, training=False), model, (1, *size, *shape[3:]), model.inputs[0].dtype)
+    key, signature = _saved_model(tf, path)
+    ((name, spec),) = signature.structured_input_signature[1].items()
+    if size is None or spec.shape.rank is None or None not in tuple(spec.shape)[1:3]:
+        return tf.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=[key])
+    return _fixed(tf, lambda tensor: signature(**{name: tensor}), signature.keeps_alive, (1, *size, *tuple(spec.shape)[3:]), spec.dtype)
+
+
+def _fixed(tf: Any, call: Callable[[Any], Any], holder: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """A converter of a function whose input is of one shape; `holder` owns its variables."""
+    concrete = tf.function(call).get_concrete_function(tf.TensorSpec(shape, dtype))
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
 
 
 def _keras_model(tf: Any, path: Path) -> Any:
@@ -183,6 +197,9 @@ def _as_model_errors(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error)
+        custom = re.search(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object)):? '?(\w+)'?", text)
+        if custom:
+            text = f"it has the custom layer {custom[1]}, whose code is not in the file; export it as a SavedModel with `model.export()`"
         lacking = sorted(set(re.findall(r"\b(?:Flex|tf\.)([A-Z]\w+)", text)))
         if lacking and ("Select" in text or "custom" in text.lower()):
             text = f"TFLite has no kernel for {', '.join(lacking)}, which would need Flex ops; replace {'it' if len(lacking) == 1 else 'them'} in the model"

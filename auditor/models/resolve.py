@@ -20,7 +20,7 @@ from auditor.errors import ModelError
 from auditor.models import keras, settle
 from auditor.models.contract import encode
 from auditor.models.diagnose import diagnose
-from auditor.models.graph import Graph, load_graph, quantization_level
+from auditor.models.graph import LEVEL_NAMES, Graph, load_graph, quantization_level
 from auditor.models.heads import Head, recognise, structure
 from auditor.models.interpreter import Runner, open_model
 from auditor.models.labels import load_labels
@@ -28,13 +28,13 @@ from auditor.models.metadata import FileNotes, load_notes
 from auditor.provenance import sha256_of
 from auditor.values import InputContract, ModelSpec, Postprocess
 
-__all__ = ["MADE", "ModelRequest", "derived_spec", "open_spec", "resolve_model"]
+__all__ = ["DATASET_LABELS", "MADE", "ModelRequest", "derived_spec", "input_shape_of", "open_spec", "resolve_model"]
 
 DATASET_LABELS = "dataset"
 """In place of a label list: the data set's classes, in their order."""
 
 MADE = "made by the auditor"
-"""The source of a level's `quantization` where the auditor made the file."""
+"""How the source of a level's `quantization` begins where the auditor made the file; then comes with what."""
 
 _EDGE_TPU = "edgetpu-custom-op"
 _FIRST = 4
@@ -133,7 +133,7 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     sources: dict[str, str] = {}
     labels = _labels(request, notes, sources)
     shape = _input_facts(graph, notes, request, sources)
-    runner = open_model(path, delegate="xnnpack", threads=1, input_shape=_resized(graph, shape), output_names=graph.output_names())
+    runner = open_model(path, delegate="xnnpack", threads=1, input_shape=input_shape_of(graph, shape), output_names=graph.output_names())
     arrays = _invoke(runner, shape, path)
     head = _head(request, graph, notes, arrays, shape, labels, sources)
     contract = _contract(request, notes, shape, head.decoder, sources)
@@ -154,7 +154,13 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         dataset=request.dataset,
         sources=sources,
     )
-    sources["quantization"] = "audit.yaml" if request.quantization else "graph"
+    level = quantization_level(graph)
+    if request.quantization in LEVEL_NAMES and request.quantization != level:
+        raise ModelError(
+            f"`quantization` says {request.quantization}, but the graph's weighted ops are {level}; leave it out, or give the level a name of its own",
+            field="quantization",
+        )
+    sources["quantization"] = f"audit.yaml (the graph says {level})" if request.quantization not in (None, level) else "graph"
     sources["decoder"] = "audit.yaml" if request.decoder else f"graph: {head.reason}"
     for setting in dataclasses.fields(Postprocess):
         sources[f"postprocess.{setting.name}"] = "audit.yaml" if setting.name in request.postprocess else "default"
@@ -187,7 +193,7 @@ def _resolve_parent(request: ModelRequest) -> ModelSpec:
         raise ModelError(f"a Keras or SavedModel source is the level `{keras.PARENT}`; leave `quantization` out", field="quantization")
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / f"{path.stem}.tflite"
-        converted.write_bytes(keras.convert(path, "float32"))
+        converted.write_bytes(keras.convert(path, "float32", size=request.input.get("size")))
         try:
             spec = resolve_model(dataclasses.replace(request, path=str(converted), quantization=keras.PARENT))
             tensor, _ = encode(_sample(request, spec.input), spec.input)
@@ -224,12 +230,17 @@ def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
         return _ParentRunner(spec)
     graph = load_graph(Path(spec.path))
     return open_model(
-        Path(spec.path), delegate=delegate, threads=threads, input_shape=_resized(graph, spec.input), output_names=graph.output_names()
+        Path(spec.path),
+        delegate=delegate,
+        threads=threads,
+        input_shape=input_shape_of(graph, spec.input),
+        output_names=graph.output_names(),
     )
 
 
-def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[NDArray[np.uint8]]) -> ModelSpec:
-    """The spec of a file that was made from the model of `spec`: everything is inherited but what its graph fixes.
+def derived_spec(spec: ModelSpec, path: Path, *, level: str, made: str, images: Sequence[NDArray[np.uint8]]) -> ModelSpec:
+    """The spec of a file that was made from the model of `spec`: everything is inherited but what its graph fixes. `made` says
+    with what.
 
     The file is opened and invoked, and diagnosed on `images`.
 
@@ -248,7 +259,7 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[ND
         zero_point=tensor.zero_points[0] if tensor.zero_points else 0,
     )
     renamed = dict(zip(source_names, graph.output_names(), strict=True))
-    made = dataclasses.replace(
+    derived = dataclasses.replace(
         spec,
         name=f"{spec.name}_{level}",
         path=str(path),
@@ -259,11 +270,11 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, images: Sequence[ND
         size_bytes=graph.size_bytes,
         output_dtypes=_output_dtypes(graph),
         outputs={},
-        sources={**spec.sources, "quantization": MADE},
+        sources={**spec.sources, "quantization": f"{MADE} with {made}"},
     )
-    runner = open_spec(made, delegate="xnnpack", threads=1)
+    runner = open_spec(derived, delegate="xnnpack", threads=1)
     samples = [runner.invoke(encode(image, contract)[0]) for image in images[:_FIRST]] or [_invoke(runner, contract, path)]
-    return dataclasses.replace(made, diagnosis=diagnose(made, graph, samples, images[:_FIRST]))
+    return dataclasses.replace(derived, diagnosis=diagnose(derived, graph, samples, images[:_FIRST]))
 
 
 def _output_dtypes(graph: Graph) -> tuple[str, ...]:
@@ -373,6 +384,7 @@ def _head(
     labels: Sequence[str | None],
     sources: dict[str, str],
 ) -> Head:
+    request = dataclasses.replace(request, decoder_options=_own_names(request.decoder_options, graph))
     if request.task == "classification" and request.decoder is None:
         request = dataclasses.replace(request, decoder="classifier")
     if request.decoder is None:
@@ -390,6 +402,14 @@ def _head(
     sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))
     sources.update(dict.fromkeys((f"decoder.{name}" for name in request.decoder_options), "audit.yaml"))
     return dataclasses.replace(head, options=options)
+
+
+def _own_names(options: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+    """Decoder options with outputs by the file's own names, where they are given as a signature calls them."""
+    names = dict(zip(graph.outputs, graph.output_names(), strict=True))
+    called = {said: names[index] for outputs in graph.signatures.values() for index, said in outputs.items() if index in names}
+    renamed = {said: own for said, own in called.items() if said not in names.values()}
+    return {key: _renamed(value, renamed) if key in ("outputs", "slots", "boxes", "scores") else value for key, value in options.items()}
 
 
 def _structure(
@@ -459,8 +479,8 @@ def _plain(value: Any) -> str:
     return "/".join(f"{item:g}" for item in value) if isinstance(value, tuple) else str(value)
 
 
-def _resized(graph: Graph, contract: InputContract) -> tuple[int, ...] | None:
-    """The shape to resize the input to, where the file leaves a dimension open or has a batch above 1."""
+def input_shape_of(graph: Graph, contract: InputContract) -> tuple[int, ...] | None:
+    """Return the shape to resize the input to, where the file leaves a dimension open or has a batch above 1."""
     size = (contract.height, contract.width)
     shape = {"nchw": (1, contract.channels, *size), "nhw": (1, *size)}.get(contract.layout, (1, *size, contract.channels))
     return None if graph.tensors[graph.inputs[0]].shape == shape else shape

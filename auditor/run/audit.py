@@ -61,7 +61,8 @@ def run_audit(
     started = datetime.now(UTC)
     config = load_audit(audit)
     folder = output or Path("reports") / audit.stem
-    check_writable(folder)
+    for place in (folder, folder / "models", folder / "measurements"):
+        check_writable(place)
     rules = tuple(rule_of(gate, line=config.source.line("gates", index)) for index, gate in enumerate(config.gates))
     runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.predict", "auditor.evaluate.coco"))
     seconds: dict[str, float] = {}

@@ -31,6 +31,9 @@ def plan_document(plan: Plan, rules: Sequence[Rule]) -> dict[str, Any]:
             }
             for scenario in plan.scenarios
         ],
+        "calibration": {
+            name: {"images": len(images), "unreadable": plan.unreadable.get(name, 0)} for name, images in plan.calibration.items()
+        },
         "checks": plan.config.checks.by_name,
         "gates": [dataclasses.asdict(rule) for rule in rules],
     }

@@ -9,10 +9,11 @@ from pathlib import Path
 from auditor.executors import run_isolated
 from auditor.judge.quantization import breaks_in_head, loses
 from auditor.measure.layers import LayersRequest, measure_layers
+from auditor.models.graph import load_graph
 from auditor.models.keras import PARENT
 from auditor.models.resolve import MADE
 from auditor.plan import Plan, first_images
-from auditor.quantize import FLOAT_HEAD, FLOAT_MORE, LevelRequest, make_levels
+from auditor.quantize import FLOAT_HEAD, FLOAT_MORE, LevelRequest, leaves_integers, make_levels
 from auditor.run.measuring import UNIT_TIMEOUT_S
 from auditor.run.progress import Progress
 from auditor.values import CellResult, ModelSpec, ScenarioSpec
@@ -47,7 +48,7 @@ def with_remedies(plan: Plan, folder: Path, progress: Progress) -> Plan:
             source = dataclasses.replace(float_level(plan, spec), name=spec.name)
             requests += [
                 LevelRequest(source, level, str(folder / "models"), plan.calibration[spec.name], model.quantize.io)
-                for level in (FLOAT_HEAD, FLOAT_MORE)
+                for level in (FLOAT_HEAD, *([FLOAT_MORE] if leaves_integers(load_graph(Path(source.path))) else []))
             ]
     plan = _planned(plan, [request for request in requests if request.level == FLOAT_HEAD], progress)
     return _planned(plan, [request for request in requests if request.level == FLOAT_MORE], progress, scenarios=())
@@ -71,7 +72,10 @@ def with_layers(plan: Plan, cells: Sequence[CellResult], progress: Progress) -> 
     requests = [
         LayersRequest(spec, sources[spec.model], first_images(plan.datasets[spec.dataset]))
         for spec in plan.specs
-        if spec.name in losing and spec.model in sources and spec.path != sources[spec.model].path and spec.sources["quantization"] == MADE
+        if spec.name in losing
+        and spec.model in sources
+        and spec.path != sources[spec.model].path
+        and spec.sources["quantization"].startswith(MADE)
     ]
     facts = {}
     for outcome in run_isolated(measure_layers, requests, timeout_s=UNIT_TIMEOUT_S):
@@ -93,6 +97,10 @@ def _planned(
     made = make_levels(requests, images=images, say=progress.say)
     return plan.extended(
         [level.spec for level in made if level.spec is not None],
-        [(level.request.spec, level.request.level, level.reason) for level in made if level.reason is not None],
+        [
+            (level.request.spec, level.request.level, level.reason)
+            for level in made
+            if level.reason is not None and level.request.level != FLOAT_MORE
+        ],
         scenarios=scenarios,
     )
