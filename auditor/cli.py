@@ -163,6 +163,37 @@ def quantize(model: Path, levels: str, calibration: Path | None, output: Path, i
     sys.exit(3 if any(level.spec is None for level in made) else 0)
 
 
+@main.command()
+@click.argument("model", type=_PATH)
+@click.option("--dataset", type=_PATH, required=True, help="The folder of the data set")
+@click.option("--labels", help="The model's labels: a built-in list, or a file with one label a line")
+@click.option("--output", "-o", type=_PATH, default=Path("audit.yaml"), show_default=True, help="The file to write")
+def init(model: Path, dataset: Path, labels: str | None, output: Path) -> None:
+    """Write a first audit.yaml for MODEL: what could be found out and measured on 20 images, and what could not, marked."""
+    from auditor.starter import draft_audit
+    from auditor.store import save_text
+
+    if output.exists():
+        raise InputError(f"{output}: this file is there already; name another with --output")
+    text, missing = draft_audit(model, dataset, labels=labels, output=output)
+    save_text(output, text)
+    for problem in missing:
+        click.echo(f"missing: {problem}", err=True)
+    click.echo(output)
+
+
+@main.command()
+@click.argument("model", type=_PATH)
+@click.option("--labels", help="The model's labels, where its head cannot be told without their number")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON")
+def inspect(model: Path, labels: str | None, as_json: bool) -> None:
+    """Print what MODEL, a .tflite file, says: inputs, outputs, quantization, ops, metadata, likely task and decoder, arena size."""
+    from auditor.models.inspect import inspect_model, shown
+
+    facts = inspect_model(model, labels=labels)
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(shown(facts)))
+
+
 @main.group()
 def scenarios() -> None:
     """List, show, preview and check scenario packs."""

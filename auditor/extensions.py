@@ -48,7 +48,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "robustness": "auditor.judge.checks:check_robustness",
         "input_contract": "auditor.judge.inputs:check_input_contract",
         "labels": "auditor.judge.checks:check_labels",
-        "data": "auditor.judge.checks:check_data",
+        "data": "auditor.judge.data:check_data",
         "quantization": "auditor.judge.quantization:check_quantization",
         "run": "auditor.judge.checks:check_run",
     },

@@ -14,7 +14,7 @@ PACKAGE = Path(auditor.__file__).parent
 
 LAYERS = [
     {"cli", "__main__"},
-    {"demo", "progress"},
+    {"demo", "progress", "starter"},
     {"run"},
     {"report", "judge", "evaluate", "plan", "measure", "quantize"},
     {"datasets", "corruptions", "models"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from auditor.evaluate.robustness import summarize
-from auditor.judge.checks import check_data, check_robustness, check_run
+from auditor.judge.checks import check_robustness, check_run
+from auditor.judge.data import check_data
 from auditor.judge.gates import apply_gates
 from auditor.judge.judge import judge
 from auditor.values import AuditResult, Cell, CellResult, MetricValue, Rule

@@ -30,7 +30,7 @@ def test_the_page_stands_alone_and_says_why(run_folder):
     assert "<script" not in page
     assert "small &lt;b&gt;&amp;&lt;/b&gt;" in page
     assert "FAILED" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 2 + 5  # scenarios, and how images and boxes are spread
     assert "auditor run audit.yaml" in page
     assert re.search(r"sha256 [0-9a-f]{64}", page)
     for text in ("noise/gaussian", "lighting/low_light", "What these numbers are, and are not", "default", "graph"):
@@ -73,7 +73,7 @@ def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
     assert {found.model for found in result.measurements} == {"detector", "small", "twin"}
     page = (project / "out" / "report.html").read_text()
     assert "Quantization: what each level costs" in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 1 + 5
     cells = {cell.cell.file: cell for cell in result.cells}
     assert cells["twin"].metrics["AP_minus_float32"].value == 0
     assert cells["twin"].metrics["AP_minus_float32"].interval == (0, 0)

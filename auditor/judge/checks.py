@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from auditor.judge.quantization import breaks_in_head
 from auditor.values import CLEAN, AuditResult, CellResult, Finding, Summary
 
-__all__ = ["check_data", "check_labels", "check_robustness", "check_run"]
+__all__ = ["check_labels", "check_robustness", "check_run"]
 
 _WEAK_KEPT = 0.5
 """A scenario that keeps less than this share of the clean AP by a middle severity is worth a warning."""
-_FEW_IMAGES = 200
 _BROKEN = 0.02
 """A clean AP below this is no weak model: something is wrong with what it is fed or how it is read."""
 
@@ -163,62 +161,6 @@ def check_labels(result: AuditResult) -> Iterator[Finding]:
                 remedy="Nothing, if these do not matter; else add annotations of these classes, since nothing tells how well they are found.",
                 cell=where,
             )
-
-
-def check_data(result: AuditResult) -> Iterator[Finding]:
-    """Say what the data set lacks for its numbers to be trusted."""
-    for name, dataset in result.datasets.items():
-        counts = dataset["counts"]
-        label = "the data set" if name == "default" else f"the data set {name}"
-        if dataset["images"] < _FEW_IMAGES:
-            yield Finding(
-                check="data",
-                level="info",
-                message=f"{label} has {_size(dataset)}: metrics of so few move by several points from sample to sample",
-                remedy=f"Judge on {_FEW_IMAGES} images or more before a release, and read small differences as noise.",
-                observed=dataset["images"],
-                limit=_FEW_IMAGES,
-            )
-        if counts.get("missing_files"):
-            yield Finding(
-                check="data",
-                level="warning",
-                message=f"{counts['missing_files']} image files of {label} are missing; they are left out of every cell",
-                remedy="Complete the images, or remove them from the annotations.",
-                observed=counts["missing_files"],
-            )
-        if counts.get("zero_area_boxes"):
-            yield Finding(
-                check="data",
-                level="warning",
-                message=f"{counts['zero_area_boxes']} true boxes of {label} have no area; they are left out",
-                remedy="Correct or remove these annotations.",
-                observed=counts["zero_area_boxes"],
-            )
-    other = max((cell.counts.get("images_of_other_size", 0) for cell in result.cells), default=0)
-    if other:
-        yield Finding(
-            check="data",
-            level="warning",
-            message=f"{other} images have another size than their annotations say; their true boxes are probably misplaced",
-            remedy="Give the images that were annotated, or scale the annotations.",
-            observed=other,
-        )
-    unreadable = max((cell.counts.get("failed_images", 0) for cell in result.cells if cell.status == "ok"), default=0)
-    missing = sum(dataset["counts"].get("missing_files", 0) for dataset in result.datasets.values())
-    if unreadable > missing:
-        yield Finding(
-            check="data",
-            level="warning",
-            message=f"{unreadable - missing} images could not be read; they are left out of every cell",
-            remedy="Replace the damaged files; `counts.failed_images` of a cell in result.json has the number.",
-            observed=unreadable - missing,
-        )
-
-
-def _size(dataset: Mapping[str, Any]) -> str:
-    images = f"{dataset['images']} images"
-    return images if dataset.get("task") == "classification" else f"{images} and {dataset['boxes']} boxes"
 
 
 def check_run(result: AuditResult) -> Iterable[Finding]:

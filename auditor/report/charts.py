@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["COLORS", "prepare", "severity_chart", "trade_off_chart"]
+__all__ = ["COLORS", "prepare", "severity_chart", "size_chart", "spread_chart", "trade_off_chart"]
 
 COLORS = ("#2458a6", "#c2571a", "#2e7d4f", "#8a3f9e", "#8b6d00", "#00798c", "#b0245c", "#555555")
 """Told apart in common forms of colour blindness, and on white; after these they repeat with another dash."""
@@ -108,6 +108,63 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
                 "encoding": {"x": x, "y": y, "text": {"field": "level"}, "color": color},
             },
         ],
+        "config": _CONFIG,
+    }
+    return _svg(spec)
+
+
+def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str) -> str:
+    """Draw how one measure of images is spread, an area for each of `sets` (evaluated, calibration); `scale` is linear or log."""
+    rows = [{"set": name, "value": value} for name, values in sets.items() for value in values]
+    names = list(sets)
+    spec: dict[str, Any] = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "description": f"distribution of {title}",
+        "width": 200,
+        "height": 80,
+        "padding": 4,
+        "background": "transparent",
+        "data": {"values": rows},
+        "transform": [
+            {"calculate": "log(datum.value + 1) / log(10)" if scale == "log" else "datum.value", "as": "x"},
+            {"density": "x", "groupby": ["set"], "as": ["x", "density"]},
+        ],
+        "mark": {"type": "area", "fillOpacity": 0.25, "line": True},
+        "encoding": {
+            "x": {
+                "field": "x",
+                "type": "quantitative",
+                "axis": {"title": f"log10 of {title}" if scale == "log" else title, "grid": False, "tickCount": 5},
+            },
+            "y": {"field": "density", "type": "quantitative", "stack": None, "axis": None},
+            "color": {"field": "set", "type": "nominal", "scale": {"domain": names, "range": list(COLORS[: len(names)])}, "legend": None},
+        },
+        "config": _CONFIG,
+    }
+    return _svg(spec)
+
+
+def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> str:
+    """Draw how many true boxes have which size in a model's input, by powers of two."""
+    labels = [f"{low:g}" for low in from_px]
+    spec: dict[str, Any] = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "description": f"true boxes by size in the input of {title}",
+        "width": 200,
+        "height": 80,
+        "padding": 4,
+        "background": "transparent",
+        "data": {"values": [{"from": label, "boxes": count} for label, count in zip(labels, counts, strict=True)]},
+        "mark": {"type": "bar", "color": COLORS[0]},
+        "encoding": {
+            "x": {
+                "field": "from",
+                "type": "ordinal",
+                "sort": labels,
+                "axis": {"title": f"px at the input of {title}, from", "labelAngle": 0},
+            },
+            "y": {"field": "boxes", "type": "quantitative", "axis": {"title": "boxes", "tickCount": 3, "gridColor": "#e4e4e0"}},
+        },
         "config": _CONFIG,
     }
     return _svg(spec)

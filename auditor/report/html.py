@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from auditor.report.charts import COLORS, severity_chart, trade_off_chart
+from auditor.report.charts import COLORS, severity_chart, size_chart, spread_chart, trade_off_chart
 from auditor.values import CLEAN, AuditResult, CellResult, Judgement, MetricValue, Summary
 
 __all__ = ["page_environment", "render_report", "template_source"]
@@ -31,6 +31,8 @@ def render_report(judgement: Judgement) -> str:
         groups=_groups(result),
         families=_families(result),
         inputs=_inputs(result),
+        spreads=_spreads(result),
+        colors=COLORS,
         css=template_source("report.css"),
     )
     return text
@@ -284,6 +286,34 @@ def _inputs(result: AuditResult) -> list[tuple[str, str, list[dict[str, Any]]]]:
         for file, rows in found.items()
         if file in declared
     ]
+
+
+_FACTS = {"brightness": "linear", "contrast": "linear", "sharpness": "log", "shorter_side_px": "log"}
+
+
+def _spreads(result: AuditResult) -> list[tuple[str, list[str], list[str]]]:
+    """For each data set its name, the sets that are drawn, and the plots: how images and box sizes are spread."""
+    drawn = []
+    for name, dataset in result.datasets.items():
+        facts = {"evaluated": dataset.get("facts", {})}
+        for model, calibration in result.plan.get("calibration", {}).items():
+            judged = next((other["dataset"] for other in result.models if other["name"] == model), None)
+            if judged == name and calibration.get("facts"):
+                facts[f"calibration of {model}"] = calibration["facts"]
+        plots = []
+        for fact, scale in _FACTS.items():
+            sets = {label: values[fact] for label, values in facts.items() if len(set(values.get(fact, []))) > 1}
+            if sets:
+                plots.append(spread_chart(fact.replace("_", " "), sets, scale=scale))
+        seen = set()
+        for model in result.models:
+            boxes, size = model.get("boxes_at_input") or {}, (model["input"]["width"], model["input"]["height"], model["input"]["resize"])
+            if model["dataset"] == name and boxes and size not in seen:
+                seen.add(size)
+                plots.append(size_chart(model["name"], boxes["from_px"], boxes["counts"]))
+        if plots:
+            drawn.append((name, list(facts), plots))
+    return drawn
 
 
 def _groups(result: AuditResult) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -26,6 +26,7 @@ from auditor.report import charts
 from auditor.report.html import render_report
 from auditor.report.junit import render_junit
 from auditor.report.summary import render_summary
+from auditor.run.describing import describe_data
 from auditor.run.documents import dataset_document, model_document, plan_document
 from auditor.run.evaluating import evaluate
 from auditor.run.inputs import compare_inputs
@@ -70,6 +71,7 @@ def run_audit(
         plan = make_plan(config)
         rules = _known_metrics(rules, plan)
         plan, cells, measurements = _carry_out(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
+        described = describe_data(plan, runner)
         runner.close(wait=False)  # the workers end while the rest is written
         command = command or f"auditor run {audit}"
         provenance = describe(command=command, seed=config.seed, started=started)
@@ -81,9 +83,9 @@ def run_audit(
             schema_version=RESULT_SCHEMA_VERSION,
             name=config.name,
             provenance=provenance,
-            plan=plan_document(plan, rules),
+            plan=plan_document(plan, rules, described),
             models=tuple(model_document(plan, spec) for spec in plan.specs),
-            datasets={name: dataset_document(plan, name) for name in plan.datasets},
+            datasets={name: dataset_document(plan, name, described) for name in plan.datasets},
             cells=tuple(cells),
             summaries=summarize(cells),
             measurements=tuple(measurements),

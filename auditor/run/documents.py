@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from auditor.plan import Plan
+from auditor.run.describing import sides_at_input
 from auditor.values import ModelSpec, Rule
 
 __all__ = ["dataset_document", "model_document", "plan_document"]
 
 
-def plan_document(plan: Plan, rules: Sequence[Rule]) -> dict[str, Any]:
+def plan_document(plan: Plan, rules: Sequence[Rule], described: Mapping[str, Any]) -> dict[str, Any]:
     """Describe what the audit ran, and by which checks and gates it is judged."""
     return {
         "severities": list(plan.severities),
@@ -32,7 +35,8 @@ def plan_document(plan: Plan, rules: Sequence[Rule]) -> dict[str, Any]:
             for scenario in plan.scenarios
         ],
         "calibration": {
-            name: {"images": len(images), "unreadable": plan.unreadable.get(name, 0)} for name, images in plan.calibration.items()
+            name: {"images": len(images), "unreadable": plan.unreadable.get(name, 0), **described["calibration"].get(name, {})}
+            for name, images in plan.calibration.items()
         },
         "checks": plan.config.checks.by_name,
         "gates": [dataclasses.asdict(rule) for rule in rules],
@@ -66,10 +70,26 @@ def model_document(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
         "class_aliases": [list(pair) for pair in match.aliases],
         "sources": dict(spec.sources),
         "diagnosis": dict(spec.diagnosis),
+        "boxes_at_input": _boxes_at_input(plan, spec),
     }
 
 
-def dataset_document(plan: Plan, name: str) -> dict[str, Any]:
+def _boxes_at_input(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
+    """How many true boxes are too small to be seen well, and how they are spread over powers of two."""
+    sides = np.array(sides_at_input(plan.datasets[spec.dataset], spec))
+    if not len(sides):
+        return {}
+    edges = [0, 4, 8, 16, 32, 64, 128, 256, 512, 1e9]
+    return {
+        "boxes": len(sides),
+        "under_8px": float((sides < 8).mean()),
+        "under_16px": float((sides < 16).mean()),
+        "from_px": edges[:-1],
+        "counts": np.histogram(sides, bins=edges)[0].tolist(),
+    }
+
+
+def dataset_document(plan: Plan, name: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """Describe one data set: its size, its classes and what was met on loading it."""
     dataset = plan.datasets[name]
     return {
@@ -80,5 +100,6 @@ def dataset_document(plan: Plan, name: str) -> dict[str, Any]:
         "categories": list(dataset.categories),
         "counts": dict(dataset.counts),
         "fingerprint": dataset.fingerprint,
+        **described["datasets"].get(name, {}),
         **{key: Path(value).name if key in ("annotations", "images") else value for key, value in dataset.about.items() if key != "images"},
     }

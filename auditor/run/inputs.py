@@ -21,7 +21,7 @@ from auditor.run.levels import float_level
 from auditor.run.measuring import measure
 from auditor.run.progress import Progress
 from auditor.store import ImagePrediction, has_unit, load_predictions
-from auditor.values import CLEAN, Cell, CellResult, Detections, ImageRecord, MetricValue, ModelSpec, Unit
+from auditor.values import CLEAN, Cell, CellResult, Detections, ImageRecord, InputContract, MetricValue, ModelSpec, Unit
 
 __all__ = ["compare_inputs"]
 
@@ -127,7 +127,7 @@ def _compare(comparison: _Comparison, first: int) -> list[CellResult]:
         variants.append(pair)
         results = _look(comparison, variants, others, size, error)
     facts: dict[str, dict[str, Any]] = {
-        variant.name: {"kind": "input", "factor": variant.factor, "yaml": variant.yaml, "contract": dataclasses.asdict(variant.spec.input)}
+        variant.name: {"kind": "input", "factor": variant.factor, "yaml": variant.yaml, "contract": _plain(variant.spec.input)}
         for variant in variants
     }
     facts |= {reading.name: {"kind": reading.kind, "factor": reading.kind, "yaml": reading.yaml} for reading in others}
@@ -217,6 +217,11 @@ def _best_pair(spec: ModelSpec, variants: Sequence[InputVariant], results: Seque
         if variant.name in gains:
             best.setdefault(variant.factor, variant)
     return combined(spec, *list(best.values())[:2]) if len(best) > 1 else None
+
+
+def _plain(contract: InputContract) -> dict[str, Any]:
+    """A contract as `result.json` holds it."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(contract).items()}
 
 
 def _cell(result: CellResult, value: MetricValue, facts: Mapping[str, Any]) -> CellResult:

@@ -1,0 +1,167 @@
+"""A first `audit.yaml` for a model and a data folder: what could be found out and measured, and what could not, marked."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from auditor.datasets.detect import detect_dataset
+from auditor.errors import InputError
+from auditor.run import run_audit
+from auditor.values import AuditResult, Finding
+
+__all__ = ["draft_audit"]
+
+_IMAGES = 20
+_INPUT = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+
+
+def draft_audit(model: Path, dataset: Path, *, labels: str | None, output: Path) -> tuple[str, list[str]]:
+    """Draft the `audit.yaml` that would stand at `output`; return its text, and what is missing for it to run.
+
+    The model is measured on 20 images of the data set, with every plausible input contract.
+
+    Raises:
+        InputError: the data set or the model cannot be read, or do not fit each other.
+    """
+    found = detect_dataset(dataset)
+    tried = [labels] if labels else [None, "coco80", "coco90", "coco91", "dataset"]
+    problems: list[str] = []
+    for candidate in tried:
+        try:
+            result = _measured(model, found, candidate)
+        except InputError as error:
+            problems = problems or list(error.problems)
+            if not any("label" in problem for problem in error.problems):
+                raise InputError([_plain(problem) for problem in error.problems]) from error
+            continue
+        if candidate in (None, labels) or _finds_something(result):
+            return _text(model, found, result, candidate, given=labels is not None, output=output), []
+    if labels:
+        raise InputError([_plain(problem) for problem in problems])
+    return _without_labels(model, found, output), [_plain(problem) for problem in problems]
+
+
+def _measured(model: Path, found: dict[str, Path | str], labels: str | None) -> AuditResult:
+    """Audit the model on a few clean images, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        entry: dict[str, Any] = {"name": "model", "path": str(model.absolute())}
+        if labels is not None:
+            path = Path(labels)
+            entry["labels"] = str(path.absolute()) if path.is_file() else labels
+        document = {
+            "name": "init",
+            "dataset": {key: str(Path(value).absolute()) if key != "format" else value for key, value in found.items()}
+            | {"limit": _IMAGES},
+            "models": [entry],
+            "scenarios": [],
+            "checks": {"input_contract": {"images": _IMAGES}},
+        }
+        audit = Path(folder) / "audit.yaml"
+        audit.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+        return run_audit(audit, output=Path(folder) / "out", jobs=1)
+
+
+def _finds_something(result: AuditResult) -> bool:
+    """Whether a guessed label list is borne out by what the model finds."""
+    cells = [cell for cell in result.cells if cell.cell.scenario == "clean" and (cell.cell.input == "declared" or "=" in cell.cell.input)]
+    return max((cell.value or 0.0 for cell in cells), default=0.0) > 0.05
+
+
+def _text(model: Path, found: dict[str, Path | str], result: AuditResult, labels: str | None, *, given: bool, output: Path) -> str:
+    entry = next(document for document in result.models if document["name"] == "model")
+    clean = next(cell for cell in result.cells if cell.cell.scenario == "clean" and cell.cell.input == "declared")
+    metric = clean.primary.name if clean.primary is not None else "AP"
+    better = next(
+        (finding for finding in result.findings if finding.check == "input_contract" and "=" in str(finding.cell.get("input"))), None
+    )
+    reading = next((finding for finding in result.findings if finding.check == "labels" and "=" in str(finding.cell.get("input"))), None)
+    lines = [*_head(model, found, output), "models:", f"  - name: {_name(model)}", f"    path: {_relative(model, output)}"]
+    if labels is not None:
+        shown = _relative(Path(labels), output) if Path(labels).is_file() else labels
+        lines.append(
+            f"    labels: {shown}" + ("" if given else "   # guessed: the model has as many classes, and finds them; check the order")
+        )
+    else:
+        lines.append(f"    # labels come from the file ({len(entry['labels'])})")
+    lines.append(f"    decoder: {_decoder(entry)}   # {entry['sources']['decoder'].removeprefix('graph: ')}")
+    lines += _input(entry, better, clean.images)
+    if reading is not None:
+        lines.append(f"    # {reading.message}")
+        lines.append(f"    # {reading.remedy}")
+    value = clean.value or 0.0
+    lines += [
+        "scenarios: [lighting, resolution, noise]",
+        "severities: [1, 3, 5]",
+        f"# Measured on {clean.images} clean images, of which no release is judged: {metric} {value:.3f}. Set what the deployment needs:",
+        "# gates:",
+        f"#   - {{metric: {metric}, scenario: clean, min: {max(0.0, value - 0.05):.2f}}}",
+        "#   - {metric: rPC, min: 0.60}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _decoder(entry: dict[str, Any] | Any) -> str:
+    """The decoder with what the first images settled of it."""
+    decoder, sources = entry["decoder"], entry["sources"]
+    settled = {
+        key: value
+        for key, value in decoder.items()
+        if key in ("box_format", "box_unit", "grid", "activation") and sources.get(f"decoder.{key}") == "images"
+    }
+    if not settled:
+        return str(decoder["name"])
+    return "{" + ", ".join([f"name: {decoder['name']}", *(f"{key}: {value}" for key, value in settled.items())]) + "}"
+
+
+def _input(entry: dict[str, Any] | Any, better: Finding | None, images: int) -> list[str]:
+    if better is not None:
+        return [f"    {better.remedy.partition(': ')[2]}   # measured: {better.message}"]
+    shown = {key: entry["input"][key] for key in _INPUT}
+    origins = sorted({entry["sources"].get(f"input.{key}", "default") for key in _INPUT})
+    values = ", ".join(f"{key}: {_value(value)}" for key, value in shown.items())
+    guessed = "what models with this head are trained with" if "default" in origins else ", ".join(origins)
+    return [f"    # from {guessed}; no other input was better on {images} images", f"    input: {{{values}}}"]
+
+
+def _without_labels(model: Path, found: dict[str, Path | str], output: Path) -> str:
+    lines = [*_head(model, found, output), "models:", f"  - name: {_name(model)}", f"    path: {_relative(model, output)}"]
+    lines += [
+        "    labels:   # MISSING: the file names no labels; write coco80, coco90, coco91, dataset, or a file with one label a line",
+        "scenarios: [lighting, resolution, noise]",
+        "severities: [1, 3, 5]",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _head(model: Path, found: dict[str, Path | str], output: Path) -> list[str]:
+    keys = [f"  {key}: {value if key == 'format' else _relative(Path(value), output)}" for key, value in found.items()]
+    return [
+        "# A first audit, written by `auditor init`: what could be found out is filled in, what was guessed says so.",
+        f"name: {_name(model)}",
+        "dataset:",
+        *keys,
+    ]
+
+
+def _name(model: Path) -> str:
+    name = "".join(character if character.isalnum() or character in "._-" else "_" for character in model.stem)
+    return name if name[:1].isalnum() else f"model_{name}"
+
+
+def _relative(path: Path, output: Path) -> str:
+    return json.dumps(os.path.relpath(path.absolute(), output.absolute().parent))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"{value[0]:g}" if len(value) == 1 else f"[{', '.join(f'{item:g}' for item in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain(problem: str) -> str:
+    """A problem of the temporary audit without its place there."""
+    return problem.partition("models[0]")[2].lstrip(".:abcdefghijklmnopqrstuvwxyz_ ") or problem if "models[0]" in problem else problem
