@@ -207,10 +207,11 @@ def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeou
     for item in items:
         pool = pool or _spawned_pool()
         future = pool.submit(_attempt, function, item)
+        processes = list((pool._processes or {}).values())
         try:
             outcomes.append(future.result(timeout=timeout_s))
         except BrokenProcessPool:
-            outcomes.append(Outcome(item, error="the runtime ended the process", died=True))
+            outcomes.append(Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True))
             pool = None
         except TimeoutError:
             outcomes.append(Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True))
@@ -219,6 +220,20 @@ def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeou
     if pool is not None:
         pool.shutdown()
     return outcomes
+
+
+def _ending(processes: Sequence[Any]) -> str:
+    """How a process ended: by which signal, or with which exit code."""
+    for process in processes:
+        deadline = time.monotonic() + 2
+        while process.exitcode is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # the pool's own thread waits for the process too, and one of the two is told
+        code = process.exitcode
+        if code is not None and code < 0:
+            return f" (signal {signal.Signals(-code).name})"
+        if code:
+            return f" (exit code {code})"
+    return ""
 
 
 class _Nothing:

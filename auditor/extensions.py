@@ -49,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "input_contract": "auditor.judge.inputs:check_input_contract",
         "labels": "auditor.judge.checks:check_labels",
         "data": "auditor.judge.data:check_data",
+        "delegate_parity": "auditor.judge.delegates:check_delegates",
         "quantization": "auditor.judge.quantization:check_quantization",
         "run": "auditor.judge.checks:check_run",
     },

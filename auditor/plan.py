@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, ModelConfig, nearest
+from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, ExternalDelegateConfig, ModelConfig, delegate_name, nearest
 from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes
@@ -21,11 +21,13 @@ from auditor.datasets.images import folder_images, read_record, sizes_of
 from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
 from auditor.executors import run_isolated
 from auditor.models.graph import LEVEL_NAMES
+from auditor.models.interpreter import Delegate
 from auditor.models.keras import PARENT, is_parent
 from auditor.models.resolve import ModelRequest, resolve_model
-from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, versions_of
+from auditor.models.verify import VerifyRequest, verify
+from auditor.provenance import PIXEL_PACKAGES, auditor_version, digest, sha256_of, versions_of
 from auditor.store import MEASUREMENT_FORMAT
-from auditor.values import CLEAN, EVIDENCE_LEVELS, Cell, ImageRecord, ModelSpec, ScenarioSpec, Unit
+from auditor.values import CLEAN, EVIDENCE_LEVELS, Cell, ExternalDelegate, ImageRecord, ModelSpec, ScenarioSpec, Unit
 
 __all__ = ["Plan", "first_images", "make_plan", "units_of"]
 
@@ -42,7 +44,8 @@ _OPEN_PARENT_TIMEOUT_S = 1200.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What an audit will do: `specs` in the order of the document, `scenarios` without clean."""
+    """What an audit will do: `specs` in the order of the document, `scenarios` without clean. `verified` says for each model
+    file and delegate how many ops the delegate takes, or why it is not measured (`skipped`, `failed`)."""
 
     config: AuditConfig
     datasets: Mapping[str, Dataset]
@@ -53,6 +56,7 @@ class Plan:
     units: tuple[Unit, ...]
     calibration: Mapping[str, tuple[ImageRecord, ...]]
     unreadable: Mapping[str, int]
+    verified: Mapping[tuple[str, str], Mapping[str, Any]]
     skipped: tuple[tuple[ModelSpec, str, str], ...] = ()
 
     def extended(
@@ -69,23 +73,34 @@ class Plan:
         """
         matches = {**self.matches, **{spec.name: self.matches[spec.model] for spec in specs}}
         scenarios = self.scenarios if scenarios is None else scenarios
-        units = tuple(units_of(self.config, self.datasets, specs, scenarios, self.severities)) if specs else ()
+        verified = _verified(self.config, specs)
+        lay_out = units_of(self.config, self.datasets, specs, scenarios, self.severities, unavailable=_unavailable(verified))
+        units = tuple(lay_out) if specs else ()
         return dataclasses.replace(
             self,
             specs=(*self.specs, *specs),
             matches=matches,
             units=(*self.units, *units),
+            verified={**self.verified, **verified},
             skipped=(*self.skipped, *skipped),
         )
 
-    def skipped_cells(self) -> Iterator[tuple[Cell, str]]:
-        """Yield the cells of levels that cannot be had, with the reason."""
+    def unmeasured_cells(self) -> Iterator[tuple[Cell, str, str]]:
+        """Yield the cells of levels and delegates that cannot be had or that fail, each with `skipped` or `failed` and the reason."""
         for spec, level, reason in self.skipped:
-            for delegate in self.config.delegates:
-                yield Cell(spec.model, f"{spec.name}_{level}", level, delegate, CLEAN, 0), reason
-                for scenario in self.scenarios:
-                    for severity in self.severities:
-                        yield Cell(spec.model, f"{spec.name}_{level}", level, delegate, scenario.key, severity), reason
+            for delegate in map(delegate_name, self.config.delegates):
+                for scenario, severity in self._places():
+                    yield Cell(spec.model, f"{spec.name}_{level}", level, delegate, scenario, severity), "skipped", reason
+        for spec in self.specs:
+            for delegate in delegates_of(self.config, spec):
+                facts = self.verified.get((spec.name, delegate), {})
+                for status in ("skipped", "failed"):
+                    for scenario, severity in self._places() if status in facts else ():
+                        yield Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity), status, str(facts[status])
+
+    def _places(self) -> Iterator[tuple[str, float]]:
+        yield CLEAN, 0
+        yield from ((scenario.key, severity) for scenario in self.scenarios for severity in self.severities)
 
     def cells(self) -> Iterator[tuple[Cell, tuple[Unit, ...]]]:
         """Yield every cell with the units that measure it: models, then clean, then scenarios × severities."""
@@ -95,6 +110,8 @@ class Plan:
                 by_scenario.setdefault((name, unit.scenario_key), []).append(unit)
         for spec in self.specs:
             for delegate in delegates_of(self.config, spec):
+                if (spec.name, delegate) in _unavailable(self.verified):
+                    continue
                 for (name, scenario), units in by_scenario.items():
                     if name != spec.name:
                         continue
@@ -134,6 +151,11 @@ def make_plan(config: AuditConfig) -> Plan:
     calibration, unreadable = _calibration(config, datasets, problems)
     specs = _specs(config, datasets, problems)
     problems += _level_problems(config, specs)
+    problems += [
+        f"{config.source.where('delegates', index)}: {config.path(delegate.path)}: no such file; expected the shared library of a delegate"
+        for index, delegate in enumerate(config.delegates)
+        if not isinstance(delegate, str) and not config.path(delegate.path).is_file()
+    ]
     matches = {}
     for spec in specs:
         if spec.dataset not in datasets:
@@ -154,8 +176,9 @@ def make_plan(config: AuditConfig) -> Plan:
             )
     if problems:
         raise InputError(problems)
-    units = tuple(units_of(config, datasets, specs, scenarios, severities))
-    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units, calibration, unreadable)
+    verified = _verified(config, specs)
+    units = tuple(units_of(config, datasets, specs, scenarios, severities, unavailable=_unavailable(verified)))
+    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units, calibration, unreadable, verified)
 
 
 def units_of(
@@ -164,13 +187,24 @@ def units_of(
     specs: Sequence[ModelSpec],
     scenarios: Sequence[ScenarioSpec],
     severities: tuple[float, ...],
+    *,
+    unavailable: Container[tuple[str, str]] = (),
 ) -> Iterator[Unit]:
-    """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios."""
+    """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios; `unavailable` are
+    pairs of a model file and a delegate that are left out."""
+    libraries = tuple(_external(config, delegate) for delegate in config.delegates if not isinstance(delegate, str))
     versions = {"auditor": auditor_version(), "format": MEASUREMENT_FORMAT, **versions_of(PIXEL_PACKAGES)}
     for name, dataset in datasets.items():
-        models = tuple((spec, delegate) for spec in specs if spec.dataset == name for delegate in delegates_of(config, spec))
+        models = tuple(
+            (spec, delegate)
+            for spec in specs
+            if spec.dataset == name
+            for delegate in delegates_of(config, spec)
+            if (spec.name, delegate) not in unavailable
+        )
         if not models:
             continue
+        used = tuple(library for library in libraries if any(delegate == library.name for _, delegate in models))
         for start in range(0, len(dataset.images), SHARD):
             images = dataset.images[start : start + SHARD]
             for scenario in (None, *scenarios):
@@ -181,15 +215,47 @@ def units_of(
                     "function": scenario and function_sha256(scenario),
                     "severities": levels,
                     "models": [(_measured(spec), delegate) for spec, delegate in models],
+                    "libraries": [(library.name, sha256_of(Path(library.path)), library.options) for library in used],
                     "seed": config.seed,
                     "versions": versions | (versions_of(["tensorflow", "keras"]) if any(on == TENSORFLOW for _, on in models) else {}),
                 }
-                yield Unit(name, images, scenario, levels, models, config.seed, digest(content)[:32])
+                yield Unit(name, images, scenario, levels, models, config.seed, digest(content)[:32], used)
 
 
 def delegates_of(config: AuditConfig, spec: ModelSpec) -> tuple[str, ...]:
     """What a model is run on: the audit's delegates, but TensorFlow for a parent that is not TFLite yet."""
-    return (TENSORFLOW,) if is_parent(Path(spec.path)) else tuple(config.delegates)
+    return (TENSORFLOW,) if is_parent(Path(spec.path)) else tuple(map(delegate_name, config.delegates))
+
+
+def delegate_by_name(config: AuditConfig, name: str) -> Delegate:
+    """What the interpreter's door takes for a delegate of the audit."""
+    found = next((delegate for delegate in config.delegates if delegate_name(delegate) == name), name)
+    return found if isinstance(found, str) else _external(config, found)
+
+
+def _external(config: AuditConfig, delegate: ExternalDelegateConfig) -> ExternalDelegate:
+    options = tuple((key, str(value)) for key, value in delegate.options.items())
+    return ExternalDelegate(delegate.name, str(config.path(delegate.path)), options)
+
+
+def _verified(config: AuditConfig, specs: Sequence[ModelSpec]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Run each model once on each delegate. The runtime's own kernels share a process; any other delegate, which can hang or
+    end the process that loads it, has one of its own each time."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    pairs = [(spec, name) for spec in specs for name in delegates_of(config, spec) if name != TENSORFLOW]
+    own = [[VerifyRequest(spec, delegate_by_name(config, name))] for spec, name in pairs if name not in ("none", "xnnpack")]
+    shared = [VerifyRequest(spec, name) for spec, name in pairs if name in ("none", "xnnpack")]
+    for requests in [shared, *own]:
+        for outcome in run_isolated(verify, requests, timeout_s=config.measure.timeout):
+            delegate = outcome.item.delegate
+            name = delegate if isinstance(delegate, str) else delegate.name
+            facts = outcome.result if outcome.error is None else {"failed": f"{name}: {outcome.error.strip().splitlines()[-1]}"}
+            found[(outcome.item.spec.name, name)] = facts
+    return found
+
+
+def _unavailable(verified: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[tuple[str, str]]:
+    return {key for key, facts in verified.items() if "skipped" in facts or "failed" in facts}
 
 
 def _measured(spec: ModelSpec) -> dict[str, Any]:

@@ -25,6 +25,7 @@ __all__ = [
     "CellResult",
     "ClassScores",
     "Detections",
+    "ExternalDelegate",
     "Finding",
     "GateOutcome",
     "Geometry",
@@ -248,8 +249,18 @@ class ScenarioSpec:
 
 
 @dataclass(frozen=True)
+class ExternalDelegate:
+    """A delegate of one's own: `name` is the file name of its shared library `path`, `options` go to its constructor."""
+
+    name: str
+    path: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Unit:
-    """A shard of images × a scenario: every severity and every model, so that one read and one corruption feed all."""
+    """A shard of images × a scenario: every severity and every model, so that one read and one corruption feed all.
+    `libraries` are the external delegates among those that the models are run on."""
 
     dataset: str
     images: tuple[ImageRecord, ...]
@@ -258,6 +269,7 @@ class Unit:
     models: tuple[tuple[ModelSpec, str], ...]
     seed: int
     resume_key: str
+    libraries: tuple[ExternalDelegate, ...] = ()
 
     @property
     def scenario_key(self) -> str:

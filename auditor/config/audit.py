@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,11 +19,13 @@ __all__ = [
     "CalibrationConfig",
     "DatasetConfig",
     "DecoderConfig",
+    "ExternalDelegateConfig",
     "GateConfig",
     "GatesConfig",
     "InputConfig",
     "ModelConfig",
     "PostprocessConfig",
+    "delegate_name",
     "load_audit",
     "load_gates",
     "rule_of",
@@ -187,6 +190,49 @@ class GatesConfig(Document):
     gates: tuple[GateConfig, ...]
 
 
+class ExternalDelegateConfig(Document):
+    """A delegate of one's own: a shared library, and what its constructor gets."""
+
+    path: PathText
+    options: dict[str, str | int | float | bool] = Field(default={})
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).name
+
+
+def _seconds(value: Any) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min)?\s*", str(value)) if not isinstance(value, bool) else None
+    if match is None or not 0 < float(match[1]) * (60 if match[2] == "min" else 1) <= 86400:
+        raise ValueError(f"expected a time above 0 such as 60s or 2min but got {value!r}")
+    return float(match[1]) * (60 if match[2] == "min" else 1)
+
+
+def _megabytes(value: Any) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(KB|MB|GB)\s*", str(value))
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(f"expected a size above 0 such as 64MB but got {value!r}")
+    return float(match[1]) * {"KB": 1e-3, "MB": 1.0, "GB": 1e3}[match[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str)]
+Megabytes = Annotated[float, BeforeValidator(_megabytes, json_schema_input_type=str)]
+
+
+class MeasureConfig(Document):
+    """What is measured of speed and memory, on each delegate, after predicting and one at a time."""
+
+    threads: tuple[Annotated[int, Field(strict=True, ge=1, le=256)], ...] = (1,)
+    """Latency at each; an empty list measures none."""
+    sustained: Seconds | None = None
+    """How long to run without pause, in seconds."""
+    streams: Annotated[int, Field(strict=True, ge=2, le=64)] | None = None
+    memory_limit: Megabytes | None = None
+    """In megabytes (10^6 bytes), above a bare interpreter process."""
+    timeout: Seconds = 60.0
+    """How long one delegate may take to open and to answer, in seconds, before it is stopped."""
+
+
 class InputContractCheck(Document):
     """Whether another input contract would be better: on how many clean images to begin."""
 
@@ -206,6 +252,7 @@ class ChecksConfig(BaseModel):
     input_contract: InputContractCheck | Literal[False] = InputContractCheck()
     quantization: QuantizationCheck | Literal[False] = QuantizationCheck()
     robustness: Literal[False] | None = None
+    delegate_parity: Literal[False] | None = None
     labels: Literal[False] | None = None
     data: Literal[False] | None = None
     run: Literal[False] | None = None
@@ -226,7 +273,8 @@ class AuditConfig(Document):
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
-    delegates: Annotated[tuple[Literal["none", "xnnpack"], ...], Field(min_length=1)] = ("xnnpack",)
+    delegates: Annotated[tuple[Literal["none", "xnnpack", "gpu"] | ExternalDelegateConfig, ...], Field(min_length=1)] = ("xnnpack",)
+    measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
     gates: tuple[GateConfig, ...] = ()
     allow_code: bool = False
@@ -297,6 +345,11 @@ def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
     )
 
 
+def delegate_name(delegate: str | ExternalDelegateConfig) -> str:
+    """Name a delegate as cells do: an external one by its file's name."""
+    return delegate if isinstance(delegate, str) else delegate.name
+
+
 def _made_names(model: ModelConfig) -> list[str]:
     """What the levels that are made of a model are called, remedies included."""
     levels: list[str] = list(model.quantize.levels) if model.quantize else []
@@ -333,7 +386,7 @@ def _cross_check(config: AuditConfig) -> list[str]:
         elif model.dataset is None and model.variant_of is None and len(datasets) > 1:
             problems.append(f"{where('models', index)}: several data sets are given; say `dataset:` and one of {', '.join(datasets)}")
     for key in ("scenarios", "severities", "delegates"):
-        for value, count in Counter(getattr(config, key)).items():
+        for value, count in Counter(delegate_name(item) if key == "delegates" else item for item in getattr(config, key)).items():
             if count > 1:
                 problems.append(f"{where(key)}: {value} is given {count} times")
     known = {model.name for model in config.models}

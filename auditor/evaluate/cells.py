@@ -15,7 +15,7 @@ from auditor.evaluate.bootstrap import draw_weights, interval, resampled_ap
 from auditor.evaluate.classification import evaluate_classes, resampled_top1
 from auditor.evaluate.coco import CocoEvaluation, evaluate_coco
 from auditor.store import ImagePrediction
-from auditor.values import Cell, CellResult, Detections, GroundTruth, MetricValue
+from auditor.values import CLEAN, Cell, CellResult, Detections, GroundTruth, MetricValue
 
 __all__ = ["CellEvaluation", "CellTask", "Metric", "evaluate_cell", "restrict_truth"]
 
@@ -48,12 +48,13 @@ class CellTask:
 class CellEvaluation:
     """A cell's result, and its AP (or top1) on every resample of the images (empty where it has none): the same resamples for
     every cell of a data set, so that differences of two cells are paired. `invoke_ms` is the median time of an invocation;
-    `correct` is, of a classifier, which images it has right."""
+    `correct` is, of a classifier, which images it has right; `detections` are kept of clean cells, to be compared."""
 
     result: CellResult
     samples: NDArray[np.float64]
     invoke_ms: float | None = None
     correct: NDArray[np.bool_] | None = None
+    detections: Mapping[int, Detections] | None = None
 
 
 def evaluate_cell(task: CellTask) -> CellEvaluation:
@@ -121,7 +122,8 @@ def _evaluate_detections(task: CellTask, truth: Mapping[int, GroundTruth], count
         metrics |= {value.name: value for value in ([values] if isinstance(values, MetricValue) else values)}
     samples = _samples(task, truth, evaluation)
     metrics["AP"] = dataclasses.replace(metrics["AP"], interval=interval(samples))
-    return CellEvaluation(CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts), samples)
+    kept = predictions if task.cell.scenario == CLEAN and task.cell.input == "declared" else None
+    return CellEvaluation(CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts), samples, detections=kept)
 
 
 def _samples(task: CellTask, truth: Mapping[int, GroundTruth], evaluation: CocoEvaluation) -> NDArray[np.float64]:

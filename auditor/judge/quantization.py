@@ -44,7 +44,7 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
             )
     skipped: dict[tuple[str, str], CellResult] = {}
     for cell in result.cells:
-        if cell.status == "skipped":
+        if cell.status == "skipped" and cell.cell.file not in {model["name"] for model in result.models}:
             skipped.setdefault((cell.cell.file, cell.cell.quantization), cell)
     for (file, level), cell in skipped.items():
         yield Finding(

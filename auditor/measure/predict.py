@@ -18,7 +18,7 @@ from auditor.corruptions.corrupt import corrupt
 from auditor.datasets.images import read_record
 from auditor.errors import DataError, ModelError, ScenarioError
 from auditor.models.contract import encode
-from auditor.models.interpreter import Runner
+from auditor.models.interpreter import Delegate, Runner
 from auditor.models.postprocess import postprocess
 from auditor.models.resolve import open_spec
 from auditor.provenance import image_seed
@@ -63,6 +63,7 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
     (the corruption failed: for all models at that severity) or `model`.
     """
     clock = _Clock()
+    libraries = {library.name: library for library in unit.libraries}
     predictions: list[ImagePrediction] = []
     for record in unit.images:
         try:
@@ -81,7 +82,7 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
             except ScenarioError as error:
                 predictions += [failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models]
                 continue
-            predictions += [_predict(record, severity, seen, model, clock) for model in unit.models]
+            predictions += [_predict(record, severity, seen, model, libraries.get(model[1], model[1]), clock) for model in unit.models]
         if record.size is not None and record.size != (image.shape[1], image.shape[0]):
             predictions = [
                 dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item for item in predictions
@@ -90,11 +91,11 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
 
 
 def _predict(
-    record: ImageRecord, severity: float, image: NDArray[np.uint8], model: tuple[ModelSpec, str], clock: _Clock
+    record: ImageRecord, severity: float, image: NDArray[np.uint8], model: tuple[ModelSpec, str], on: Delegate, clock: _Clock
 ) -> ImagePrediction:
     spec, delegate = model
     try:
-        runner = _runner(spec, delegate)
+        runner = _runner(spec, on)
         with clock.stage("encode"):
             tensor, geometry = encode(image, spec.input)
         begin = time.perf_counter()
@@ -137,10 +138,10 @@ def failed_prediction(model: tuple[ModelSpec, str], record: ImageRecord, severit
     )
 
 
-_runners: dict[tuple[str, str, str, int, int], Runner] = {}
+_runners: dict[tuple[str, str, Delegate, int, int], Runner] = {}
 
 
-def _runner(spec: ModelSpec, delegate: str) -> Runner:
+def _runner(spec: ModelSpec, delegate: Delegate) -> Runner:
     """One interpreter per process, model and delegate, with one thread."""
     key = (spec.path, spec.sha256, delegate, spec.input.height, spec.input.width)
     if key not in _runners:

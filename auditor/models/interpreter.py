@@ -10,18 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DelegateError, ModelError
-from auditor.models.chatter import dropped_stderr
+from auditor.models.chatter import dropped_output, dropped_stderr
 from auditor.models.contract import dequantize
+from auditor.values import ExternalDelegate
 
-__all__ = ["DELEGATES", "Runner", "open_inspected", "open_model"]
+__all__ = ["DELEGATES", "Delegate", "Runner", "open_inspected", "open_model"]
 
-DELEGATES = ("none", "xnnpack")
+DELEGATES = ("none", "xnnpack", "gpu")
+
+Delegate = str | ExternalDelegate
 
 
 class Runner(Protocol):
     """An opened model: one input tensor in, every output by name out, integers dequantized."""
 
     def invoke(self, tensor: NDArray[Any]) -> Mapping[str, NDArray[Any]]: ...
+
+    def delegated(self) -> tuple[int, int] | None:
+        """How many of the graph's ops the delegate took, and how many there are; None where that cannot be told."""
 
 
 class _LiteRtRunner:
@@ -35,28 +41,103 @@ class _LiteRtRunner:
         self._interpreter.invoke()
         return {name: _real(self._interpreter.get_tensor(details["index"]), details) for name, details in self._outputs}
 
+    def delegated(self) -> tuple[int, int]:
+        """Count the ops between the inputs and the outputs of each DELEGATE node: the runtime keeps the original nodes in its
+        list and appends these, without a name or a count."""
+        nodes = self._interpreter._get_ops_details()
+        original = [node for node in nodes if node["op_name"] != "DELEGATE"]
+        producers = {int(index): number for number, node in enumerate(original) for index in node["outputs"]}
+        taken: set[int] = set()
+        for node in nodes[len(original) :]:
+            fed = {int(index) for index in node["inputs"]}
+            pending = [int(index) for index in node["outputs"]]
+            while pending:
+                index = pending.pop()
+                number = producers.get(index)
+                if index in fed or number is None or number in taken:
+                    continue
+                taken.add(number)
+                pending += [int(source) for source in original[number]["inputs"] if source >= 0]
+        return len(taken), len(original)
 
-def open_model(path: Path, *, delegate: str, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]) -> Runner:
-    """Open a model file on `delegate` (`none`: the built-in kernels alone, `xnnpack`) with `threads` threads.
+
+class _CompiledRunner:
+    """LiteRT's CompiledModel on a GPU, which takes the whole model or raises."""
+
+    def __init__(self, path: Path, graph_outputs: tuple[str, ...]) -> None:
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+
+        self._model = CompiledModel.from_file(str(path), HardwareAccelerator.GPU)
+        self._names = graph_outputs
+        signature = self._model.get_signature_by_index(0)
+        self._key = next(iter(self._model.get_signature_list()))
+        self._details = self._model.get_output_tensor_details(self._key)
+        self._called = signature["outputs"]
+        self._inputs, self._outputs = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
+
+    def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        self._inputs[0].write(np.ascontiguousarray(tensor))
+        self._model.run_by_index(0, self._inputs, self._outputs)
+        values = {}
+        for name, called, buffer in zip(self._names, self._called, self._outputs, strict=True):
+            shape = [max(1, int(side)) for side in self._details[called]["shape"]]
+            values[name] = np.asarray(buffer.read(int(np.prod(shape)), np.float32)).reshape(shape)
+        return values
+
+    def delegated(self) -> None:
+        """CompiledModel does not say which ops an accelerator took."""
+
+
+def _open_gpu(path: Path, output_names: tuple[str, ...]) -> Runner:
+    try:
+        with dropped_output():
+            return _CompiledRunner(path, output_names)
+    except (RuntimeError, ValueError, ImportError, KeyError) as error:
+        told = [line.split("] ", 1)[-1] for line in str(error).splitlines() if line.startswith("ERROR") and "] " in line]
+        raise DelegateError(f"gpu: the runtime has none here: {told[-1] if told else _first_lines(error)}") from error
+
+
+def _library(delegate: ExternalDelegate) -> Any:
+    from ai_edge_litert.interpreter import load_delegate
+
+    try:
+        return load_delegate(delegate.path, dict(delegate.options))
+    except (ValueError, OSError, RuntimeError) as error:
+        raise DelegateError(f"{delegate.name}: {delegate.path} cannot be loaded: {_first_lines(error) or 'it gave no reason'}") from error
+
+
+def open_model(
+    path: Path, *, delegate: Delegate, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]
+) -> Runner:
+    """Open a model file on `delegate` with `threads` threads: `none` (the built-in kernels alone), `xnnpack`, `gpu` (through
+    LiteRT's CompiledModel), or an external one, beside which the built-in kernels run without XNNPACK.
 
     `input_shape` is given where the file leaves a dimension of its input open or has a batch above 1.
 
     Raises:
-        DelegateError: the delegate is not one of `DELEGATES`.
+        DelegateError: the delegate is not known, or cannot be had here.
         ModelError: the runtime refuses the file.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    if delegate not in DELEGATES:
+    if isinstance(delegate, str) and delegate not in DELEGATES:
         raise DelegateError(f"{delegate}: expected a delegate of {', '.join(DELEGATES)}")
-    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if delegate == "none" else OpResolverType.BUILTIN
+    if delegate == "gpu":
+        return _open_gpu(path, output_names)
+    kernels = OpResolverType.BUILTIN if delegate == "xnnpack" else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    libraries = [_library(delegate)] if isinstance(delegate, ExternalDelegate) else None
     try:
         with dropped_stderr():
-            interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kernels)
+            interpreter = Interpreter(
+                str(path), num_threads=threads, experimental_op_resolver_type=kernels, experimental_delegates=libraries
+            )
             if input_shape is not None:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
+        if isinstance(delegate, ExternalDelegate):
+            raise DelegateError(f"{delegate.name} does not take the model: {_first_lines(error)}") from error
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
     return _LiteRtRunner(interpreter, output_names)
 

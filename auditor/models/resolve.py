@@ -22,7 +22,7 @@ from auditor.models.contract import encode
 from auditor.models.diagnose import diagnose
 from auditor.models.graph import LEVEL_NAMES, Graph, load_graph, quantization_level
 from auditor.models.heads import Head, recognise, structure
-from auditor.models.interpreter import Runner, open_model
+from auditor.models.interpreter import Delegate, Runner, open_model
 from auditor.models.labels import load_labels
 from auditor.models.metadata import FileNotes, load_notes
 from auditor.provenance import sha256_of
@@ -183,6 +183,9 @@ class _ParentRunner:
         outputs = self._call(tensor)
         return {name: outputs[position] for name, position in self._positions.items()}
 
+    def delegated(self) -> None:
+        """TensorFlow has no delegate."""
+
 
 def _resolve_parent(request: ModelRequest) -> ModelSpec:
     """Settle a Keras or SavedModel source by its float32 conversion, which has the same head, input and outputs."""
@@ -220,7 +223,7 @@ def _sample(request: ModelRequest, contract: InputContract) -> NDArray[np.uint8]
     return np.random.default_rng(0).integers(0, 256, (contract.height, contract.width, 3), dtype=np.uint8)
 
 
-def open_spec(spec: ModelSpec, *, delegate: str, threads: int) -> Runner:
+def open_spec(spec: ModelSpec, *, delegate: Delegate, threads: int) -> Runner:
     """Open the model of a resolved spec; a parent runs in TensorFlow, whatever the delegate.
 
     Raises:

@@ -28,7 +28,7 @@ from auditor.report.junit import render_junit
 from auditor.report.summary import render_summary
 from auditor.run.describing import describe_data
 from auditor.run.documents import dataset_document, model_document, plan_document
-from auditor.run.evaluating import evaluate
+from auditor.run.evaluating import delegate_ops, evaluate
 from auditor.run.inputs import compare_inputs
 from auditor.run.levels import with_layers, with_levels, with_remedies
 from auditor.run.measuring import measure
@@ -109,7 +109,8 @@ def _carry_out(
         failures |= measure(added, folder, runner, progress, fresh=fresh, seconds=seconds)
     cells, measurements = evaluate(remedied, folder, runner, progress, failures, seconds=seconds)
     cells += compare_inputs(remedied, folder, runner, progress, fresh=fresh, seconds=seconds)
-    cells += [CellResult(cell, "skipped", images=0, error=reason) for cell, reason in remedied.skipped_cells()]
+    cells += [CellResult(cell, status, images=0, error=reason) for cell, status, reason in remedied.unmeasured_cells()]
+    measurements += delegate_ops(remedied)
     return with_layers(remedied, cells, progress), cells, measurements
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.config import delegate_name
 from auditor.plan import Plan
 from auditor.run.describing import sides_at_input
 from auditor.values import ModelSpec, Rule
@@ -20,7 +21,7 @@ def plan_document(plan: Plan, rules: Sequence[Rule], described: Mapping[str, Any
     """Describe what the audit ran, and by which checks and gates it is judged."""
     return {
         "severities": list(plan.severities),
-        "delegates": list(plan.config.delegates),
+        "delegates": [delegate_name(delegate) for delegate in plan.config.delegates],
         "scenarios": [
             {
                 "key": scenario.key,

@@ -16,7 +16,7 @@ from auditor.run.progress import Progress
 from auditor.store import load_predictions
 from auditor.values import CLEAN, Cell, CellResult, Measurement
 
-__all__ = ["evaluate", "timed_evaluation"]
+__all__ = ["delegate_ops", "evaluate", "timed_evaluation"]
 
 
 def evaluate(
@@ -49,6 +49,16 @@ def evaluate(
 def _time_of(cell: Cell, invoke_ms: float) -> Measurement:
     """The median invocation while the audit ran, all workers busy: good for comparing levels, no figure of a device."""
     return Measurement("invoke_ms_in_run", cell.file, cell.quantization, cell.delegate, {"p50": invoke_ms}, "ms")
+
+
+def delegate_ops(plan: Plan) -> list[Measurement]:
+    """What each delegate took of each file, as its first invocation showed."""
+    specs = {spec.name: spec for spec in plan.specs}
+    return [
+        Measurement("delegate_ops", file, specs[file].quantization, delegate, {"delegated": facts["delegated"], "ops": facts["ops"]}, "ops")
+        for (file, delegate), facts in plan.verified.items()
+        if facts.get("ops") is not None
+    ]
 
 
 def timed_evaluation(task: CellTask) -> tuple[CellEvaluation, float]:

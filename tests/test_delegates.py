@@ -1,0 +1,100 @@
+"""Delegates: what they take is verified, what cannot be had is skipped, and one that fails costs only its own cells."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from auditor.errors import InputError
+from auditor.run import run_audit
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> Path:
+    """The faulty delegate, built from its C source."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    path = tmp_path_factory.mktemp("delegate") / "libfaulty.so"
+    source = Path(__file__).with_name("faulty_delegate.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-o", path, source], check=True)
+    return path
+
+
+def audited(project, delegates, *, timeout="20s"):
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[]")
+    text = text.replace("scenario: clean, min", "scenario: clean, delegate: xnnpack, min")
+    (project / "audit.yaml").write_text(f"{text}delegates: {json.dumps(delegates)}\nmeasure: {{threads: [], timeout: {timeout}}}\n")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    return result, {cell.cell.delegate: cell for cell in result.cells}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "expected"),
+    [
+        ("create_fail", "skipped", "it was asked to fail"),
+        ("create_abort", "failed", "SIGABRT"),
+        ("create_exit", "failed", "exit code 127"),
+        ("prepare_fail", "skipped", "does not take the model"),
+        ("prepare_crash", "failed", "SIGSEGV"),
+        ("invoke_fail", "failed", "RuntimeError"),
+        ("invoke_abort", "failed", "SIGABRT"),
+    ],
+)
+def test_a_delegate_that_fails_costs_only_its_own_cells(project, library, fault, status, expected):
+    result, cells = audited(project, ["xnnpack", {"path": str(library), "options": {"fault": fault}}])
+    assert cells["xnnpack"].status == "ok"
+    assert (cells["libfaulty.so"].status, expected in cells["libfaulty.so"].error) == (status, True)
+    assert "libfaulty.so" in cells["libfaulty.so"].error
+    assert any("libfaulty.so" in finding.message for finding in result.findings)
+    assert result.verdict == ("incomplete" if status == "failed" else "passed")
+
+
+@pytest.mark.parametrize("stage", ["create", "prepare", "invoke"])
+def test_a_delegate_that_hangs_is_stopped(project, library, stage):
+    _, cells = audited(project, ["xnnpack", {"path": str(library), "options": {"fault": f"{stage}_hang"}}], timeout="3s")
+    assert cells["xnnpack"].status == "ok"
+    assert cells["libfaulty.so"].status == "failed"
+    assert "nothing came back within 3 s" in cells["libfaulty.so"].error
+
+
+def test_what_a_delegate_takes_is_counted(project, library):
+    result, cells = audited(project, ["none", "xnnpack", {"path": str(library), "options": {"fault": "takes_nothing"}}])
+    taken = {found.delegate: found.value for found in result.measurements if found.probe == "delegate_ops"}
+    total = taken["none"]["ops"]
+    assert taken["none"]["delegated"] == taken["libfaulty.so"]["delegated"] == 0
+    assert 0.8 * total < taken["xnnpack"]["delegated"] <= total
+    assert {cell.status for cell in cells.values()} == {"ok"}
+    assert any("libfaulty.so took none of the" in finding.message for finding in result.findings)
+
+
+def test_a_delegate_that_computes_nothing_is_told_by_parity(project, library):
+    result, cells = audited(project, ["xnnpack", {"path": str(library)}])
+    assert cells["libfaulty.so"].status == "ok"
+    assert cells["libfaulty.so"].metrics["AP"].value < 0.1
+    assert cells["libfaulty.so"].metrics["parity_matched"].value < 0.1
+    assert "parity_matched" not in cells["xnnpack"].metrics
+    (finding,) = [finding for finding in result.findings if "not interchangeable" in finding.message]
+    assert finding.level == "warning"
+    assert "more than noise" in finding.message
+    taken = {found.delegate: found.value for found in result.measurements if found.probe == "delegate_ops"}
+    assert taken["libfaulty.so"]["delegated"] == taken["libfaulty.so"]["ops"]
+
+
+def test_a_gpu_that_is_not_there_is_skipped_with_the_reason(project):
+    result, cells = audited(project, ["xnnpack", "gpu"])
+    assert (cells["xnnpack"].status, cells["gpu"].status) == ("ok", "skipped")
+    assert "the runtime has none here" in cells["gpu"].error
+    assert result.verdict == "passed"
+    text = (project / "audit.yaml").read_text().replace("delegate: xnnpack, min: 0.4", "delegate: gpu, min: 0.4")
+    (project / "audit.yaml").write_text(text)
+    assert run_audit(project / "audit.yaml", output=project / "out", jobs=1).verdict == "incomplete"
+
+
+def test_a_library_that_is_not_there_is_bad_input(project):
+    with pytest.raises(InputError, match=r"delegates\[1\]: .*absent.so: no such file"):
+        audited(project, ["xnnpack", {"path": "absent.so"}])
