@@ -48,6 +48,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "robustness": "auditor.judge.checks:check_robustness",
         "input_contract": "auditor.judge.inputs:check_input_contract",
         "labels": "auditor.judge.checks:check_labels",
+        "latency": "auditor.judge.speed:check_latency",
+        "memory": "auditor.judge.speed:check_memory",
         "data": "auditor.judge.data:check_data",
         "delegate_parity": "auditor.judge.delegates:check_delegates",
         "quantization": "auditor.judge.quantization:check_quantization",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CLEAN",
     "EVIDENCE_LEVELS",
+    "MEASURED_METRICS",
     "PRIMARY_METRICS",
     "SUMMARY_METRICS",
     "AuditResult",
@@ -52,6 +53,18 @@ name them."""
 
 PRIMARY_METRICS = {"detection": "AP", "classification": "top1"}
 """The metric that a task is judged by: what scenarios, levels and inputs cost is told in it."""
+
+MEASURED_METRICS = {
+    "latency_p50_ms": ("latency_ms", "p50"),
+    "latency_p90_ms": ("latency_ms", "p90"),
+    "latency_p99_ms": ("latency_ms", "p99"),
+    "throughput_fps": ("latency_ms", "throughput_fps"),
+    "sustained_fps": ("sustained", "lowest_fps"),
+    "peak_memory_mb": ("peak_memory_mb", None),
+    "arena_mb": ("arena_mb", None),
+    "file_mb": ("file_mb", None),
+}
+"""What a gate can look at beside accuracy: the probe that measures it, and its key there."""
 
 SUMMARY_METRICS = ("AP_clean", "top1_clean", "mPC", "rPC")
 """Metrics of a summary, over all the cells of one model file on one delegate."""

@@ -25,6 +25,7 @@ models:
 scenarios: [lighting/low_light, noise/gaussian]
 severities: [1, 5]
 checks: {input_contract: false}
+measure: {threads: []}
 gates:
   - {metric: AP, scenario: clean, min: 0.4}
 """

@@ -28,7 +28,8 @@ def library(tmp_path_factory) -> Path:
 def audited(project, delegates, *, timeout="20s"):
     text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[]")
     text = text.replace("scenario: clean, min", "scenario: clean, delegate: xnnpack, min")
-    (project / "audit.yaml").write_text(f"{text}delegates: {json.dumps(delegates)}\nmeasure: {{threads: [], timeout: {timeout}}}\n")
+    text = text.replace("measure: {threads: []}", f"measure: {{threads: [], timeout: {timeout}}}")
+    (project / "audit.yaml").write_text(f"{text}delegates: {json.dumps(delegates)}\n")
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     return result, {cell.cell.delegate: cell for cell in result.cells}
 

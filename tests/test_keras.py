@@ -31,6 +31,7 @@ models:
 scenarios: [noise/gaussian]
 severities: [3]
 checks: {input_contract: false}
+measure: {threads: []}
 gates:
   - {metric: AP, quantization: float32, scenario: clean, max_drop: 0.001, against: parent}
 """

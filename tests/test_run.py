@@ -202,7 +202,7 @@ def test_results_of_a_newer_or_damaged_file_are_refused(project):
         (("noise/gaussian", "noise/gausian"), r"did you mean 'gaussian'"),
         (("format: coco", "format: cocoa"), "did you mean 'coco'"),
         (("labels: labels.txt", "labels: coco80"), r"6 classes .* but the model has 80 labels"),
-        (("metric: AP,", "metric: mAP,"), r"audit\.yaml:10: gates\[0\]\.metric: unknown metric 'mAP'"),
+        (("metric: AP,", "metric: mAP,"), r"audit\.yaml:11: gates\[0\]\.metric: unknown metric 'mAP'"),
         (("scenario: clean,", "scenario: weather,"), "unknown scenario 'weather'"),
         (("metric: AP, scenario: clean,", "metric: rPC, scenario: noise,"), "leave `scenario` and `severity` out"),
     ],

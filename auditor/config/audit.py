@@ -253,6 +253,8 @@ class ChecksConfig(BaseModel):
     quantization: QuantizationCheck | Literal[False] = QuantizationCheck()
     robustness: Literal[False] | None = None
     delegate_parity: Literal[False] | None = None
+    latency: Literal[False] | None = None
+    memory: Literal[False] | None = None
     labels: Literal[False] | None = None
     data: Literal[False] | None = None
     run: Literal[False] | None = None

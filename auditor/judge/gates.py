@@ -9,6 +9,7 @@ from typing import Any
 from auditor.values import (
     CLEAN,
     EVIDENCE_LEVELS,
+    MEASURED_METRICS,
     SUMMARY_METRICS,
     AuditResult,
     Cell,
@@ -73,6 +74,9 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
                 label = f"{summary.file} ({summary.quantization}, {summary.delegate})"
                 yield _Subject(where, label, summary.metrics.get(rule.metric), None)
         return
+    if rule.metric in MEASURED_METRICS:
+        yield from _measured(result, rule)
+        return
     for found in result.cells:
         if found.cell.input != "declared" or not all(_matches(found.cell, key, wanted) for key, wanted in rule.selectors.items()):
             continue
@@ -84,6 +88,28 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
             continue
         reason = None if found.status == "ok" else f"the cell {found.status}: {found.error}"
         yield _Subject(dataclasses.asdict(found.cell), str(found.cell), found.metrics.get(rule.metric), reason)
+
+
+def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
+    """What probes found of each file, delegate and number of threads."""
+    probe, key = MEASURED_METRICS[rule.metric]
+    families = {model["name"]: model["model"] for model in result.models}
+    for found in result.measurements:
+        where = {
+            "model": families.get(found.model, found.model),
+            "file": found.model,
+            "quantization": found.quantization,
+            "delegate": found.delegate,
+            "device": found.device,
+        }
+        others = {name: wanted for name, wanted in rule.selectors.items() if name not in ("scenario", "severity", "model")}
+        chosen = rule.selectors.get("model") in (None, where["model"], where["file"])
+        if found.probe != probe or not chosen or any(where[name] != wanted for name, wanted in others.items()):
+            continue
+        value = found.value if key is None or found.value is None else found.value[key]
+        metric = MetricValue(rule.metric, value, reason=found.error or "not measured", higher_is_better=rule.kind == "min")
+        threads = f", {found.threads} threads" if found.threads > 1 else ""
+        yield _Subject(where, f"{found.model} ({found.quantization}, {found.delegate}{threads})", metric, found.error)
 
 
 def _matches(subject: Cell | Summary, key: str, wanted: str | float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from auditor.models.chatter import dropped_output, dropped_stderr
 from auditor.models.contract import dequantize
 from auditor.values import ExternalDelegate
 
-__all__ = ["DELEGATES", "Delegate", "Runner", "open_inspected", "open_model"]
+__all__ = ["DELEGATES", "Delegate", "Runner", "load_runtime", "open_inspected", "open_model"]
 
 DELEGATES = ("none", "xnnpack", "gpu")
 
@@ -105,6 +106,11 @@ def _library(delegate: ExternalDelegate) -> Any:
         return load_delegate(delegate.path, dict(delegate.options))
     except (ValueError, OSError, RuntimeError) as error:
         raise DelegateError(f"{delegate.name}: {delegate.path} cannot be loaded: {_first_lines(error) or 'it gave no reason'}") from error
+
+
+def load_runtime() -> None:
+    """Import the runtime, so that what is timed or weighed afterwards is the model alone."""
+    importlib.import_module("ai_edge_litert.interpreter")
 
 
 def open_model(

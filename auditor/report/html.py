@@ -32,6 +32,7 @@ def render_report(judgement: Judgement) -> str:
         families=_families(result),
         inputs=_inputs(result),
         spreads=_spreads(result),
+        speeds=_speeds(result),
         colors=COLORS,
         css=template_source("report.css"),
     )
@@ -286,6 +287,30 @@ def _inputs(result: AuditResult) -> list[tuple[str, str, list[dict[str, Any]]]]:
         for file, rows in found.items()
         if file in declared
     ]
+
+
+def _speeds(result: AuditResult) -> list[dict[str, Any]]:
+    """One row for each file, delegate and number of threads: latency, memory and what the delegate took."""
+    values = {(found.probe, found.model, found.delegate): found.value for found in result.measurements if found.error is None}
+    rows = []
+    for found in result.measurements:
+        if found.probe != "latency_ms" or found.device != "local":
+            continue
+        key = found.model, found.delegate
+        rows.append(
+            {
+                "file": found.model,
+                "delegate": found.delegate,
+                "threads": found.threads,
+                "latency": found.value,
+                "error": found.error,
+                **{
+                    name: values.get((name, *key))
+                    for name in ("peak_memory_mb", "arena_mb", "file_mb", "delegate_ops", "sustained", "streams", "memory_limit")
+                },
+            }
+        )
+    return rows
 
 
 _FACTS = {"brightness": "linear", "contrast": "linear", "sharpness": "log", "shorter_side_px": "log"}

@@ -32,9 +32,10 @@ from auditor.run.evaluating import delegate_ops, evaluate
 from auditor.run.inputs import compare_inputs
 from auditor.run.levels import with_layers, with_levels, with_remedies
 from auditor.run.measuring import measure
+from auditor.run.probing import probe
 from auditor.run.progress import Progress, SilentProgress
 from auditor.store import check_writable, has_unit, load_json, load_unit_times, save_json, save_text
-from auditor.values import PRIMARY_METRICS, SUMMARY_METRICS, AuditResult, CellResult, Judgement, Measurement, Rule
+from auditor.values import MEASURED_METRICS, PRIMARY_METRICS, SUMMARY_METRICS, AuditResult, CellResult, Judgement, Measurement, Rule
 
 __all__ = ["judge_run", "load_run", "report_run", "run_audit"]
 
@@ -72,7 +73,8 @@ def run_audit(
         rules = _known_metrics(rules, plan)
         plan, cells, measurements = _carry_out(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
         described = describe_data(plan, runner)
-        runner.close(wait=False)  # the workers end while the rest is written
+        runner.close()  # nothing else runs while speed is measured
+        measurements += probe(plan, progress)
         command = command or f"auditor run {audit}"
         provenance = describe(command=command, seed=config.seed, started=started)
         complete = [unit.resume_key for unit in plan.units if has_unit(folder, unit.resume_key)]
@@ -143,7 +145,13 @@ def report_run(run: Path, *, gates: Path | None = None) -> Path:
 def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
     if gates is not None:
         rules = load_gates(gates)
-        known = {*NAMES, *CLASSIFICATION_NAMES, *SUMMARY_METRICS, *(name for cell in result.cells for name in cell.metrics)}
+        known = {
+            *NAMES,
+            *CLASSIFICATION_NAMES,
+            *MEASURED_METRICS,
+            *SUMMARY_METRICS,
+            *(name for cell in result.cells for name in cell.metrics),
+        }
         unknown = [
             f"{gates}:{rule.line}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
             for rule in rules
@@ -182,7 +190,17 @@ def _checks(result: AuditResult) -> dict[str, Any]:
 def _known_metrics(rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
     """The rules, classes spelt as the data set does. A gate on a metric that nothing computes would never be met: say so
     before anything runs."""
-    known = {*NAMES, *CLASSIFICATION_NAMES, "McNemar_p", *SUMMARY_METRICS, *DIFFERENCES, *extensions.names("metrics")} - {"coco"}
+    known = {
+        *NAMES,
+        *CLASSIFICATION_NAMES,
+        "McNemar_p",
+        "parity_matched",
+        "level_matched",
+        *MEASURED_METRICS,
+        *SUMMARY_METRICS,
+        *DIFFERENCES,
+        *extensions.names("metrics"),
+    } - {"coco"}
     known |= {f"{metric}/{category}" for metric in PRIMARY_METRICS.values() for match in plan.matches.values() for category in match.judged}
     spelt = {normal_name(name): name for name in known}
     rules = tuple(dataclasses.replace(rule, metric=spelt.get(normal_name(rule.metric), rule.metric)) for rule in rules)

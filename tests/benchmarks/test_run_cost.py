@@ -40,7 +40,9 @@ def write_audit(folder: Path, *, limit: int, scenarios: str, repeat: int = 1) ->
         labels = "labels.txt"
     audit = folder / "audit.yaml"
     dataset = f"dataset: {{format: coco, images: {images}, annotations: {annotations}, limit: {limit}}}\n"
-    audit.write_text(f"name: benchmark\n{dataset}models:\n  - {{name: m, path: {model}, labels: {labels}}}\n{scenarios}")
+    audit.write_text(
+        f"name: benchmark\n{dataset}models:\n  - {{name: m, path: {model}, labels: {labels}}}\n{scenarios}measure: {{threads: []}}\n"
+    )
     return audit
 
 

@@ -28,6 +28,7 @@ models:
     input: {{rounding: floor}}
 scenarios: []
 checks: {input_contract: false}
+measure: {threads: []}
 delegates: [xnnpack, none]
 """
 

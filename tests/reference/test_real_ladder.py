@@ -20,6 +20,7 @@ models:
       calibration: {{images: {real}/data/coco-calib80/images, annotations: {real}/data/coco-calib80/instances.json}}
 scenarios: []
 checks: {input_contract: false}
+measure: {threads: []}
 """
 
 # level: (lowest, highest) AP: the figure ± 0.004; where the reference gives a range, the range ± 0.004
