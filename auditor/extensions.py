@@ -51,6 +51,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "latency": "auditor.judge.speed:check_latency",
         "memory": "auditor.judge.speed:check_memory",
         "data": "auditor.judge.data:check_data",
+        "compatibility": "auditor.judge.compatibility:check_compatibility",
         "delegate_parity": "auditor.judge.delegates:check_delegates",
         "quantization": "auditor.judge.quantization:check_quantization",
         "run": "auditor.judge.checks:check_run",

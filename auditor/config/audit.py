@@ -252,6 +252,7 @@ class ChecksConfig(BaseModel):
     input_contract: InputContractCheck | Literal[False] = InputContractCheck()
     quantization: QuantizationCheck | Literal[False] = QuantizationCheck()
     robustness: Literal[False] | None = None
+    compatibility: Literal[False] | None = None
     delegate_parity: Literal[False] | None = None
     latency: Literal[False] | None = None
     memory: Literal[False] | None = None

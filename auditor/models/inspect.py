@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from auditor.errors import AuditorError, ModelError
+from auditor.models.compatibility import compatibility
 from auditor.models.graph import Graph, Tensor, load_graph, quantization_level
 from auditor.models.keras import is_parent
 from auditor.models.metadata import load_notes
@@ -45,6 +46,7 @@ def inspect_model(path: Path, *, labels: str | None = None) -> dict[str, Any]:
         "custom_ops": [name for name in custom if not name.startswith("Flex")],
         "flex_ops": [name for name in custom if name.startswith("Flex")],
         "arena_bytes_estimate": arena_bytes(graph),
+        "compatibility": compatibility(graph),
         "metadata": {
             "name": notes.name,
             "color": notes.color,

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from auditor.config import delegate_name
+from auditor.models.compatibility import compatibility
+from auditor.models.graph import load_graph
+from auditor.models.keras import PARENT
 from auditor.plan import Plan
 from auditor.run.describing import sides_at_input
 from auditor.values import ModelSpec, Rule
@@ -72,6 +75,7 @@ def model_document(plan: Plan, spec: ModelSpec) -> dict[str, Any]:
         "sources": dict(spec.sources),
         "diagnosis": dict(spec.diagnosis),
         "boxes_at_input": _boxes_at_input(plan, spec),
+        "compatibility": {} if spec.quantization == PARENT else compatibility(load_graph(Path(spec.path))),
     }
 
 
