@@ -83,11 +83,15 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @click.argument("audit", type=_PATH)
+@click.option(
+    "--measurements", type=_PATH, multiple=True, help="What another device measured with `auditor measure`'s bundle; repeat for its parts"
+)
 @_run_options
-def run(audit: Path, output: Path | None, **options: Any) -> None:
+def run(audit: Path, output: Path | None, measurements: tuple[Path, ...], **options: Any) -> None:
     """Run the audit that AUDIT (an audit.yaml) describes; an interrupted run continues in the same folder."""
     command = f"auditor run {audit}" + (f" --output {output}" if output else "")
-    result, folder = _run(audit, output or Path("reports") / audit.stem, command, **options)
+    command += "".join(f" --measurements {path}" for path in measurements)
+    result, folder = _run(audit, output or Path("reports") / audit.stem, command, elsewhere=measurements, **options)
     sys.exit(_tell(result, folder, quiet=options["quiet"]))
 
 
@@ -161,6 +165,24 @@ def quantize(model: Path, levels: str, calibration: Path | None, output: Path, i
         else:
             click.echo(level.spec.path)
     sys.exit(3 if any(level.spec is None for level in made) else 0)
+
+
+@main.command()
+@click.argument("audit", type=_PATH)
+@click.option("--bundle", type=_PATH, required=True, help="The zipapp to write, FILE.pyz")
+@click.option(
+    "--limit", "limit_mb", type=click.FloatRange(min=1), default=2000, show_default=True, help="Megabytes above which it is split in parts"
+)
+def measure(audit: Path, bundle: Path, limit_mb: float) -> None:
+    """Pack the models and corrupted inputs of AUDIT for another device.
+
+    There, `python FILE.pyz -o measurements.npz` needs Python 3.9, numpy and a LiteRT or tflite-runtime interpreter; here,
+    `auditor run AUDIT --measurements measurements.npz` judges what it wrote.
+    """
+    from auditor.run import write_bundle
+
+    for path in write_bundle(audit, bundle, limit_mb=limit_mb, say=lambda text: click.echo(text, err=True)):
+        click.echo(path)
 
 
 @main.command()

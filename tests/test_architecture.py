@@ -39,6 +39,7 @@ HOMES = {
     "distributed": {"executors"},
     "litert_quantizer": {"quantize"},
     "tensorflow": {"models"},
+    "tflite_runtime": {"models"},
     "numpy": None,
     "cv2": None,
 }

@@ -82,8 +82,43 @@ def test_a_delegate_that_computes_nothing_is_told_by_parity(project, library):
     (finding,) = [finding for finding in result.findings if "not interchangeable" in finding.message]
     assert finding.level == "warning"
     assert "more than noise" in finding.message
+    page = (project / "out" / "report.html").read_text()
+    assert 'src="data:image/jpeg;base64,' in page
+    assert "0.0 % match" in page
     taken = {found.delegate: found.value for found in result.measurements if found.probe == "delegate_ops"}
     assert taken["libfaulty.so"]["delegated"] == taken["libfaulty.so"]["ops"]
+
+
+def test_a_gate_on_parity_looks_at_the_other_delegates_alone(project):
+    text = (project / "audit.yaml").read_text()
+    (project / "audit.yaml").write_text(text + "  - {metric: parity_matched, min: 0.99}\n")
+    result, _ = audited(project, ["xnnpack", "none"])
+    (gate,) = [finding for finding in result.findings if "parity_matched" in finding.message] or [None]
+    assert gate is None
+    assert result.verdict == "passed"
+
+
+def test_two_hundred_loads_do_not_grow_memory(project):
+    from auditor.executors import run_isolated
+
+    (outcome,) = run_isolated(grown_bytes, [str(project / "detector.tflite")], timeout_s=120)
+    assert outcome.error is None, outcome.error
+    assert outcome.result < 8e6
+
+
+def grown_bytes(path: str) -> int:
+    """How much more memory is resident after 200 loads than after 20."""
+    from auditor.measure.speed import _resident_bytes
+    from auditor.models.graph import load_graph
+    from auditor.models.interpreter import open_model
+
+    names = load_graph(Path(path)).output_names()
+    after = []
+    for count in (20, 200):
+        for _ in range(count):
+            open_model(Path(path), delegate="xnnpack", threads=1, input_shape=None, output_names=names)
+        after.append(_resident_bytes("VmRSS"))
+    return after[1] - after[0]
 
 
 def test_a_gpu_that_is_not_there_is_skipped_with_the_reason(project):

@@ -82,6 +82,8 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
             continue
         if found.cell.quantization in EVIDENCE_LEVELS and "quantization" not in rule.selectors:
             continue
+        if found.status == "ok" and rule.metric not in found.metrics:
+            continue  # a metric of another task, or of a comparison that this cell is not part of
         if rule.against == CLEAN and found.cell.scenario == CLEAN:
             continue  # clean drops nothing against itself
         if rule.kind == "max_drop" and rule.against == found.cell.quantization:

@@ -33,6 +33,7 @@ def render_report(judgement: Judgement) -> str:
         inputs=_inputs(result),
         spreads=_spreads(result),
         speeds=_speeds(result),
+        parities=[cell for cell in result.cells if (found := cell.metrics.get("parity_matched")) is not None and found.value is not None],
         colors=COLORS,
         css=template_source("report.css"),
     )
@@ -101,6 +102,7 @@ def _label(summary: Summary, result: AuditResult) -> str:
     return (
         f"{summary.file} · {summary.quantization}"
         + (f" · {summary.delegate}" if several else "")
+        + (f" · {summary.device}" if summary.device != "local" else "")
         + (f" ({summary.clean.name.removesuffix('_clean')})" if len(tasks) > 1 else "")
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from auditor.report.junit import render_junit
 from auditor.report.summary import render_summary
 from auditor.run.describing import describe_data
 from auditor.run.documents import dataset_document, model_document, plan_document
+from auditor.run.elsewhere import load_elsewhere
 from auditor.run.evaluating import delegate_ops, evaluate
 from auditor.run.inputs import compare_inputs
 from auditor.run.levels import with_layers, with_levels, with_remedies
@@ -49,11 +50,12 @@ def run_audit(
     fresh: bool = False,
     progress: Progress | None = None,
     command: str | None = None,
+    elsewhere: Sequence[Path] = (),
 ) -> AuditResult:
     """Run the audit that the file `audit` describes and write its run folder; return the judged result.
 
     `output` defaults to `reports/<name of the file>`. A unit that is complete in that folder is not measured again
-    unless `fresh`.
+    unless `fresh`. `elsewhere` are the measurements of another device, to be judged beside those made here.
 
     Raises:
         InputError: with every problem of the document and of all that it names; nothing was written then.
@@ -71,7 +73,7 @@ def run_audit(
     try:
         plan = make_plan(config)
         rules = _known_metrics(rules, plan)
-        plan, cells, measurements = _carry_out(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
+        plan, cells, measurements = _carry_out(plan, folder, runner, progress, elsewhere, fresh=fresh, seconds=seconds)
         described = describe_data(plan, runner)
         runner.close()  # nothing else runs while speed is measured
         measurements += probe(plan, progress)
@@ -85,9 +87,7 @@ def run_audit(
             schema_version=RESULT_SCHEMA_VERSION,
             name=config.name,
             provenance=provenance,
-            plan=plan_document(plan, rules, described),
-            models=tuple(model_document(plan, spec) for spec in plan.specs),
-            datasets={name: dataset_document(plan, name, described) for name in plan.datasets},
+            **_documents(plan, rules, described),
             cells=tuple(cells),
             summaries=summarize(cells),
             measurements=tuple(measurements),
@@ -98,12 +98,22 @@ def run_audit(
         runner.close()
 
 
+def _documents(plan: Plan, rules: Sequence[Rule], described: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": plan_document(plan, rules, described),
+        "models": tuple(model_document(plan, spec) for spec in plan.specs),
+        "datasets": {name: dataset_document(plan, name, described) for name in plan.datasets},
+    }
+
+
 def _carry_out(
-    plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]
+    plan: Plan, folder: Path, runner: Executor, progress: Progress, elsewhere: Sequence[Path], *, fresh: bool, seconds: dict[str, float]
 ) -> tuple[Plan, list[CellResult], list[Measurement]]:
-    """Make levels, measure, measure what remedies ask for, evaluate; return the plan with all that was added."""
+    """Make levels, measure, measure what remedies ask for, evaluate, beside what another device measured; return the plan
+    with all that was added."""
     threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
     plan = with_levels(plan, folder, progress)
+    there = load_elsewhere(plan, elsewhere, progress) if elsewhere else None
     failures = measure(plan, folder, runner, progress, fresh=fresh, seconds=seconds)
     remedied = with_remedies(plan, folder, progress)
     if remedied is not plan:
@@ -113,6 +123,9 @@ def _carry_out(
     cells += compare_inputs(remedied, folder, runner, progress, fresh=fresh, seconds=seconds)
     cells += [CellResult(cell, status, images=0, error=reason) for cell, status, reason in remedied.unmeasured_cells()]
     measurements += delegate_ops(remedied)
+    if there is not None:
+        cells += there.cells
+        measurements += there.measurements
     return with_layers(remedied, cells, progress), cells, measurements
 
 

@@ -1,0 +1,172 @@
+"""The runner inside a bundle: `python BUNDLE.pyz -o measurements.npz`. It stands alone: Python 3.9, numpy and an interpreter.
+
+It runs every model on every input of the bundle and keeps the raw outputs, times each model, and notes the machine.
+Finished parts lie beside the output until all is done, so that an interrupted run continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import platform
+import resource
+import shutil
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+_PART = 32
+_TIMED = 100
+_WINDOW = 10
+
+
+def _interpreter_module():
+    for name in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite"):
+        try:
+            return __import__(name, fromlist=["Interpreter"]), name
+        except ImportError:
+            continue
+    sys.exit("error: no interpreter here; run: pip install ai-edge-litert (or tflite-runtime)")
+
+
+def _open(module, content, delegate, shape):
+    options = {}
+    kernels = getattr(module, "OpResolverType", None) or getattr(getattr(module, "experimental", None), "OpResolverType", None)
+    if delegate == "none":
+        if kernels is None:
+            return None
+        options["experimental_op_resolver_type"] = kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = module.Interpreter(model_content=content, num_threads=1, **options)
+    index = interpreter.get_input_details()[0]["index"]
+    if tuple(interpreter.get_input_details()[0]["shape"]) != tuple(shape):
+        interpreter.resize_tensor_input(index, shape, strict=False)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _outputs(interpreter, tensor):
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
+    interpreter.invoke()
+    return [interpreter.get_tensor(details["index"]) for details in interpreter.get_output_details()]
+
+
+def _speed(interpreter, tensors):
+    """Warm up until two windows of ten agree within 5 %, then time a hundred invocations."""
+
+    def once(step):
+        begin = time.perf_counter()
+        _outputs(interpreter, tensors[step % len(tensors)])
+        return 1e3 * (time.perf_counter() - begin)
+
+    last, warmed = None, 0
+    while warmed < 30 * _WINDOW:
+        median = float(np.median([once(warmed + step) for step in range(_WINDOW)]))
+        warmed += _WINDOW
+        if last is not None and abs(median - last) < 0.05 * last:
+            break
+        last = median
+    times = [once(step) for step in range(_TIMED)]
+    found = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    return {
+        "warm_up_invocations": warmed,
+        "invocations": _TIMED,
+        **{name: float(np.quantile(times, share)) for name, share in found.items()},
+        "throughput_fps": 1e3 * len(times) / float(np.sum(times)),
+    }
+
+
+def _resident():
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1e3
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def _run_model(module, bundle, parts, model, delegate, speeds, done, total):
+    """Run one model on one delegate over its inputs, part by part; parts that are there already are not run again."""
+    interpreter, load_ms, before = None, 0.0, 0.0
+    for start in range(0, len(model["items"]), _PART):
+        items = model["items"][start : start + _PART]
+        part = parts / "{}.{}.{}.npz".format(model["name"], delegate, start)
+        note = part.with_suffix(".json")
+        if not (part.exists() and note.exists()):
+            if interpreter is None:
+                before, begin = _resident(), time.perf_counter()
+                interpreter = _open(module, bundle.read("models/{}.tflite".format(model["sha256"])), delegate, model["shape"])
+                load_ms = 1e3 * (time.perf_counter() - begin)
+            if interpreter is None:
+                print("this interpreter cannot leave XNNPACK out; {} is skipped".format(delegate), file=sys.stderr)
+                return done
+            _run_part(bundle, interpreter, part, note, model, delegate, start, items, load_ms, before)
+        facts = json.loads(note.read_text(encoding="utf-8"))
+        if facts:
+            speeds["{}|{}".format(model["name"], delegate)] = facts
+        done += len(items)
+        print("\r{} of {} inputs".format(done, total), end="", file=sys.stderr)
+    return done
+
+
+def _run_part(bundle, interpreter, part, note, model, delegate, start, items, load_ms, before):
+    arrays = {}
+    for number, item in enumerate(items, start=start):
+        for index, array in enumerate(_outputs(interpreter, _input(bundle, item))):
+            arrays["{}|{}|{}|{}".format(model["name"], delegate, number, index)] = array
+    facts = {}
+    if start == 0:
+        facts = dict(_speed(interpreter, [_input(bundle, item) for item in items[:8]]), load=load_ms)
+        facts["peak_memory_mb"] = _resident() - before
+    temporary = part.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    temporary.replace(part)
+    note.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _input(bundle, item):
+    return np.load(io.BytesIO(bundle.read("inputs/{}.npy".format(item["input"]))))
+
+
+def main(arguments=None):
+    """Run the bundle that this file lies in."""
+    parser = argparse.ArgumentParser(description="Run an auditor's bundle on this device.")
+    parser.add_argument("-o", "--output", required=True, help="the .npz file to write")
+    parser.add_argument("--device", default=platform.node() or "elsewhere", help="what this device is called in the report")
+    options = parser.parse_args(arguments)
+    module, runtime = _interpreter_module()
+    output = Path(options.output)
+    bundle = zipfile.ZipFile(str(Path(__file__).resolve().parent))
+    plan = json.loads(bundle.read("plan.json"))
+    parts = output.with_name(output.name + f".{plan['fingerprint'][:12]}.parts")
+    parts.mkdir(parents=True, exist_ok=True)
+    jobs = [(model, delegate) for model in plan["models"] for delegate in plan["delegates"]]
+    total, done, speeds = sum(len(model["items"]) for model, _ in jobs), 0, {}
+    for model, delegate in jobs:
+        done = _run_model(module, bundle, parts, model, delegate, speeds, done, total)
+    print(file=sys.stderr)
+    arrays = {}
+    for part in sorted(parts.glob("*.npz")):
+        with np.load(part) as loaded:
+            arrays.update({name: loaded[name] for name in loaded.files})
+    meta = {
+        "fingerprint": plan["fingerprint"],
+        "device": options.device,
+        "runtime": runtime,
+        "machine": f"{platform.system()} {platform.machine()} {platform.processor()}".strip(),
+        "python": platform.python_version(),
+        "speeds": speeds,
+    }
+    temporary = output.with_name(output.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
+    temporary.replace(output)
+    shutil.rmtree(parts)
+    print(output)
+
+
+if __name__ == "__main__":
+    main()
