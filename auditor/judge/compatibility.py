@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from auditor.values import AuditResult, Finding
 
@@ -33,23 +34,25 @@ def check_compatibility(result: AuditResult) -> Iterator[Finding]:
                 cell=where,
             )
         runtime = facts["runtime"]
-        taken = {target: found for target, found in facts["targets"].items() if found["ops"] or found["types"]}
-        for target, found in taken.items():
-            listed = [f"{name} {count}" for name, count in found["ops"].items()]
-            types = f"; {', '.join(f'{count} tensors of {name}' for name, count in found['types'].items())}" if found["types"] else ""
-            yield Finding(
-                check="compatibility",
-                level="info",
-                message=f"{model['name']}: a {target} does not take {sum(found['ops'].values())} of its {facts['ops']} ops ({', '.join(listed[:8]) or 'none by name'}){types}",
-                remedy=found["remedy"],
-                cell={**where, "target": target},
-                observed=float(sum(found["ops"].values())),
-            )
+        needs = f"a runtime of version {runtime['version']} or newer" + (
+            f" ({runtime['op']} version {runtime['op_version']})" if runtime["op"] else ""
+        )
+        refused = {target: found for target, found in facts["targets"].items() if found["ops"] or found["types"]}
+        told = "".join(f"; a {target} does not take {_listed(found, facts['ops'])}" for target, found in refused.items())
+        remedies = " ".join(f"{target}: {found['remedy']}" for target, found in refused.items())
         yield Finding(
             check="compatibility",
             level="info",
-            message=f"{model['name']} needs a runtime of version {runtime['version']} or newer"
-            + (f" (for {runtime['op']} version {runtime['op_version']})" if runtime["op"] else ""),
-            remedy="Compare with the runtime on the target: `pip show ai-edge-litert`, or the version that its firmware was built with.",
+            message=f"{model['name']} needs {needs}{told}",
+            remedy=f"Compare with the runtime on the target. {remedies}".strip(),
             cell=where,
+            observed=float(sum(sum(found["ops"].values()) for found in refused.values())),
         )
+
+
+def _listed(found: Mapping[str, Any], ops: int) -> str:
+    """What a target refuses, in words."""
+    names = [f"{name} {count}" for name, count in found["ops"].items()]
+    parts = [f"{sum(found['ops'].values())} of its {ops} ops ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"] if names else []
+    parts += [f"{count} tensors of {name}" for name, count in found["types"].items()]
+    return " and ".join(parts)
