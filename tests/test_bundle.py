@@ -58,7 +58,8 @@ def test_the_round_trip_is_bit_identical(project):
     assert {summary.device for summary in result.summaries} == {"local", "board"}
     (speed,) = [found for found in result.measurements if found.probe == "latency_ms"]
     assert (speed.device, speed.value["p99"] > 0) == ("board", True)
-    assert "board" in (project / "out" / "report.html").read_text()
+    page = (project / "out" / "report.html").read_text()
+    assert "detector · board" in page
 
 
 def test_parts_and_an_interrupted_run_continue(project):

@@ -293,16 +293,17 @@ def _inputs(result: AuditResult) -> list[tuple[str, str, list[dict[str, Any]]]]:
 
 def _speeds(result: AuditResult) -> list[dict[str, Any]]:
     """One row for each file, delegate and number of threads: latency, memory and what the delegate took."""
-    values = {(found.probe, found.model, found.delegate): found.value for found in result.measurements if found.error is None}
+    values = {(found.probe, found.model, found.delegate, found.device): found.value for found in result.measurements if found.error is None}
     rows = []
     for found in result.measurements:
-        if found.probe != "latency_ms" or found.device != "local":
+        if found.probe != "latency_ms":
             continue
-        key = found.model, found.delegate
+        key = found.model, found.delegate, found.device
         rows.append(
             {
                 "file": found.model,
                 "delegate": found.delegate,
+                "device": found.device,
                 "threads": found.threads,
                 "latency": found.value,
                 "error": found.error,
