@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from auditor import extensions
 from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, ExternalDelegateConfig, ModelConfig, delegate_name, nearest
 from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
-from auditor.datasets.classes import ClassMatch, match_classes
+from auditor.datasets.classes import ClassMatch, match_classes, normal_name
 from auditor.datasets.dataset import Dataset, DatasetRequest
 from auditor.datasets.images import folder_images, read_record, sizes_of
 from auditor.errors import AuditorError, DataError, InputError, ModelError, ScenarioError
@@ -283,6 +284,13 @@ def _datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
             datasets[name] = load(_dataset_request(config, name, entry))
         except InputError as error:
             problems += [f"{config.source.where(*loc)}: {problem}" for problem in error.problems]
+            continue
+        called = Counter(normal_name(category) for category in datasets[name].categories)
+        twice = [category for category in datasets[name].categories if called[normal_name(category)] > 1]
+        if twice:
+            problems.append(
+                f"{config.source.where(*loc)}: classes are matched by name, whatever its case, but these are one: {_some(twice)}"
+            )
     return datasets
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from auditor.datasets.detect import detect_dataset
 from auditor.errors import InputError
+from auditor.models.labels import BUILT_IN
+from auditor.models.resolve import DATASET_LABELS
 from auditor.run import run_audit
 from auditor.values import AuditResult, Finding
 
 __all__ = ["draft_audit"]
 
 _IMAGES = 20
+_WORDS = ("format", "split")
 _INPUT = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
 
 
@@ -27,6 +31,8 @@ def draft_audit(model: Path, dataset: Path, *, labels: str | None, output: Path)
     Raises:
         InputError: the data set or the model cannot be read, or do not fit each other.
     """
+    if labels is not None and labels not in (*BUILT_IN, DATASET_LABELS) and not Path(labels).is_file():
+        raise InputError(f"--labels {labels}: no such file, and not one of {', '.join((*BUILT_IN, DATASET_LABELS))}")
     found = detect_dataset(dataset)
     tried = [labels] if labels else [None, "coco80", "coco90", "coco91", "dataset"]
     problems: list[str] = []
@@ -54,8 +60,7 @@ def _measured(model: Path, found: dict[str, Path | str], labels: str | None) -> 
             entry["labels"] = str(path.absolute()) if path.is_file() else labels
         document = {
             "name": "init",
-            "dataset": {key: str(Path(value).absolute()) if key != "format" else value for key, value in found.items()}
-            | {"limit": _IMAGES},
+            "dataset": {key: value if key in _WORDS else str(Path(value).absolute()) for key, value in found.items()} | {"limit": _IMAGES},
             "models": [entry],
             "scenarios": [],
             "checks": {"input_contract": {"images": _IMAGES}},
@@ -67,8 +72,9 @@ def _measured(model: Path, found: dict[str, Path | str], labels: str | None) -> 
 
 def _finds_something(result: AuditResult) -> bool:
     """Whether a guessed label list is borne out by what the model finds."""
-    cells = [cell for cell in result.cells if cell.cell.scenario == "clean" and (cell.cell.input == "declared" or "=" in cell.cell.input)]
-    return max((cell.value or 0.0 for cell in cells), default=0.0) > 0.05
+    classes = len(result.models[0]["labels"]) or 1
+    chance = 0.05 if result.models[0]["task"] == "detection" else 0.5 + 0.5 / classes
+    return max((cell.value or 0.0 for cell in result.cells), default=0.0) > chance
 
 
 def _text(model: Path, found: dict[str, Path | str], result: AuditResult, labels: str | None, *, given: bool, output: Path) -> str:
@@ -92,7 +98,8 @@ def _text(model: Path, found: dict[str, Path | str], result: AuditResult, labels
     if reading is not None:
         lines.append(f"    # {reading.message}")
         lines.append(f"    # {reading.remedy}")
-    value = clean.value or 0.0
+    chosen = next((cell for cell in result.cells if better is not None and cell.cell.input == better.cell.get("input")), clean)
+    value = chosen.value or 0.0
     lines += [
         "scenarios: [lighting, resolution, noise]",
         "severities: [1, 3, 5]",
@@ -138,7 +145,7 @@ def _without_labels(model: Path, found: dict[str, Path | str], output: Path) -> 
 
 
 def _head(model: Path, found: dict[str, Path | str], output: Path) -> list[str]:
-    keys = [f"  {key}: {value if key == 'format' else _relative(Path(value), output)}" for key, value in found.items()]
+    keys = [f"  {key}: {value if key in _WORDS else _relative(Path(value), output)}" for key, value in found.items()]
     return [
         "# A first audit, written by `auditor init`: what could be found out is filled in, what was guessed says so.",
         f"name: {_name(model)}",
@@ -164,4 +171,4 @@ def _value(value: Any) -> str:
 
 def _plain(problem: str) -> str:
     """A problem of the temporary audit without its place there."""
-    return problem.partition("models[0]")[2].lstrip(".:abcdefghijklmnopqrstuvwxyz_ ") or problem if "models[0]" in problem else problem
+    return re.sub(r"^\S*audit\.yaml:\d+: (?:[\w.\[\]]+: )?", "", problem)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from auditor.evaluate.bootstrap import draw_weights
-from auditor.evaluate.comparison import FAMILY_ERROR, WORTH, error_of_look, simultaneous
+from auditor.evaluate.cells import CellEvaluation
+from auditor.evaluate.comparison import FAMILY_ERROR, WORTH, compare_with_declared, error_of_look, simultaneous
+from auditor.values import Cell, CellResult, MetricValue
 
 
 def alarms(rng, *, variants: int, images: int, gain: float, looks: int) -> bool:
@@ -47,3 +49,25 @@ def test_the_looks_share_the_error():
 
 def test_identical_predictions_have_an_interval_of_nothing():
     assert simultaneous(np.zeros(2), np.zeros((5, 2)), error=0.05).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def evaluation(value, images, samples):
+    metric = MetricValue("AP", value, images=images)
+    cell = Cell("m", "m", "float32", "xnnpack", "clean", 0)
+    return CellEvaluation(CellResult(cell, "ok", images=images, metrics={"AP": metric}), samples)
+
+
+@pytest.mark.parametrize(("images", "judged"), [(3, False), (40, True)])
+def test_few_images_decide_nothing(images, judged):
+    rng = np.random.default_rng(0)
+    (value,) = compare_with_declared(
+        evaluation(0.1, images, rng.normal(0.1, 0.001, 100)), [evaluation(0.9, images, rng.normal(0.9, 0.001, 100))], error=0.05
+    )
+    assert (value.interval is not None) == judged
+
+
+def test_no_interval_is_narrower_than_that_of_one_comparison():
+    """All are clearly worse, so none can be called better by chance; their intervals say what is known all the same."""
+    samples = np.random.default_rng(1).normal(-0.5, 0.05, (1000, 3))
+    low, high = simultaneous(np.full(3, -0.5), samples, error=0.05)[0]
+    assert high - low == pytest.approx(2 * 1.96 * samples[:, 0].std())

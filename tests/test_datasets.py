@@ -13,6 +13,7 @@ import pytest
 from auditor import extensions
 from auditor.datasets.classes import match_classes
 from auditor.datasets.dataset import DatasetRequest
+from auditor.datasets.detect import detect_dataset
 from auditor.datasets.images import read_record
 from auditor.errors import InputError
 
@@ -255,3 +256,75 @@ def test_class_folders(tmp_path):
 def test_aliases_are_followed_only_where_the_name_itself_is_absent():
     assert match_classes(["airplane", "tv"], ["aeroplane", "tvmonitor"]).aliases == (("airplane", "aeroplane"), ("tv", "tvmonitor"))
     assert match_classes(["aeroplane", "airplane"], ["airplane"]).to_category == (None, 0)
+
+
+def test_images_of_one_name_take_the_labels_of_their_own_folder(tmp_path):
+    write_yolo(tmp_path / "set")
+    for place, line in (("a", "0 0.5 0.5 0.2 0.2\n"), ("b", "1 0.5 0.5 0.2 0.2\n1 0.2 0.2 0.1 0.1\n")):
+        write_images(tmp_path / "set" / "images" / place)
+        (tmp_path / "set" / "labels" / place).mkdir()
+        (tmp_path / "set" / "labels" / place / "im0.txt").write_text(line)
+    found = load("yolo", annotations=tmp_path / "set" / "data.yaml", images=tmp_path / "set" / "images")
+    counts = {f"{image.path.parent.name}/{image.path.name}": len(found.truth[image.id].labels) for image in found.images}
+    assert (counts["a/im0.png"], counts["b/im0.png"], counts["val/im0.png"]) == (1, 2, 2)
+    (tmp_path / "set" / "images" / "a").rename(tmp_path / "set" / "images" / "elsewhere")
+    with pytest.raises(InputError, match="3 label files have its name"):
+        load("yolo", annotations=tmp_path / "set" / "data.yaml", images=tmp_path / "set" / "images")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("names: [cat, dog]\nval: images/val\nkpt_shape: [17, x]\n", "kpt_shape: expected two whole numbers"),
+        ("names: [cat, dog]\nval: list.bin\n", "cannot be read as a list of images"),
+    ],
+)
+def test_odd_data_yaml_is_no_traceback(tmp_path, text, expected):
+    data = write_yolo(tmp_path)
+    (tmp_path / "list.bin").write_bytes(b"\xff\xfe\x00")
+    data.write_text(text)
+    with pytest.raises(InputError, match=expected):
+        load("yolo", annotations=data)
+
+
+def test_odd_files_are_no_traceback(tmp_path):
+    write_yolo(tmp_path / "y")
+    (tmp_path / "y" / "obj.data").write_text("valid = images/val\nnames = labels\n")
+    with pytest.raises(InputError, match="expected a file of class names"):
+        load("yolo", annotations=tmp_path / "y" / "obj.data")
+    folder = write_voc(tmp_path / "v")
+    (folder / "im0.xml").write_bytes(b'<?xml version="1.0" encoding="foobar"?><annotation/>')
+    with pytest.raises(InputError, match="im0.xml"):
+        load("voc", annotations=folder)
+    write_idx(tmp_path / "images", np.zeros((4, 0, 0)))
+    with pytest.raises(InputError, match="it holds no image"):
+        load("idx", images=tmp_path / "images", labels=write_idx(tmp_path / "labels", np.zeros(4)))
+
+
+def test_a_single_image_may_stand_for_a_split(tmp_path):
+    data = write_yolo(tmp_path)
+    data.write_text("names: [cat, dog]\nval: images/val/im0.png\n")
+    assert len(load("yolo", annotations=data).images) == 1
+
+
+def test_formats_are_told_from_a_folder(tmp_path):
+    write_yolo(tmp_path / "yolo")
+    write_coco(tmp_path / "coco")
+    write_voc(tmp_path / "voc")
+    for name in ("images.idx", "labels.idx"):
+        (tmp_path / "idx").mkdir(exist_ok=True)
+        (tmp_path / "idx" / name).write_bytes(b"")
+    for split in ("train", "val"):
+        for kind in ("ant", "bee"):
+            write_images(tmp_path / "folders" / split / kind)
+    write_images(tmp_path / "bare" / "images")
+    (tmp_path / "bare" / "labels").mkdir()
+    (tmp_path / "bare" / "labels" / "im0.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "bare" / "labels" / "classes.txt").write_text("cat\n")
+    (tmp_path / "voc" / "audit.yaml").write_text("name: x\nmodels: []   # names\n")
+    (tmp_path / "voc" / "odd.json").write_text('{"images": {"a": 1}, "annotations": [], "categories": []}')
+    for name, expected in (("yolo", "yolo"), ("coco", "coco"), ("voc", "voc"), ("idx", "idx"), ("folders", "folders"), ("bare", "yolo")):
+        assert detect_dataset(tmp_path / name)["format"] == expected
+    assert detect_dataset(tmp_path / "folders")["images"] == tmp_path / "folders" / "val"
+    with pytest.raises(InputError, match="no known data set there"):
+        detect_dataset(tmp_path / "yolo" / "labels" / "val")

@@ -185,3 +185,43 @@ def test_init_marks_the_labels_that_it_cannot_find(project):
     refused = CliRunner().invoke(main, ["run", str(project / "mine.yaml"), "-o", str(project / "out")])
     assert refused.exit_code == 2
     assert "models[0].labels" in refused.stderr
+
+
+def compared(name, kind, gain, yaml, **metrics):
+    from auditor.values import Cell, CellResult, MetricValue
+
+    values = {
+        "AP": MetricValue("AP", 0.1 + gain),
+        "AP_minus_declared": MetricValue("AP_minus_declared", gain, interval=(gain / 2, 2 * gain)),
+    }
+    details = {"kind": kind, "factor": kind, "yaml": yaml, "compared": 2}
+    return CellResult(Cell("m", "m", "float32", "xnnpack", "clean", 0, input=name), "ok", 40, {**values, **metrics}, details=details)
+
+
+def test_only_what_explains_more_is_told():
+    from auditor.judge.inputs import check_input_contract
+    from auditor.values import AuditResult
+
+    contract = {"mean": [0.0], "std": [1.0], "color": "rgb", "resize": "stretch", "anchor": "center"}
+    model = {"name": "m", "model": "m", "input": contract, "sources": {}, "decoder": {"name": "yolox"}}
+    cells = (compared("color=bgr", "input", 0.05, "input: {}"), compared("label_offset=1", "labels", 0.6, "decoder: {}"))
+    (finding,) = check_input_contract(AuditResult("1.0", "r", {}, {"gates": []}, (model,), {}, cells, ()))
+    assert (finding.check, finding.level) == ("labels", "error")
+
+
+def test_the_line_keeps_what_was_declared():
+    from auditor.models.resolve import ModelRequest, resolve_model
+    from auditor.models.variants import input_variants, readings
+
+    given = {"mean": (1.0, 2.0, 3.0), "std": (10.0, 20.0, 30.0)}
+    options = {"box_unit": "normalized", "outputs": ["Identity"]}
+    graph = load_graph(DEMO_MODEL)
+    options["outputs"] = [graph.output_names()[0]]
+    spec = resolve_model(
+        ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", need_labels=False, decoder="yolov8", decoder_options=options, input=given)
+    )
+    lines = [reading.yaml for reading in readings(spec, CLASSES) if reading.name == "box_format=xyxy"]
+    assert lines == [f"decoder: {{name: yolov8, box_unit: normalized, outputs: [{options['outputs'][0]}], box_format: xyxy}}"]
+    image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    turned = next(variant for variant in input_variants(spec, [image]) if variant.factor == "color")
+    assert "color: bgr, mean: [3, 2, 1], std: [30, 20, 10]" in turned.yaml

@@ -73,8 +73,8 @@ def load_idx_pair(request: DatasetRequest) -> Dataset:
         problems.append(f"{request.labels}: it holds an array {labels.shape}; expected labels (N,)")
     elif pixels is not None and labels is not None and len(pixels) != len(labels):
         problems.append(f"{request.images} has {len(pixels)} images but {request.labels} has {len(labels)} labels; give the two of one set")
-    elif pixels is not None and not len(pixels):
-        problems.append(f"{request.images}: it holds no image")
+    elif pixels is not None and not pixels.size:
+        problems.append(f"{request.images}: it holds no image ({' × '.join(map(str, pixels.shape))})")
     if problems or pixels is None or labels is None or request.images is None:
         raise InputError(problems)
     count = min(len(pixels), request.limit or len(pixels))

@@ -20,6 +20,7 @@ from auditor.values import GroundTruth, ImageRecord
 
 __all__ = ["load"]
 
+_MOST = 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -57,7 +58,7 @@ def load(request: DatasetRequest) -> Dataset:
     problems: list[str] = []
     files = [file for path in paths if (file := _read(path, problems)) is not None]
     if problems:
-        raise InputError(problems)
+        raise InputError(problems[:_MOST] + ([f"… and {len(problems) - _MOST} more problems"] if len(problems) > _MOST else []))
     corners = [corner for file in files for item in file.objects for corner in item.corners[:2]]
     shift = 0.0 if any(corner < 1 for corner in corners) else 1.0
     categories = sorted({item.name for file in files for item in file.objects})
@@ -100,7 +101,7 @@ def _read(path: Path, problems: list[str]) -> _File | None:
     except DefusedXmlException as error:
         problems.append(f"{path}: refused, since it defines entities or refers to other files ({type(error).__name__}); remove its DOCTYPE")
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:
         problems.append(f"{path}: cannot be read ({error})")
         return None
     if root.tag != "annotation":
@@ -145,7 +146,13 @@ def _images(request: DatasetRequest, folder: Path) -> dict[str, Path]:
     places = [request.images] if request.images else [folder.parent / "JPEGImages", folder.parent / "images", folder]
     found: dict[str, Path] = {}
     for place in places:
-        for path in list_images(place) if place.is_dir() else ():
+        paths = list_images(place) if place.is_dir() else []
+        twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
+        if twice:
+            raise InputError(
+                f"{place}: {len(twice)} names stand for more than one image, for example {twice[0]}; which one an XML file means cannot be told"
+            )
+        for path in paths:
             found.setdefault(path.name, path)
             found.setdefault(path.stem, path)
     return found

@@ -36,7 +36,7 @@ class _Layout:
 
     images: tuple[Path, ...]
     names: tuple[str, ...]
-    labels: Mapping[str, Path] = field(default_factory=dict)
+    labels: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     keypoints: int = 0
 
 
@@ -62,7 +62,11 @@ def load(request: DatasetRequest) -> Dataset:
     images, truth, used = [], {}, []
     for number, path in enumerate(paths, start=1):
         size = sizes.get(path)
-        file = _label_file(path, layout.labels)
+        try:
+            file = _label_file(path, layout.labels)
+        except InputError as error:
+            problems += error.problems
+            continue
         lines = _lines(file, layout, problems, counts) if file.is_file() else []
         used += [sha256_of(file)] if file.is_file() else []
         images.append(ImageRecord(number, path, size, sha256_of(path) if path.is_file() else None))
@@ -104,7 +108,7 @@ def _layout(request: DatasetRequest) -> _Layout:
     return _from_yaml(place, request) if place.suffix.lower() in (".yaml", ".yml") else _from_darknet(place, request)
 
 
-def _given_images(request: DatasetRequest, place: Path) -> tuple[tuple[Path, ...], dict[str, Path]]:
+def _given_images(request: DatasetRequest, place: Path) -> tuple[tuple[Path, ...], dict[str, tuple[Path, ...]]]:
     """The images of `images`, and the label files below the folder of `place` by stem."""
     root = request.images
     if root is None or not root.is_dir():
@@ -112,14 +116,19 @@ def _given_images(request: DatasetRequest, place: Path) -> tuple[tuple[Path, ...
     images = tuple(list_images(root))
     if not images:
         raise InputError(f"{root}: it holds no image ({', '.join(SUFFIXES)})")
-    return images, {path.stem: path for path in sorted(place.parent.rglob("*.txt"))}
+    labels: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(place.parent.rglob("*.txt")):
+        labels[path.stem] = (*labels.get(path.stem, ()), path)
+    return images, labels
 
 
 def _bare_folder(request: DatasetRequest, folder: Path) -> _Layout:
     """A folder of label files alone: class names from `labels`, else from a file beside them."""
     beside = [path for place in (folder, folder.parent) for name in _NAME_FILES if (path := place / name).is_file()]
     names_file = request.labels or next(iter(beside), None)
-    if names_file is None or not names_file.is_file():
+    if request.labels is not None and not request.labels.is_file():
+        raise InputError(f"{request.labels}: `labels` is no such file; expected one class name a line")
+    if names_file is None:
         raise InputError(
             f"{folder}: a folder of label files names no classes; write `labels:` with a file of one name a line (or put {_NAME_FILES[0]} there)"
         )
@@ -128,9 +137,14 @@ def _bare_folder(request: DatasetRequest, folder: Path) -> _Layout:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected the images of {folder}")
     images = tuple(path for path in list_images(root) if path.stem in stems or request.images is not None)
+    twice = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{root}: {len(twice)} names stand for more than one image, for example {twice[0]}; their label files cannot be told apart"
+        )
     if not images:
         raise InputError(f"{root}: no image there has the name of a label file in {folder}; write `images:` with their folder")
-    return _Layout(images, _names_of(names_file), {image.stem: folder / f"{image.stem}.txt" for image in images})
+    return _Layout(images, _names_of(names_file), {image.stem: (folder / f"{image.stem}.txt",) for image in images})
 
 
 def _from_yaml(path: Path, request: DatasetRequest) -> _Layout:
@@ -155,7 +169,10 @@ def _from_yaml(path: Path, request: DatasetRequest) -> _Layout:
         )
     if problems:
         raise InputError(problems)
-    keypoints = math.prod(data["kpt_shape"]) if isinstance(data.get("kpt_shape"), list) else 0
+    shape = data.get("kpt_shape")
+    if shape is not None and not (isinstance(shape, list) and all(isinstance(side, int) and side > 0 for side in shape)):
+        raise InputError(f"{source.where('kpt_shape')}: expected two whole numbers such as [17, 3] but got {shape!r}")
+    keypoints = math.prod(shape) if shape else 0
     classes = tuple(str(name) for name in names)
     if request.images is not None:
         given, labels = _given_images(request, path)
@@ -186,7 +203,10 @@ def _from_darknet(path: Path, request: DatasetRequest) -> _Layout:
 
 
 def _names_of(path: Path) -> tuple[str, ...]:
-    names = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file of class names, one a line") from error
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -212,16 +232,35 @@ def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
         if not images:
             raise InputError(f"{where}: {place} holds no image ({', '.join(SUFFIXES)})")
         return images
-    lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if place.suffix.lower() in SUFFIXES:
+        return [place]
+    try:
+        lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: {place} cannot be read as a list of images ({error})") from error
     if not lines:
         raise InputError(f"{where}: {place} lists no image")
     return [_found(place, "", line) or _found(file, root, line) or place.parent / line for line in lines]
 
 
-def _label_file(image: Path, labels: Mapping[str, Path]) -> Path:
-    """The label file of an image: the one given, else below `labels` where the image is below `images`, else beside it."""
-    if image.stem in labels:
-        return labels[image.stem]
+def _label_file(image: Path, labels: Mapping[str, Sequence[Path]]) -> Path:
+    """The label file of an image: below `labels` where the image is below `images`, else beside it, else the one of its name.
+
+    Raises:
+        InputError: several have its name.
+    """
+    usual = _usual_label_file(image)
+    named = labels.get(image.stem, ())
+    if usual.is_file() or not named:
+        return usual
+    if len(named) > 1:
+        raise InputError(
+            f"{image}: {len(named)} label files have its name, {named[0]} and {named[1]}; keep images and labels in folders that mirror each other"
+        )
+    return named[0]
+
+
+def _usual_label_file(image: Path) -> Path:
     parts = image.parts
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == "images":

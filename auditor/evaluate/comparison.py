@@ -21,6 +21,10 @@ WORTH = 0.01
 _EARLY = 0.2
 """The share of the family's error that all looks but the last have together: most is kept for the whole set."""
 _CLEARLY_WORSE = -2.0
+_LEAST_C = 1.96
+"""No interval is narrower than that of one comparison alone at 95 %."""
+_LEAST_IMAGES = 10
+"""On fewer images resampling knows too little of what other images would show."""
 
 
 def simultaneous(differences: NDArray[np.float64], samples: NDArray[np.float64], *, error: float) -> NDArray[np.float64]:
@@ -36,7 +40,7 @@ def simultaneous(differences: NDArray[np.float64], samples: NDArray[np.float64],
     safe = np.where(spread > 0, spread, 1.0)
     near = (spread > 0) & (differences / safe > _CLEARLY_WORSE)
     deviations = (samples[:, near] - differences[near]) / safe[near]
-    c = float(np.quantile(deviations.max(axis=1), 1 - error)) if near.any() else 0.0
+    c = max(_LEAST_C, float(np.quantile(deviations.max(axis=1), 1 - error))) if near.any() else _LEAST_C
     return np.stack([differences - c * spread, differences + c * spread], axis=1)
 
 
@@ -59,6 +63,8 @@ def compare_with_declared(declared: CellEvaluation, others: Sequence[CellEvaluat
         mine = other.result.primary
         if first.value is None or mine is None or mine.value is None:
             values[index] = MetricValue(name, None, reason=(mine and mine.reason) or first.reason or other.result.error or "not measured")
+        elif other.result.images < _LEAST_IMAGES:
+            values[index] = MetricValue(name, mine.value - first.value, images=other.result.images)
         elif other.samples.shape == declared.samples.shape and np.isfinite(other.samples - declared.samples).all():
             usable.append(index)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from auditor.values import CLEAN, AuditResult, CellResult, Finding, MetricValue
@@ -14,6 +14,8 @@ _WORTH = 0.01
 _MISCALIBRATED = 0.05
 """An expected calibration error from which scores should not be read as probabilities."""
 _ENOUGH_FOR_ECE = 200
+_BROKEN = 0.02
+"""A model that reaches less than this is not fed as it was trained, whatever else was tried."""
 _WRONG = 0.5
 """A declared contract that reaches less than this share of another is wrong, not just second best."""
 _RANGES = {((0.0,), (1.0,)): "0..255", ((0.0,), (255.0,)): "0..1", ((127.5,), (127.5,)): "-1..1"}
@@ -32,18 +34,22 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
         value = cell.difference("declared")
         if cell.cell.input != "declared" and cell.status == "ok" and value is not None:
             compared.setdefault(cell.cell.file, []).append((cell, value))
-    yield from _overconfident(result, compared)
+    misread = {file for file, cells in compared.items() if _best([item for item in cells if item[0].details.get("kind") != "input"])}
+    yield from _overconfident(result, compared, {models[file]["model"] for file in misread if file in models})
     for file, cells in compared.items():
         if file not in models:
             continue
         fed = [(cell, value) for cell, value in cells if cell.details.get("kind") == "input"]
         read = [(cell, value) for cell, value in cells if cell.details.get("kind") != "input"]
         better, other = _best(fed), _best(read)
+        if better is not None and other is not None:  # what explains more; the rest is judged when that is mended
+            better, other = (better, None) if (better[1].value or 0.0) >= (other[1].value or 0.0) else (None, other)
         if better is not None:
             yield _finding(models[file], better, check="input_contract", what=f"{file} is fed {_described(models[file]['input'])}")
         else:
-            yield from _unusual(models[file], fed)
-            if fed and other is None:
+            unusual = list(_unusual(models[file], fed))
+            yield from unusual
+            if fed and other is None and not unusual:
                 yield _sound(models[file], fed)
         if other is not None:
             labels = other[0].details.get("kind") == "labels"
@@ -51,13 +57,18 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
             yield _finding(models[file], other, check="labels" if labels else "input_contract", what=what)
 
 
-def _overconfident(result: AuditResult, compared: Mapping[str, Compared]) -> Iterator[Finding]:
-    """Classifiers whose confidence is far from their accuracy, which top1 does not show."""
+def _overconfident(result: AuditResult, compared: Mapping[str, Compared], misread: Container[str]) -> Iterator[Finding]:
+    """Classifiers whose confidence is far from their accuracy, which top1 does not show; the first of each family, and none
+    that is read wrongly."""
+    told: set[str] = set()
     for cell in result.cells:
         error = cell.metrics.get("ECE")
         declared = cell.cell.scenario == CLEAN and cell.cell.input == "declared"
         if not declared or error is None or error.value is None or error.value < _MISCALIBRATED or cell.images < _ENOUGH_FOR_ECE:
             continue
+        if cell.cell.model in told or cell.cell.model in misread:
+            continue
+        told.add(cell.cell.model)
         others = [
             (other, found.value)
             for cells in compared.values()
@@ -71,7 +82,7 @@ def _overconfident(result: AuditResult, compared: Mapping[str, Compared]) -> Ite
         if others:
             best, reached = min(others, key=lambda item: item[1])
             if reached < error.value:
-                remedy = f"First check the value range: fed {_changed(best)} its ECE is {reached:.3f} on {best.images} images ({best.details['yaml']}). {remedy}"
+                remedy = f"First check the input: fed {_changed(best)} its ECE is {reached:.3f} on {best.images} images ({best.details['yaml']}). {remedy}"
         yield Finding(
             check="input_contract",
             level="warning",
@@ -142,6 +153,11 @@ def _sound(model: Mapping[str, Any], fed: Compared) -> Finding:
     cell, value = max(known, key=lambda item: item[1].value or 0.0, default=fed[0])
     gain, reached = value.value or 0.0, cell.value or 0.0
     metric = cell.primary.name if cell.primary is not None else "AP"
+    remedy = "Nothing: it is fed as it was trained, as far as these images tell."
+    if gain >= _WORTH:
+        remedy = f"{cell.images} images do not decide whether {cell.cell.input} is better: judge on more."
+    elif reached < _BROKEN:
+        remedy = "None of these inputs makes it work: check `decoder:` and `labels:`, and the file itself."
     interval = "" if value.interval is None else f", {value.interval[0]:+.3f} to {value.interval[1]:+.3f} at 95 % over all comparisons"
     return Finding(
         check="input_contract",
@@ -150,7 +166,7 @@ def _sound(model: Mapping[str, Any], fed: Compared) -> Finding:
             f"{model['name']}: no other input contract of {len(fed)} is better: declared {_described(model['input'])} reaches {metric} {reached - gain:.3f} "
             f"on {cell.images} clean images, the next best ({cell.cell.input}) {reached:.3f} ({gain:+.3f}{interval})"
         ),
-        remedy="Nothing: it is fed as it was trained, as far as these images tell.",
+        remedy=remedy,
         cell={"model": model["model"], "file": model["name"]},
         observed=gain,
         limit=_WORTH,

@@ -45,6 +45,10 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
     """
     if not arrays:
         raise ModelError("it has no outputs, so nothing to judge")
+    if len(arrays) == 1 and next(iter(arrays.values())).size == 1:
+        raise ModelError(
+            f"its one output {_listed(arrays)} is a single value: a binary classifier's sigmoid, or no classifier; export it with one score for each class"
+        )
     if len(arrays) == 1 and _is_classifier(next(iter(arrays.values())).shape):
         (shape,) = (array.shape for array in arrays.values())
         return Head("classifier", {}, f"one output {tuple(shape)}: the scores of {shape[-1]} classes")

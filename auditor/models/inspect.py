@@ -161,9 +161,16 @@ def shown(facts: dict[str, Any]) -> list[str]:
     else:
         lines.append(f"likely  {likely['task']}, decoder {likely['decoder']}: {likely['reason']}")
         lines.append(
-            "input   " + ", ".join(f"{key} {value} ({likely['input_sources'].get(key, '')})" for key, value in likely["input"].items())
+            "input   "
+            + ", ".join(f"{key} {_plain(value)} ({likely['input_sources'].get(key, '')})" for key, value in likely["input"].items())
         )
     return lines
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "/".join(f"{item:.6g}" for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _some(values: Sequence[Any] | None) -> str:

@@ -65,6 +65,8 @@ class InputVariant:
         if shown["resize"] == "stretch":
             for key in ("anchor", "rounding", "pad"):
                 del shown[key]
+        if self.spec.sources.get("input.height") == "audit.yaml":
+            shown["size"] = f"[{self.spec.input.height}, {self.spec.input.width}]"
         return f"input: {{{', '.join(f'{key}: {_shown(value)}' for key, value in shown.items())}}}"
 
 
@@ -101,7 +103,7 @@ def input_variants(spec: ModelSpec, images: Sequence[NDArray[np.uint8]]) -> list
 def combined(spec: ModelSpec, first: InputVariant, second: InputVariant) -> InputVariant:
     """The variant that has the changes of two of different factors."""
     changes = {**first.changes, **second.changes}
-    if "color" in changes and "mean" in changes:  # statistics by channel follow the order of the channels
+    if {first.factor, second.factor} == {"color", "range"}:  # statistics by channel follow the order of the channels
         color = next(variant for variant in (first, second) if variant.factor == "color").changes["color"]
         other = next(variant for variant in (first, second) if "mean" in variant.changes and variant.factor != "color")
         turned = color != spec.input.color
@@ -112,14 +114,22 @@ def combined(spec: ModelSpec, first: InputVariant, second: InputVariant) -> Inpu
 def readings(spec: ModelSpec, categories: Sequence[str]) -> list[Reading]:
     """List the other ways to read the model's predictions, for a data set of `categories`."""
     offset, labels = int(spec.decoder_options.get("label_offset", 0)), spec.labels
-    decoder = f"decoder: {{name: {spec.decoder}, "
+    given = {
+        key: value for key, value in spec.decoder_options.items() if spec.sources.get(f"decoder.{key}") == "audit.yaml" and key != "anchors"
+    }
+
+    def line(**changed: Any) -> str:
+        kept = ", ".join(f"{key}: {_flow(value)}" for key, value in {"name": spec.decoder, **given, **changed}.items())
+        anchors = "   # and its anchors, as they are" if spec.sources.get("decoder.anchors") == "audit.yaml" else ""
+        return f"decoder: {{{kept}}}{anchors}"
+
     found: list[Reading] = []
     names = {label for label in BUILT_IN["coco80"] if label}
     if spec.task == "detection" and sum(category in names for category in categories) * 2 >= len(categories):
         lists = [name for name, known in BUILT_IN.items() if known != labels and (spec.decoder in _WITHIN or len(known) == len(labels))]
         found += [Reading(f"labels={name}", "labels", f"labels: {name}", 0, BUILT_IN[name]) for name in lists]
     found += [
-        Reading(f"label_offset={other}", "labels", f"{decoder}label_offset: {other}}}", other, labels)
+        Reading(f"label_offset={other}", "labels", line(label_offset=other), other, labels)
         for other in (offset - 1, offset + 1)
         if -1 <= other <= 1
     ]
@@ -129,13 +139,13 @@ def readings(spec: ModelSpec, categories: Sequence[str]) -> list[Reading]:
     if declared is None or spec.postprocess.clip:
         return found
     found += [
-        Reading(f"box_format={other}", "boxes", f"{decoder}box_format: {other}}}", offset, labels, {"box_format": (declared, other)})
+        Reading(f"box_format={other}", "boxes", line(box_format=other), offset, labels, {"box_format": (declared, other)})
         for other in ("xyxy", "yxyx", "cxcywh")
         if other != declared
     ]
     unit = spec.decoder_options.get("box_unit")
     other = "pixels" if unit == "normalized" else "normalized"
-    return [*found, Reading(f"box_unit={other}", "boxes", f"{decoder}box_unit: {other}}}", offset, labels, {"box_unit": (unit, other)})]
+    return [*found, Reading(f"box_unit={other}", "boxes", line(box_unit=other), offset, labels, {"box_unit": (unit, other)})]
 
 
 def reread(found: Detections, reading: Reading, spec: ModelSpec, size: tuple[int, int]) -> Detections:
@@ -164,7 +174,8 @@ def reread(found: Detections, reading: Reading, spec: ModelSpec, size: tuple[int
 def _changes(declared: InputContract) -> Iterator[tuple[str, dict[str, Any]]]:
     grey = declared.color == "gray"
     if not grey:
-        yield "color", {"color": "bgr" if declared.color == "rgb" else "rgb"}
+        turned = {key: tuple(reversed(getattr(declared, key))) for key in ("mean", "std") if len(getattr(declared, key)) == 3}
+        yield "color", {"color": "bgr" if declared.color == "rgb" else "rgb", **turned}  # each colour keeps its statistics
     for mean, std in _RANGES:
         if grey and len(mean) == 3:
             mean, std = (float(np.mean(mean)),), (float(np.mean(std)),)
@@ -194,6 +205,13 @@ def _from_xyxy(boxes: NDArray[np.float64], box_format: str) -> NDArray[np.float6
     if box_format == "cxcywh":
         return np.concatenate([corner[:, :2] + corner[:, 2:] / 2, corner[:, 2:]], axis=1)
     return corner if box_format == "xywh" else boxes
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML writes it on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list | tuple) else str(value)
 
 
 def _shown(value: Any) -> str:

@@ -283,12 +283,19 @@ def _inputs(result: AuditResult) -> list[tuple[str, str, list[dict[str, Any]]]]:
     return [
         (
             file,
-            ", ".join(f"{key}: {declared[file][key]}" for key in shown),
+            ", ".join(f"{key}: {_flow(declared[file][key])}" for key in shown),
             sorted(rows, key=lambda row: -(row["difference"].value if row["difference"].value is not None else -2.0)),
         )
         for file, rows in found.items()
         if file in declared
     ]
+
+
+def _flow(value: Any) -> str:
+    """A setting as YAML writes it."""
+    if isinstance(value, list | tuple):
+        return f"{value[0]:g}" if len(value) == 1 else f"[{', '.join(f'{item:g}' for item in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _speeds(result: AuditResult) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,26 @@ class _Comparison:
     plan: Plan
     spec: ModelSpec
     delegate: str
+    folder: Path
     images: list[ImageRecord]
     declared: Mapping[int, ImagePrediction]
     units: dict[str, list[Unit]]
-    run: Any
+    run: Callable[[Sequence[Unit], Iterable[CellTask]], dict[str, CellEvaluation]]
 
     def task(
-        self, name: str, labels: Sequence[str | None], offset: int, predictions: Sequence[ImagePrediction], judged: Sequence[str]
+        self,
+        name: str,
+        labels: Sequence[str | None],
+        offset: int,
+        predictions: Sequence[ImagePrediction],
+        images: Sequence[ImageRecord],
+        judged: Sequence[str],
     ) -> CellTask:
+        """What evaluating one input or reading needs."""
         dataset = self.plan.datasets[self.spec.dataset]
         to_category = match_classes(labels, dataset.categories).to_category
         names = [None if index is None else dataset.categories[index] for index in to_category]
-        truth = {item.image_id: dataset.truth[item.image_id] for item in predictions}
+        truth = {record.id: dataset.truth[record.id] for record in images}
         return CellTask(
             cell=Cell(self.spec.model, self.spec.name, self.spec.quantization, self.delegate, CLEAN, 0, input=name),
             truth=restrict_truth(truth, {dataset.categories.index(category): index for index, category in enumerate(judged)}),
@@ -96,17 +104,17 @@ def _begin(
     images = [record for unit in clean for record in unit.images if declared[record.id].error is None]
     drawn = np.random.default_rng(plan.config.seed).permutation(len(images))
 
-    def run(units: Sequence[Unit], tasks: Sequence[CellTask]) -> list[CellEvaluation]:
+    def run(units: Sequence[Unit], tasks: Iterable[CellTask]) -> dict[str, CellEvaluation]:
         measure(dataclasses.replace(plan, units=tuple(units)), folder, runner, progress, fresh=fresh, seconds=seconds)
         done = {}
-        for outcome in runner.map(timed_evaluation, _loaded(tasks, folder), ahead=runner.jobs):
+        for outcome in runner.map(timed_evaluation, tasks, ahead=runner.jobs):
             if outcome.error is None:
                 evaluation, spent = outcome.result
                 done[evaluation.result.cell.input] = evaluation
                 seconds["evaluate"] = seconds.get("evaluate", 0.0) + spent
-        return [done[task.cell.input] for task in tasks if task.cell.input in done]
+        return done
 
-    return _Comparison(plan, spec, delegate, [images[index] for index in drawn], declared, {}, run) if images else None
+    return _Comparison(plan, spec, delegate, folder, [images[index] for index in drawn], declared, {}, run) if images else None
 
 
 def _compare(comparison: _Comparison, first: int) -> list[CellResult]:
@@ -144,60 +152,40 @@ def _look(
     units: list[Unit] = []
     for variant in variants:
         mine = comparison.units.setdefault(variant.name, [])
-        done = sum(len(unit.images) for unit in mine)
-        rest = {spec.dataset: dataclasses.replace(dataset, images=tuple(images[done:]))}
+        measured = sum(len(unit.images) for unit in mine)
+        rest = {spec.dataset: dataclasses.replace(dataset, images=tuple(images[measured:]))}
         added = list(units_of(config, rest, [variant.spec], (), ()))
         mine += added
         units += added
+    done = comparison.run(units, _tasks(comparison, variants, others, images))
+    names = [name for name in (*(variant.name for variant in variants), *(reading.name for reading in others)) if name in done]
+    if "declared" not in done:
+        return []
+    values = compare_with_declared(done["declared"], [done[name] for name in names], error=error)
+    return list(zip([done[name].result for name in names], values, strict=True))
+
+
+def _tasks(
+    comparison: _Comparison, variants: Sequence[InputVariant], others: Sequence[Reading], images: Sequence[ImageRecord]
+) -> Iterator[CellTask]:
+    """What is evaluated on the same images, over the classes that any reading knows; predictions are loaded one cell at a time."""
+    spec = comparison.spec
+    dataset = comparison.plan.datasets[spec.dataset]
     offset = int(spec.decoder_options.get("label_offset", 0))
-    known = {
-        category
-        for labels in (spec.labels, *(reading.labels for reading in others))
-        for category in match_classes(labels, dataset.categories).judged
-    }
+    lists = [spec.labels, *(reading.labels for reading in others)]
+    known = {category for labels in lists for category in match_classes(labels, dataset.categories).judged}
     judged = [category for category in dataset.categories if category in known]
     said = [comparison.declared[record.id] for record in images]
-    tasks = [comparison.task("declared", spec.labels, offset, said, judged)]
-    tasks += [
-        comparison.task(variant.name, spec.labels, offset, _stored(comparison.units[variant.name], variant, comparison.delegate), judged)
-        for variant in variants
-    ]
+    yield comparison.task("declared", spec.labels, offset, said, images, judged)
+    for variant in variants:
+        keys = [unit.resume_key for unit in comparison.units[variant.name] if has_unit(comparison.folder, unit.resume_key)]
+        found = list(load_predictions(comparison.folder, keys, file=variant.spec.key, delegate=comparison.delegate, severity=0))
+        yield comparison.task(variant.name, spec.labels, offset, found, images, judged)
     for reading in others:
-        seen = (
-            said if reading.kind != "boxes" else [_reread(item, reading, spec, record) for item, record in zip(said, images, strict=True)]
-        )
-        tasks.append(comparison.task(reading.name, reading.labels, reading.label_offset, seen, judged))
-    declared, *rest = comparison.run(units, tasks)
-    return list(zip([item.result for item in rest], compare_with_declared(declared, rest, error=error), strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Later(ImagePrediction):
-    """The place of a prediction that is loaded when its cell is evaluated: `boxes` and the rest are empty."""
-
-    unit: str = ""
-
-
-def _stored(units: Sequence[Unit], variant: InputVariant, delegate: str) -> list[ImagePrediction]:
-    nothing: Any = np.zeros(0)
-    return [
-        _Later(variant.spec.key, delegate, 0, record.id, nothing.reshape(0, 4), nothing, nothing.astype(np.int64), unit=unit.resume_key)
-        for unit in units
-        for record in unit.images
-    ]
-
-
-def _loaded(tasks: Sequence[CellTask], folder: Path) -> Iterator[CellTask]:
-    """The tasks with the predictions that were stored for later."""
-    for task in tasks:
-        keys = list(dict.fromkeys(item.unit for item in task.predictions if isinstance(item, _Later)))
-        if not keys:
-            yield task
-            continue
-        first = task.predictions[0]
-        known = [key for key in keys if has_unit(folder, key)]
-        found = load_predictions(folder, known, file=first.file, delegate=first.delegate, severity=0)
-        yield dataclasses.replace(task, predictions=tuple(found))
+        seen = said
+        if reading.kind == "boxes":
+            seen = [_reread(item, reading, spec, record) for item, record in zip(said, images, strict=True)]
+        yield comparison.task(reading.name, reading.labels, reading.label_offset, seen, images, judged)
 
 
 def _reread(item: ImagePrediction, reading: Reading, spec: ModelSpec, record: ImageRecord) -> ImagePrediction:
