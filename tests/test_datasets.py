@@ -294,7 +294,7 @@ def test_odd_files_are_no_traceback(tmp_path):
         load("yolo", annotations=tmp_path / "y" / "obj.data")
     folder = write_voc(tmp_path / "v")
     (folder / "im0.xml").write_bytes(b'<?xml version="1.0" encoding="foobar"?><annotation/>')
-    with pytest.raises(InputError, match="im0.xml"):
+    with pytest.raises(InputError, match=r"im0\.xml"):
         load("voc", annotations=folder)
     write_idx(tmp_path / "images", np.zeros((4, 0, 0)))
     with pytest.raises(InputError, match="it holds no image"):

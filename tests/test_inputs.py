@@ -221,7 +221,7 @@ def test_the_line_keeps_what_was_declared():
         ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", need_labels=False, decoder="yolov8", decoder_options=options, input=given)
     )
     lines = [reading.yaml for reading in readings(spec, CLASSES) if reading.name == "box_format=xyxy"]
-    assert lines == [f"decoder: {{name: yolov8, box_unit: normalized, outputs: [{options['outputs'][0]}], box_format: xyxy}}"]
+    assert lines == [f"decoder: {{name: yolov8, outputs: [{options['outputs'][0]}], box_unit: normalized, box_format: xyxy}}"]
     image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     turned = next(variant for variant in input_variants(spec, [image]) if variant.factor == "color")
     assert "color: bgr, mean: [3, 2, 1], std: [30, 20, 10]" in turned.yaml
