@@ -39,7 +39,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(ModelError, match="No such file"):
         resolve(tmp_path / "absent.tflite")
     (tmp_path / "folder.tflite").mkdir()
-    with pytest.raises(ModelError, match="directory"):
+    with pytest.raises(ModelError, match="this folder holds no saved_model"):
         resolve(tmp_path / "folder.tflite")
 
 
@@ -73,8 +73,9 @@ def test_models_that_cannot_be_fed(tmp_path, options, expected):
 @pytest.mark.parametrize(
     ("shapes", "expected"),
     [
-        ([(1, 1000)], "classifier"),
-        ([(1, 1, 1, 10)], "classifier"),
+        ([(1, 1000)], "1000 classes but `labels` has 2"),
+        ([(1, 1, 1, 10)], "10 classes but `labels` has 2"),
+        ([(1, 1)], "a binary classifier's sigmoid"),
         ([(1, 32, 32, 21)], "segmentation"),
         ([(1, 38, 21), (1, 8, 8, 32)], "instance segmentation"),
         ([(1, 56, 21)], "pose"),

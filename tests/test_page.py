@@ -46,7 +46,7 @@ def test_the_page_fits_and_fetches_nothing(project, browser, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert asked == [(project / "out" / "report.html").as_uri()]
     assert errors == []
-    assert page.locator("svg").count() == 2
+    assert page.locator("svg").count() == 2 + 5
     assert page.locator("h1").inner_text() == "small"
     assert page.locator(".matrix tbody tr").count() == 1
     page.close()

@@ -27,8 +27,8 @@ models:
     labels: person.txt
     input: {{rounding: floor}}
 scenarios: []
-checks: {input_contract: false}
-measure: {threads: []}
+checks: {{input_contract: false}}
+measure: {{threads: []}}
 delegates: [xnnpack, none]
 """
 

@@ -21,7 +21,7 @@ models:
   - {{name: ssd, path: {real}/models/ssd_mobilenet_v1_uint8.tflite}}
   - {{name: person, path: {real}/models/yolov8n_256_person_int8.tflite, labels: person.txt, input: {{anchor: top_left, rounding: floor}}}}
 scenarios: []
-measure: {threads: []}
+measure: {{threads: []}}
 """
 
 

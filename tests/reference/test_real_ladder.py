@@ -19,8 +19,8 @@ models:
       levels: [float16, dynamic, weight_only, int8, int16x8]
       calibration: {{images: {real}/data/coco-calib80/images, annotations: {real}/data/coco-calib80/instances.json}}
 scenarios: []
-checks: {input_contract: false}
-measure: {threads: []}
+checks: {{input_contract: false}}
+measure: {{threads: []}}
 """
 
 # level: (lowest, highest) AP: the figure ± 0.004; where the reference gives a range, the range ± 0.004
