@@ -325,7 +325,7 @@ def _tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
             values = ", ".join(
                 f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}" for name, value in summary.metrics.items()
             )
-            click.echo(f"{summary.file} ({summary.quantization}, {summary.delegate}): {values}", err=True)
+            click.echo(f"{summary}: {values}", err=True)
         for reason in dict.fromkeys(f"skipped: {cell.cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped"):
             click.echo(reason, err=True)
         for finding in [finding for finding in result.findings if finding.level == "error"][:10]:

@@ -44,20 +44,35 @@ class Outcome:
     died: bool = False
 
 
+def _unlimited(_: Any) -> float | None:
+    """The time limit of items that have none."""
+    return None
+
+
 class Executor(Protocol):
     """Runs a picklable function over picklable items."""
 
     jobs: int
 
     def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = ..., ahead: int = ...
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        affinity: Callable[[Any], Any] = ...,
+        ahead: int = ...,
+        timeout_s: Callable[[Any], float | None] = ...,
     ) -> Iterator[Outcome]:
         """Yield the outcome of every item in the order of completion; items of one `affinity` share a worker while
         others are left for the rest, so that a worker's caches are of use. At most `ahead` items are taken from
-        `items` before they run, so that large ones need not all be in memory."""
+        `items` before they run, so that large ones need not all be in memory. A worker that takes longer over an item than
+        `timeout_s` of it is stopped, where the executor can; that is an outcome that `died`."""
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the workers; without `wait` they end on their own, and another call waits for them."""
+
+    def kill(self) -> None:
+        """End the workers at once, whatever they do."""
 
 
 class SerialExecutor:
@@ -66,13 +81,22 @@ class SerialExecutor:
     jobs = 1
 
     def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        affinity: Callable[[Any], Any] = _alike,
+        ahead: int = AHEAD,
+        timeout_s: Callable[[Any], float | None] = _unlimited,
     ) -> Iterator[Outcome]:
         for item in items:
             yield _attempt(function, item)
 
     def close(self, *, wait: bool = True) -> None:
         """Nothing to stop."""
+
+    def kill(self) -> None:
+        """Nothing to end."""
 
 
 class ProcessExecutor:
@@ -87,12 +111,19 @@ class ProcessExecutor:
                 self._pool(lane).submit(_load, module)
 
     def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        affinity: Callable[[Any], Any] = _alike,
+        ahead: int = AHEAD,
+        timeout_s: Callable[[Any], float | None] = _unlimited,
     ) -> Iterator[Outcome]:
         source = iter(items)
         queues: dict[Any, list[Any]] = {}
         last: dict[int, Any] = {}
         running: dict[Future[Outcome], tuple[int, Any]] = {}
+        limits: dict[Future[Outcome], float] = {}
         idle = list(range(self.jobs))
         while True:
             for item in itertools.islice(source, max(0, ahead - sum(map(len, queues.values())))):
@@ -107,11 +138,18 @@ class ProcessExecutor:
                 if not queues[key]:
                     del queues[key]
                 last[lane] = key
-                running[self._pool(lane).submit(_attempt, function, item)] = (lane, item)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future = self._pool(lane).submit(_attempt, function, item)
+                running[future] = (lane, item)
+                limit = timeout_s(item)
+                if limit is not None:
+                    limits[future] = time.monotonic() + limit
+            done = wait(running, timeout=1.0 if limits else None, return_when=FIRST_COMPLETED).done
+            late = [future for future, end in limits.items() if future not in done and time.monotonic() > end]
+            for future in [*done, *late]:
                 lane, item = running.pop(future)
                 idle.append(lane)
-                yield self._outcome(future, lane, item)
+                limits.pop(future, None)
+                yield self._stopped(lane, item) if future in late else self._outcome(future, lane, item)
 
     def close(self, *, wait: bool = True) -> None:
         for pool in self._lanes:
@@ -119,6 +157,18 @@ class ProcessExecutor:
                 pool.shutdown(wait=wait, cancel_futures=True)
         if wait:
             self._lanes = [None] * self.jobs
+
+    def kill(self) -> None:
+        for pool in self._lanes:
+            if pool is not None:
+                _kill(pool)
+        self._lanes = [None] * self.jobs
+
+    def _stopped(self, lane: int, item: Any) -> Outcome:
+        pool, self._lanes[lane] = self._lanes[lane], None
+        if pool is not None:
+            _kill(pool)
+        return Outcome(item, error="the worker took too long over this, and was stopped", died=True)
 
     def _pool(self, lane: int) -> ProcessPoolExecutor:
         pool = self._lanes[lane]
@@ -151,7 +201,13 @@ class DaskExecutor:
         self.jobs = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
 
     def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, affinity: Callable[[Any], Any] = _alike, ahead: int = AHEAD
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        affinity: Callable[[Any], Any] = _alike,
+        ahead: int = AHEAD,
+        timeout_s: Callable[[Any], float | None] = _unlimited,
     ) -> Iterator[Outcome]:
         from distributed import as_completed
 
@@ -181,6 +237,9 @@ class DaskExecutor:
         cluster = getattr(self._client, "cluster", None)
         if cluster is not None:
             cluster.close()
+
+    def kill(self) -> None:
+        self.close()
 
 
 def open_executor(name: str, *, jobs: int | None, imports: Sequence[str] = ()) -> Executor:

@@ -236,7 +236,7 @@ def delegate_by_name(config: AuditConfig, name: str) -> Delegate:
 
 def _external(config: AuditConfig, delegate: ExternalDelegateConfig) -> ExternalDelegate:
     options = tuple((key, str(value)) for key, value in delegate.options.items())
-    return ExternalDelegate(delegate.name, str(config.path(delegate.path)), options)
+    return ExternalDelegate(delegate_name(delegate), str(config.path(delegate.path)), options)
 
 
 def _verified(config: AuditConfig, specs: Sequence[ModelSpec]) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -437,12 +437,17 @@ def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> li
 def _level_problems(config: AuditConfig, specs: Sequence[ModelSpec]) -> list[str]:
     """Gates on levels that exist nowhere; a known one that this audit does not have is legal, and met by nothing."""
     known = {*LEVEL_NAMES, PARENT, "int8_float_head", *EVIDENCE_LEVELS, *(spec.quantization for spec in specs)}
+    delegates = {*map(delegate_name, config.delegates), "none", "xnnpack", "gpu", TENSORFLOW}
     known |= {model.quantization for model in config.models if model.quantization is not None}
     return [
         f"{config.source.where('gates', index, key)}: unknown level {value!r}; {nearest(value, known)}"
         for index, gate in enumerate(config.gates)
         for key in ("quantization", "against")
         if (value := getattr(gate, key)) is not None and value not in known and not (key == "against" and value == CLEAN)
+    ] + [
+        f"{config.source.where('gates', index, 'delegate')}: no delegate {gate.delegate!r} in `delegates`; {nearest(gate.delegate, delegates)}"
+        for index, gate in enumerate(config.gates)
+        if gate.delegate is not None and gate.delegate not in delegates
     ]
 
 

@@ -323,7 +323,8 @@ class Cell:
 
     def __str__(self) -> str:
         where = self.scenario if self.severity == 0 else f"{self.scenario} at severity {self.severity:g}"
-        return f"{self.file} ({self.quantization}, {self.delegate}) on {where}"
+        device = "" if self.device == "local" else f", {self.device}"
+        return f"{self.file} ({self.quantization}, {self.delegate}{device}) on {where}"
 
 
 # ------------------------------------------------------------------------------------------------------------- results
@@ -383,6 +384,9 @@ class Summary:
     delegate: str
     metrics: Mapping[str, MetricValue]
     device: str = "local"
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.quantization}, {self.delegate}{'' if self.device == 'local' else f', {self.device}'})"
 
     @property
     def clean(self) -> MetricValue:

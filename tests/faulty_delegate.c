@@ -30,7 +30,13 @@ static void fail(const char *stage) {
 static void *init(Context *c, const char *b, size_t n) { (void)c; (void)b; (void)n; return 0; }
 static void release(Context *c, void *p) { (void)c; (void)p; }
 static int ready(Context *c, void *n) { (void)c; (void)n; return 0; }
-static int invoke(Context *c, void *n) { (void)c; (void)n; fail("invoke"); return is("invoke_fail"); }
+static int invoke(Context *c, void *n) {
+  static int count;
+  (void)c; (void)n;
+  fail("invoke");
+  if (++count > 3) fail("late"); /* once it was trusted */
+  return is("invoke_fail");
+}
 static int prepare(Context *context, Delegate *delegate) {
   IntArray *plan;
   fail("prepare");

@@ -83,15 +83,18 @@ def test_parts_and_an_interrupted_run_continue(project):
     assert {cell.images for cell in board} == {10}
     with pytest.raises(InputError, match="not the measurements of a bundle"):
         run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "audit.yaml"])
-    missing = run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=files[:1])
-    assert {cell.status for cell in missing.cells if cell.cell.device == "board"} == {"failed"}
+    with pytest.raises(InputError, match="of board the parts 2, 3 of 3 are missing"):
+        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=files[:1])
+    with pytest.raises(InputError, match="part 1 of board is given twice"):
+        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[*files, files[0]])
 
 
 def test_measurements_of_another_audit_are_refused(project):
     (bundle,) = bundled(project)
     with zipfile.ZipFile(bundle) as archive:
         plan = json.loads(archive.read("plan.json"))
-    meta = {"fingerprint": plan["fingerprint"], "device": "board", "speeds": {}}
+    facts = {"part": 0, "parts": 1, "machine": "m", "runtime": "r", "python": "3"}
+    meta = {"fingerprint": plan["fingerprint"], "device": "board", "speeds": {}, **facts}
     np.savez(project / "m.npz", meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8))
     text = (project / "audit.yaml").read_text().replace("seed: 3", "seed: 4")
     (project / "audit.yaml").write_text(text)
@@ -104,3 +107,64 @@ def test_a_bad_audit_writes_no_bundle(project):
     with pytest.raises(InputError):
         write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, say=lambda _: None)
     assert not (project / "b.pyz").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"text",
+        None,
+        {"meta": np.zeros(3)},
+        {"meta": np.frombuffer(b"[1]", dtype=np.uint8)},
+        {"meta": np.frombuffer(b"{}", dtype=np.uint8)},
+    ],
+)
+def test_what_is_no_measurement_is_one_clear_error(project, content):
+    path = project / "m.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is None:
+        np.save(project / "m.npy", np.zeros(3))
+        path = project / "m.npy"
+    else:
+        np.savez(path, **content)
+    with pytest.raises(InputError, match="not the measurements of a bundle"):
+        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[path])
+
+
+def test_a_bundle_says_what_it_leaves_out_and_overwrites_nothing_else(project):
+    text = (project / "audit.yaml").read_text()
+    (project / "audit.yaml").write_text(text + "delegates: [none, gpu]\n")
+    said = []
+    write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, say=said.append)
+    assert any("left out, since a bundle runs none and xnnpack alone: gpu" in line for line in said)
+    for name in ("audit.yaml", "labels.txt"):
+        with pytest.raises(InputError, match=r"expected the name of a \.pyz file"):
+            write_bundle(project / "audit.yaml", project / name, limit_mb=100, say=said.append)
+    (project / "audit.yaml").write_text(text + "delegates: [gpu]\n")
+    with pytest.raises(InputError, match="must be audited on the device itself"):
+        write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, say=said.append)
+
+
+@pytest.mark.parametrize("device", ["local", " "])
+def test_a_device_needs_a_name_of_its_own(project, device):
+    (bundle,) = bundled(project)
+    done = subprocess.run([BARE, bundle, "-o", project / "m.npz", "--device", device], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "give this device a name of its own" in done.stderr
+    assert not (project / "m.npz").exists()
+
+
+def test_delegates_keep_their_order_and_memory_is_told_for_each(project):
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[]")
+    (project / "audit.yaml").write_text(text + "delegates: [xnnpack, none]\n")
+    (bundle,) = bundled(project)
+    assert ran(bundle, project / "m.npz").returncode == 0
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "m.npz"])
+    cells = {(cell.cell.device, cell.cell.delegate): cell for cell in result.cells}
+    for delegate in ("xnnpack", "none"):
+        assert cells[("board", delegate)].metrics == cells[("local", delegate)].metrics
+    peaks = [found.value for found in result.measurements if found.probe == "peak_memory_mb" and found.device == "board"]
+    assert len(peaks) == 2
+    assert all(peak > 0 for peak in peaks)

@@ -63,6 +63,21 @@ def test_a_delegate_that_hangs_is_stopped(project, library, stage):
     assert "nothing came back within 3 s" in cells["libfaulty.so"].error
 
 
+@pytest.mark.parametrize(("fault", "expected"), [("late_hang", "nothing came back within"), ("late_abort", "SIGABRT")])
+@pytest.mark.parametrize("executor", ["processes", "serial"])
+def test_a_delegate_that_fails_once_it_was_trusted(project, library, fault, expected, executor):
+    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[]").replace("[]}", "[], timeout: 2s}")
+    delegates = json.dumps(["xnnpack", {"path": str(library), "options": {"fault": fault}, "name": "late"}])
+    text = text.replace("scenario: clean, min", "scenario: clean, delegate: xnnpack, min")
+    (project / "audit.yaml").write_text(f"{text}delegates: {delegates}\n")
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1, executor=executor)
+    cells = {cell.cell.delegate: cell for cell in result.cells}
+    assert cells["xnnpack"].status == "ok"
+    assert cells["late"].status == "failed"
+    assert expected in cells["late"].error
+    assert result.verdict == "incomplete"
+
+
 def test_what_a_delegate_takes_is_counted(project, library):
     result, cells = audited(project, ["none", "xnnpack", {"path": str(library), "options": {"fault": "takes_nothing"}}])
     taken = {found.delegate: found.value for found in result.measurements if found.probe == "delegate_ops"}
@@ -125,6 +140,7 @@ def test_a_gpu_that_is_not_there_is_skipped_with_the_reason(project):
     result, cells = audited(project, ["xnnpack", "gpu"])
     assert (cells["xnnpack"].status, cells["gpu"].status) == ("ok", "skipped")
     assert "the runtime has none here" in cells["gpu"].error
+    assert "compiled_model" not in cells["gpu"].error  # a reason, not the place in the runtime's source
     assert result.verdict == "passed"
     text = (project / "audit.yaml").read_text().replace("delegate: xnnpack, min: 0.4", "delegate: gpu, min: 0.4")
     (project / "audit.yaml").write_text(text)

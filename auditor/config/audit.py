@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from auditor.config.source import Document, Source, load_yaml, nearest, validate
 from auditor.errors import InputError
-from auditor.values import CLEAN, SUMMARY_METRICS, Rule
+from auditor.values import CLEAN, MEASURED_METRICS, SUMMARY_METRICS, Rule
 
 __all__ = [
     "AuditConfig",
@@ -181,6 +181,10 @@ class GateConfig(Document):
             raise ValueError("`against` goes only with max_drop")
         if self.metric in SUMMARY_METRICS and (self.scenario is not None or self.severity is not None):
             raise ValueError(f"{self.metric} is over all scenarios and severities; leave `scenario` and `severity` out")
+        if self.metric in MEASURED_METRICS and (self.scenario is not None or self.severity is not None or self.max_drop is not None):
+            raise ValueError(
+                f"{self.metric} is measured once for a model and delegate: give `min` or `max`, and no `scenario` or `severity`"
+            )
         return self
 
 
@@ -195,23 +199,21 @@ class ExternalDelegateConfig(Document):
 
     path: PathText
     options: dict[str, str | int | float | bool] = Field(default={})
-
-    @property
-    def name(self) -> str:
-        return Path(self.path).name
+    name: Name | None = None
+    """What its cells are called; the file's name where it is left out."""
 
 
 def _seconds(value: Any) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min)?\s*", str(value)) if not isinstance(value, bool) else None
     if match is None or not 0 < float(match[1]) * (60 if match[2] == "min" else 1) <= 86400:
-        raise ValueError(f"expected a time above 0 such as 60s or 2min but got {value!r}")
+        raise ValueError(f"expected a time above 0 in s or min, such as 60s or 2min, but got {value!r}")
     return float(match[1]) * (60 if match[2] == "min" else 1)
 
 
 def _megabytes(value: Any) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(KB|MB|GB)\s*", str(value))
-    if match is None or float(match[1]) <= 0:
-        raise ValueError(f"expected a size above 0 such as 64MB but got {value!r}")
+    if match is None or not 0 < float(match[1]) * {"KB": 1e-3, "MB": 1.0, "GB": 1e3}[match[2]] <= 1e6:
+        raise ValueError(f"expected a size above 0 in KB, MB or GB (10^3 bytes, …), such as 64MB, but got {value!r}")
     return float(match[1]) * {"KB": 1e-3, "MB": 1.0, "GB": 1e3}[match[2]]
 
 
@@ -231,6 +233,14 @@ class MeasureConfig(Document):
     """In megabytes (10^6 bytes), above a bare interpreter process."""
     timeout: Seconds = 60.0
     """How long one delegate may take to open and to answer, in seconds, before it is stopped."""
+
+    @model_validator(mode="after")
+    def _threads_of_load(self) -> MeasureConfig:
+        if not self.threads and (self.sustained is not None or self.streams is not None):
+            raise ValueError("`sustained` and `streams` need a number of threads: write `threads: [1]`")
+        if len(set(self.threads)) < len(self.threads):
+            raise ValueError(f"each number of threads once, but got {list(self.threads)}")
+        return self
 
 
 class InputContractCheck(Document):
@@ -350,7 +360,7 @@ def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
 
 def delegate_name(delegate: str | ExternalDelegateConfig) -> str:
     """Name a delegate as cells do: an external one by its file's name."""
-    return delegate if isinstance(delegate, str) else delegate.name
+    return delegate if isinstance(delegate, str) else delegate.name or Path(delegate.path).name
 
 
 def _made_names(model: ModelConfig) -> list[str]:
@@ -391,7 +401,8 @@ def _cross_check(config: AuditConfig) -> list[str]:
     for key in ("scenarios", "severities", "delegates"):
         for value, count in Counter(delegate_name(item) if key == "delegates" else item for item in getattr(config, key)).items():
             if count > 1:
-                problems.append(f"{where(key)}: {value} is given {count} times")
+                hint = "; give each a `name:`" if key == "delegates" else ""
+                problems.append(f"{where(key)}: {value} is given {count} times{hint}")
     known = {model.name for model in config.models}
     for index, gate in enumerate(config.gates):
         if gate.model is not None and gate.model not in known:

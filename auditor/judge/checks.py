@@ -54,7 +54,7 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
         kept = _kept_by_scenario(result, summary, clean.value)
         if not kept:
             continue
-        label = f"{summary.file} ({summary.quantization}, {summary.delegate})"
+        label = str(summary)
         for scenario, cells in kept.items():
             weak = [(cell, share) for cell, share in cells if cell.cell.severity <= 3 and share < _WEAK_KEPT]
             if weak:
@@ -83,7 +83,7 @@ def _broken(summary: Summary, clean: float) -> Finding:
     return Finding(
         check="input_contract",
         level="error",
-        message=f"{summary.file} ({summary.quantization}, {summary.delegate}) has AP {clean:.3f} on clean images: it is probably fed or decoded wrongly, or broken by its export",
+        message=f"{summary} has AP {clean:.3f} on clean images: it is probably fed or decoded wrongly, or broken by its export",
         remedy="Check `input:` (color, mean, std, resize), `decoder:` (box_format, box_unit) and `labels:` against the training code; the report lists each with its source.",
         cell={
             "model": summary.model,

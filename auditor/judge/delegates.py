@@ -45,30 +45,37 @@ def _parity(result: AuditResult) -> Iterator[Finding]:
             continue
         limit = _MATCHED
         change = cell.difference("delegate")
-        noise = change is not None and change.interval is not None and change.interval[0] <= 0 <= change.interval[1]
+        interval = change.interval if change is not None else None
+        noise = None if interval is None else interval[0] <= 0 <= interval[1]
         if matched.value < limit:
             yield _differs(cell, matched.value, noise=noise)
 
 
 _MATCHED = 0.95
+_NOISE = {
+    True: "which may be noise on these images",
+    False: "which is more than noise",
+    None: "and whether that is noise these few images cannot tell",
+}
 
 
-def _differs(cell: CellResult, matched: float, *, noise: bool) -> Finding:
+def _differs(cell: CellResult, matched: float, *, noise: bool | None) -> Finding:
     change, details = cell.difference("delegate"), cell.details.get("parity", {})
     metric = cell.primary.name if cell.primary is not None else "AP"
     against = details.get("against", "the first delegate")
     shown = ""
     if change is not None and change.value is not None:
         interval = f" (95 % {change.interval[0]:+.3f} to {change.interval[1]:+.3f}, paired)" if change.interval else ""
-        shown = f"; {metric} changes by {change.value:+.3f}{interval}, which {'may be noise on these images' if noise else 'is more than noise'}"
+        shown = f"; {metric} changes by {change.value:+.3f}{interval}, {_NOISE[noise]}"
     return Finding(
         check="delegate_parity",
-        level="info" if noise else "warning",
+        level="warning" if noise is False else "info",
         message=(
-            f"{cell.cell.file}: {cell.cell.delegate} and {against} are not interchangeable: {matched:.1%} of the detections match (same class, IoU 0.9); "
+            f"{cell.cell.file}{'' if cell.cell.device == 'local' else f' on {cell.cell.device}'}: {cell.cell.delegate} and {against} are not interchangeable: {matched:.1%} of the detections match (same class, IoU 0.9); "
             f"the largest difference of a score is {details.get('score', 0.0):.3f}, of a corner {details.get('corner_px', 0.0):.1f} px, worst on image {details.get('image')}{shown}"
         ),
-        remedy="Judge the model on the delegate that it is deployed with; integer kernels round differently, so expect other boxes, not worse ones.",
+        remedy="Judge the model on the delegate that it is deployed with, and set its gates there."
+        + (" Integer kernels round differently: other boxes are not worse ones." if noise else ""),
         cell={"file": cell.cell.file, "delegate": cell.cell.delegate, "quantization": cell.cell.quantization},
         observed=matched,
         limit=_MATCHED,

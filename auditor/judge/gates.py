@@ -71,8 +71,7 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
         for summary in result.summaries:
             if all(_matches(summary, key, wanted) for key, wanted in rule.selectors.items() if key not in ("scenario", "severity")):
                 where = {name: getattr(summary, name) for name in ("model", "file", "quantization", "delegate", "device")}
-                label = f"{summary.file} ({summary.quantization}, {summary.delegate})"
-                yield _Subject(where, label, summary.metrics.get(rule.metric), None)
+                yield _Subject(where, str(summary), summary.metrics.get(rule.metric), None)
         return
     if rule.metric in MEASURED_METRICS:
         yield from _measured(result, rule)
@@ -108,10 +107,11 @@ def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
         chosen = rule.selectors.get("model") in (None, where["model"], where["file"])
         if found.probe != probe or not chosen or any(where[name] != wanted for name, wanted in others.items()):
             continue
-        value = found.value if key is None or found.value is None else found.value[key]
+        value = found.value if key is None or found.value is None else found.value.get(key)
         metric = MetricValue(rule.metric, value, reason=found.error or "not measured", higher_is_better=rule.kind == "min")
         threads = f", {found.threads} threads" if found.threads > 1 else ""
-        yield _Subject(where, f"{found.model} ({found.quantization}, {found.delegate}{threads})", metric, found.error)
+        device = "" if found.device == "local" else f", {found.device}"
+        yield _Subject(where, f"{found.model} ({found.quantization}, {found.delegate}{threads}{device})", metric, found.error)
 
 
 def _matches(subject: Cell | Summary, key: str, wanted: str | float) -> bool:

@@ -21,7 +21,7 @@ def check_latency(result: AuditResult) -> Iterator[Finding]:
                 check="latency",
                 level="error",
                 message=f"{found.model} on {found.delegate} could not be timed: {found.error}",
-                remedy="It ran once before; try fewer threads, or a longer `measure: {timeout: …}`.",
+                remedy="It ran before: see whether the delegate survives many invocations, or give it more time with `measure: {timeout: …}`.",
                 cell=where,
             )
         if found.probe == "sustained" and found.value is not None:

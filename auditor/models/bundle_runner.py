@@ -10,7 +10,6 @@ import argparse
 import io
 import json
 import platform
-import resource
 import shutil
 import sys
 import time
@@ -75,28 +74,37 @@ def _speed(interpreter, tensors):
         "warm_up_invocations": warmed,
         "invocations": _TIMED,
         **{name: float(np.quantile(times, share)) for name, share in found.items()},
-        "throughput_fps": 1e3 * len(times) / float(np.sum(times)),
     }
 
 
-def _resident():
+def _resident(which):
+    """The kernel's count of resident megabytes: VmRSS now, VmHWM the most so far; None where it does not tell."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1e3
+        return next(int(line.split()[1]) for line in lines if line.startswith(which)) * 1024 / 1e6
     except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        return None
+
+
+def _begin_peak():
+    """Let the count of the most memory begin anew; None where the kernel does not let us."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except OSError:
+        return None
+    return _resident("VmRSS:")
 
 
 def _run_model(module, bundle, parts, model, delegate, speeds, done, total):
     """Run one model on one delegate over its inputs, part by part; parts that are there already are not run again."""
-    interpreter, load_ms, before = None, 0.0, 0.0
+    interpreter, load_ms, before = None, 0.0, None
     for start in range(0, len(model["items"]), _PART):
         items = model["items"][start : start + _PART]
         part = parts / "{}.{}.{}.npz".format(model["name"], delegate, start)
         note = part.with_suffix(".json")
-        if not (part.exists() and note.exists()):
+        if not _whole(part, note):
             if interpreter is None:
-                before, begin = _resident(), time.perf_counter()
+                before, begin = _begin_peak(), time.perf_counter()
                 interpreter = _open(module, bundle.read("models/{}.tflite".format(model["sha256"])), delegate, model["shape"])
                 load_ms = 1e3 * (time.perf_counter() - begin)
             if interpreter is None:
@@ -119,12 +127,22 @@ def _run_part(bundle, interpreter, part, note, model, delegate, start, items, lo
     facts = {}
     if start == 0:
         facts = dict(_speed(interpreter, [_input(bundle, item) for item in items[:8]]), load=load_ms)
-        facts["peak_memory_mb"] = _resident() - before
+        peak = _resident("VmHWM:")
+        facts["peak_memory_mb"] = max(0.0, peak - before) if peak is not None and before is not None else None
     temporary = part.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     temporary.replace(part)
     note.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _whole(part, note):
+    """Whether a part was finished by an earlier run."""
+    try:
+        with np.load(str(part)) as loaded:
+            return bool(loaded.files) and isinstance(json.loads(note.read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
 
 
 def _input(bundle, item):
@@ -137,12 +155,17 @@ def main(arguments=None):
     parser.add_argument("-o", "--output", required=True, help="the .npz file to write")
     parser.add_argument("--device", default=platform.node() or "elsewhere", help="what this device is called in the report")
     options = parser.parse_args(arguments)
+    if options.device.strip() in ("", "local"):
+        sys.exit("error: --device {!r}: give this device a name of its own".format(options.device))
     module, runtime = _interpreter_module()
     output = Path(options.output)
     bundle = zipfile.ZipFile(str(Path(__file__).resolve().parent))
     plan = json.loads(bundle.read("plan.json"))
-    parts = output.with_name(output.name + f".{plan['fingerprint'][:12]}.parts")
-    parts.mkdir(parents=True, exist_ok=True)
+    parts = output.with_name(output.name + f".{plan['fingerprint'][:12]}.{plan['part']}.parts")
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit("error: {}: cannot be written ({})".format(output, error.strerror))
     jobs = [(model, delegate) for model in plan["models"] for delegate in plan["delegates"]]
     total, done, speeds = sum(len(model["items"]) for model, _ in jobs), 0, {}
     for model, delegate in jobs:
@@ -154,6 +177,8 @@ def main(arguments=None):
             arrays.update({name: loaded[name] for name in loaded.files})
     meta = {
         "fingerprint": plan["fingerprint"],
+        "part": plan["part"],
+        "parts": plan["parts"],
         "device": options.device,
         "runtime": runtime,
         "machine": f"{platform.system()} {platform.machine()} {platform.processor()}".strip(),

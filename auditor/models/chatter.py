@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
-__all__ = ["dropped_output", "dropped_stderr"]
+__all__ = ["captured_stderr", "dropped_output", "dropped_stderr"]
 
 
 def dropped_stderr() -> contextlib.AbstractContextManager[None]:
@@ -21,6 +22,24 @@ def dropped_output() -> Iterator[None]:
     """Silence both standard streams: TensorFlow reports its progress on either, from Python and from C++."""
     with _dropped(1), _dropped(2):
         yield
+
+
+@contextlib.contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Silence the standard error stream, and put what was written there into the list, line by line, at the end."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.dup2(file.fileno(), 2)
+            yield lines
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines += file.read().decode("utf-8", "replace").splitlines()
 
 
 @contextlib.contextmanager

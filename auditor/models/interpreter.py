@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DelegateError, ModelError
-from auditor.models.chatter import dropped_output, dropped_stderr
+from auditor.models.chatter import captured_stderr, dropped_stderr
 from auditor.models.contract import dequantize
 from auditor.values import ExternalDelegate
 
@@ -91,12 +92,14 @@ class _CompiledRunner:
 
 
 def _open_gpu(path: Path, output_names: tuple[str, ...]) -> Runner:
+    said: list[str] = []
     try:
-        with dropped_output():
+        with captured_stderr() as said:
             return _CompiledRunner(path, output_names)
     except (RuntimeError, ValueError, ImportError, KeyError) as error:
-        told = [line.split("] ", 1)[-1] for line in str(error).splitlines() if line.startswith("ERROR") and "] " in line]
-        raise DelegateError(f"gpu: the runtime has none here: {told[-1] if told else _first_lines(error)}") from error
+        lines = [*str(error).splitlines(), *said]
+        told = [line.split("] ", 1)[-1] for line in lines if re.search("fail|cannot|couldn't|no adapter|not found", line, re.IGNORECASE)]
+        raise DelegateError(f"gpu: the runtime has none here: {told[-1].strip() if told else _first_lines(error)}") from error
 
 
 def _library(delegate: ExternalDelegate) -> Any:
@@ -104,7 +107,7 @@ def _library(delegate: ExternalDelegate) -> Any:
 
     try:
         return load_delegate(delegate.path, dict(delegate.options))
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, AttributeError) as error:
         raise DelegateError(f"{delegate.name}: {delegate.path} cannot be loaded: {_first_lines(error) or 'it gave no reason'}") from error
 
 

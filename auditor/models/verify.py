@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,9 @@ class VerifyRequest:
 
 def verify(request: VerifyRequest) -> dict[str, Any]:
     """Return `delegated` and `ops`, how many of the graph's ops the delegate took of how many (None where that cannot be
-    told); or `skipped` or `failed` with the reason."""
+    told), and the `seconds` that opening and invoking took; or `skipped` or `failed` with the reason."""
     image = np.full((request.spec.input.height, request.spec.input.width, 3), 128, dtype=np.uint8)
+    begin = time.perf_counter()
     try:
         runner = open_spec(request.spec, delegate=request.delegate, threads=1)
         runner.invoke(encode(image, request.spec.input)[0])
@@ -36,5 +38,6 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
     except (ModelError, RuntimeError, ValueError) as error:
         name = request.delegate if isinstance(request.delegate, str) else request.delegate.name
         return {"failed": f"{name}: {type(error).__name__}: {error}"}
-    counts = runner.delegated()
-    return {"delegated": None, "ops": None} if counts is None else {"delegated": counts[0], "ops": counts[1]}
+    seconds = time.perf_counter() - begin
+    delegated, ops = runner.delegated() or (None, None)
+    return {"delegated": delegated, "ops": ops, "seconds": seconds}

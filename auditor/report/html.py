@@ -220,7 +220,13 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
     for found in result.cells:
         cell, metric = found.cell, found.primary
         key = cell.file, cell.delegate
-        if cell.scenario == CLEAN and cell.input == "declared" and metric is not None and metric.value is not None and key in times:
+        if (
+            cell.scenario == CLEAN
+            and (cell.input, cell.device) == ("declared", "local")
+            and metric is not None
+            and metric.value is not None
+            and key in times
+        ):
             low, high = metric.interval or (metric.value, metric.value)
             loss = found.difference("float32")
             conversion = found.difference("parent")

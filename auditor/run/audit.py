@@ -68,6 +68,8 @@ def run_audit(
     for place in (folder, folder / "models", folder / "measurements"):
         check_writable(place)
     rules = tuple(rule_of(gate, line=config.source.line("gates", index)) for index, gate in enumerate(config.gates))
+    if executor == "serial" and any(delegate not in ("none", "xnnpack") for delegate in config.delegates):
+        executor, jobs = "processes", 1  # such a delegate can end the process that runs it
     runner = open_executor(executor, jobs=jobs, imports=("auditor.measure.predict", "auditor.evaluate.coco"))
     seconds: dict[str, float] = {}
     try:
@@ -94,6 +96,9 @@ def run_audit(
         )
         save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
         return _finish(result, rules, folder).result
+    except BaseException:
+        runner.kill()
+        raise
     finally:
         runner.close()
 

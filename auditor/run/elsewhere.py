@@ -7,9 +7,10 @@ import hashlib
 import importlib.resources
 import io
 import json
+import math
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import load_audit
+from auditor.config import delegate_name, load_audit
 from auditor.corruptions.corrupt import corrupt
 from auditor.datasets.images import read_record
 from auditor.errors import DataError, InputError, ModelError, ScenarioError
@@ -26,6 +27,7 @@ from auditor.evaluate.cells import CellEvaluation, evaluate_cell
 from auditor.evaluate.differences import with_differences
 from auditor.models.contract import dequantize, encode, geometry_of
 from auditor.models.graph import Graph, load_graph
+from auditor.models.inspect import arena_bytes
 from auditor.models.keras import PARENT
 from auditor.models.postprocess import postprocess
 from auditor.models.resolve import input_shape_of
@@ -43,6 +45,7 @@ __all__ = ["Elsewhere", "load_elsewhere", "write_bundle"]
 _KERNELS = ("none", "xnnpack")
 """What any device's interpreter has; other delegates are the device's own."""
 _SAMPLED = 4
+_MOST_PARTS = 200
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,13 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
     """
     config = load_audit(audit)
     check_writable(bundle.parent)
+    if bundle.suffix != ".pyz" or (bundle.exists() and not zipfile.is_zipfile(bundle)):
+        raise InputError(f"--bundle {bundle}: expected the name of a .pyz file that is to be written, or of an earlier bundle")
+    left_out = [delegate_name(delegate) for delegate in config.delegates if delegate not in _KERNELS]
+    if len(left_out) == len(config.delegates):
+        raise InputError(
+            f"{config.source.where('delegates')}: a bundle runs none and xnnpack, which any interpreter has; {', '.join(left_out)} must be audited on the device itself"
+        )
     plan = make_plan(config)
     with tempfile.TemporaryDirectory() as folder:
         plan = with_levels(plan, Path(folder), _Sayer(say))
@@ -69,11 +79,13 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
         if not specs:
             raise InputError(f"{audit}: none of its models is a .tflite file, or has a level that is; there is nothing to send")
         every = max(len(dataset.images) for dataset in plan.datasets.values())
-        size_mb = _estimate(plan, specs)
-        parts = min(every, max(1, -(-int(size_mb) // max(1, int(limit_mb)))))
-        say(
-            f"about {size_mb:.0f} MB of models and inputs" + (f", in {parts} parts of at most about {limit_mb:.0f} MB" if parts > 1 else "")
-        )
+        models_mb = sum(spec.size_bytes for spec in specs) / 1e6
+        inputs_mb = _estimate(plan, specs)
+        parts = min(every, _MOST_PARTS, max(1, math.ceil(inputs_mb / max(limit_mb - models_mb, 0.1 * limit_mb))))
+        split = f", in {parts} parts of about {models_mb + inputs_mb / parts:.1f} MB that each carry the models" if parts > 1 else ""
+        say(f"about {models_mb + inputs_mb:.1f} MB of models and inputs{split}")
+        if left_out:
+            say(f"left out, since a bundle runs none and xnnpack alone: {', '.join(left_out)}")
         written = []
         for part in range(parts):
             path = bundle if parts == 1 else bundle.with_name(f"{bundle.stem}-{part + 1}{bundle.suffix}")
@@ -117,8 +129,8 @@ def _tensor(plan: Plan, spec: ModelSpec, item: _Item, image: NDArray[np.uint8]) 
 
 
 def _estimate(plan: Plan, specs: Sequence[ModelSpec]) -> float:
-    """Megabytes: the models, and the inputs as large as a few of them are when compressed."""
-    total = sum(spec.size_bytes for spec in specs) / 1e6
+    """Megabytes of all inputs, as large as a few of them are when compressed."""
+    total = 0.0
     seen = set()
     for spec in specs:
         if (spec.dataset, spec.input) in seen:
@@ -175,9 +187,9 @@ def _packed_bytes(plan: Plan, specs: Sequence[ModelSpec], part: int, parts: int)
             graph = load_graph(Path(spec.path))
             shape = input_shape_of(graph, spec.input) or graph.tensors[graph.inputs[0]].shape
             models.append({"name": spec.name, "sha256": spec.sha256, "shape": list(shape), "items": items})
-        delegates = [delegate for delegate in plan.config.delegates if delegate in _KERNELS] or ["xnnpack"]
+        delegates = [delegate for delegate in plan.config.delegates if delegate in _KERNELS]
         document = {
-            "fingerprint": _fingerprint(plan, specs, part, parts),
+            "fingerprint": _fingerprint(plan, specs),
             "part": part,
             "parts": parts,
             "models": models,
@@ -187,13 +199,13 @@ def _packed_bytes(plan: Plan, specs: Sequence[ModelSpec], part: int, parts: int)
     return buffer.getvalue()
 
 
-def _fingerprint(plan: Plan, specs: Sequence[ModelSpec], part: int, parts: int) -> str:
+def _fingerprint(plan: Plan, specs: Sequence[ModelSpec]) -> str:
     """What a measurement is of: the models, the images and truth, the scenarios and the seed."""
     return digest(
         [(spec.name, spec.sha256, spec.input) for spec in specs],
         [plan.datasets[name].fingerprint for name in sorted(plan.datasets)],
         [(scenario.key, scenario.version, scenario.knobs, scenario.transforms) for scenario in plan.scenarios],
-        [plan.severities, plan.config.seed, part, parts],
+        [plan.severities, plan.config.seed],
     )
 
 
@@ -208,57 +220,91 @@ class Elsewhere:
     measurements: tuple[Measurement, ...]
 
 
+@dataclass(frozen=True)
+class _File:
+    """One file that a bundle's runner wrote: its note, and raw outputs by (model file, delegate, number of the item)."""
+
+    meta: Mapping[str, Any]
+    outputs: Mapping[tuple[str, str, int], Mapping[int, NDArray[Any]]]
+
+
 def load_elsewhere(plan: Plan, files: Sequence[Path], progress: Progress) -> Elsewhere:
-    """Decode, evaluate and compare the raw outputs that a bundle's runner wrote; several files are the parts of one device.
+    """Decode, evaluate and compare the raw outputs that bundles' runners wrote: the parts of one device, or of several.
 
     Raises:
-        InputError: a file is not such a file, is of another audit, or a part is missing.
+        InputError: a file is not such a file, is of another audit, or a part is missing or stands twice.
     """
     specs = _packed(plan)
-    outputs: dict[tuple[str, str, int, int], dict[int, NDArray[Any]]] = {}
-    device = ""
-    speeds: dict[str, Any] = {}
     problems: list[str] = []
+    devices: dict[str, dict[int, _File]] = {}
     for path in files:
-        try:
-            with np.load(path, allow_pickle=False) as loaded:
-                meta = json.loads(bytes(loaded["meta"]).decode())
-                arrays = {name: loaded[name] for name in loaded.files if name != "meta"}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        found = _load(path, _fingerprint(plan, specs), {spec.name for spec in specs}, problems)
+        if found is not None:
+            known = devices.setdefault(str(found.meta["device"]), {})
+            if int(found.meta["part"]) in known:
+                problems.append(
+                    f"{path}: part {found.meta['part'] + 1} of {found.meta['device']} is given twice; give each device another --device, and each part once"
+                )
+            known[int(found.meta["part"])] = found
+    for device, parts in devices.items():
+        total = int(next(iter(parts.values())).meta["parts"])
+        missing = [str(part + 1) for part in range(total) if part not in parts]
+        if missing:
             problems.append(
-                f"{path}: not the measurements of a bundle ({type(error).__name__}: {error}); give what `python BUNDLE.pyz -o FILE` wrote"
+                f"--measurements: of {device} the parts {', '.join(missing)} of {total} are missing; measure them too, and give all"
             )
-            continue
-        known = {_fingerprint(plan, specs, part, parts): (part, parts) for parts in range(1, 65) for part in range(parts)}
-        if meta.get("fingerprint") not in known:
-            problems.append(
-                f"{path}: measured for another audit, or models, images or scenarios have changed since; make the bundle again and measure anew"
-            )
-            continue
-        part, parts = known[meta["fingerprint"]]
-        device = device or str(meta["device"])
-        speeds |= meta["speeds"]
-        for name, array in arrays.items():
-            file, delegate, number, index = name.split("|")
-            outputs.setdefault((file, delegate, part * 10**9 + parts, int(number)), {})[int(index)] = array
     if problems:
         raise InputError(problems)
-    evaluations = {evaluation.result.cell: evaluation for evaluation in _evaluated(plan, specs, outputs, device, progress)}
-    cells = with_differences([evaluation.result for evaluation in evaluations.values()], evaluations)
-    return Elsewhere(tuple(cells), tuple(_speeds(specs, speeds, device)))
+    cells: list[CellResult] = []
+    measurements: list[Measurement] = []
+    for device, parts in devices.items():
+        evaluations = {found.result.cell: found for found in _evaluated(plan, specs, parts, device, progress)}
+        cells += with_differences([found.result for found in evaluations.values()], evaluations)
+        measurements += _speeds(specs, parts, device)
+    return Elsewhere(tuple(cells), tuple(measurements))
 
 
-def _evaluated(plan: Plan, specs: Sequence[ModelSpec], outputs: Any, device: str, progress: Progress) -> Iterator[CellEvaluation]:
+def _load(path: Path, fingerprint: str, names: Container[str], problems: list[str]) -> _File | None:
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            meta = json.loads(bytes(loaded["meta"]).decode())
+            arrays = {name: loaded[name] for name in loaded.files if name != "meta"}
+        outputs: dict[tuple[str, str, int], dict[int, NDArray[Any]]] = {}
+        for name, array in arrays.items():
+            file, delegate, number, index = name.split("|")
+            outputs.setdefault((file, delegate, int(number)), {})[int(index)] = array
+        right = all(isinstance(meta[key], kind) for key, kind in _META.items()) and meta["device"].strip() not in ("", "local")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        problems.append(f"{path}: not the measurements of a bundle ({type(error).__name__}); give what `python BUNDLE.pyz -o FILE` wrote")
+        return None
+    if not right or any(key.partition("|")[0] not in names for key in meta["speeds"]):
+        problems.append(
+            f"{path}: its note of device, parts and speeds is not that of a bundle's runner; give what `python BUNDLE.pyz -o FILE` wrote"
+        )
+    elif meta["fingerprint"] != fingerprint:
+        problems.append(
+            f"{path}: measured for another audit, or models, images or scenarios have changed since; make the bundle again and measure anew"
+        )
+    else:
+        return _File(meta, outputs)
+    return None
+
+
+_META = {"fingerprint": str, "device": str, "part": int, "parts": int, "speeds": dict, "machine": str, "runtime": str, "python": str}
+
+
+def _evaluated(
+    plan: Plan, specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str, progress: Progress
+) -> Iterator[CellEvaluation]:
+    total = len(parts)
     for spec in specs:
         graph = load_graph(Path(spec.path))
-        delegates = list(dict.fromkeys(delegate for file, delegate, _, _ in outputs if file == spec.name))
-        for delegate in delegates:
+        said = {delegate for part in parts.values() for file, delegate, _ in part.outputs if file == spec.name}
+        for delegate in (name for name in map(delegate_name, plan.config.delegates) if name in said):
             predictions: dict[tuple[str, float], list[ImagePrediction]] = {}
-            mine = [(place, number) for file, on, place, number in outputs if (file, on) == (spec.name, delegate)]
-            for place in dict.fromkeys(place for place, _ in mine):
-                part, parts = divmod(place, 10**9)
-                for number, item in enumerate(_readable(plan, spec, part, parts)):
-                    found = outputs.get((spec.name, delegate, place, number))
+            for part, file in sorted(parts.items()):
+                for number, item in enumerate(_readable(plan, spec, part, total)):
+                    found = file.outputs.get((spec.name, delegate, number), {})
                     predictions.setdefault((item[0].scenario, item[0].severity), []).append(_prediction(spec, graph, delegate, item, found))
             for (scenario, severity), items in predictions.items():
                 cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
@@ -282,12 +328,12 @@ def _readable(plan: Plan, spec: ModelSpec, part: int, parts: int) -> Iterator[tu
 
 
 def _prediction(
-    spec: ModelSpec, graph: Graph, delegate: str, item: tuple[_Item, tuple[int, int]], found: dict[int, NDArray[Any]] | None
+    spec: ModelSpec, graph: Graph, delegate: str, item: tuple[_Item, tuple[int, int]], found: Mapping[int, NDArray[Any]]
 ) -> ImagePrediction:
     place, size = item
     nothing: NDArray[Any] = np.zeros(0)
     empty = ImagePrediction(spec.key, delegate, place.severity, place.record.id, nothing.reshape(0, 4), nothing, nothing.astype(np.int64))
-    if found is None:
+    if len(found) != len(graph.outputs):
         return dataclasses.replace(empty, error="the device did not measure this image", scope="model")
     values = {}
     for index, (name, tensor) in enumerate(zip(graph.output_names(), graph.outputs, strict=True)):
@@ -304,10 +350,19 @@ def _prediction(
     return dataclasses.replace(empty, boxes=kept.boxes, scores=kept.scores, labels=kept.labels)
 
 
-def _speeds(specs: Sequence[ModelSpec], speeds: dict[str, Any], device: str) -> Iterator[Measurement]:
-    levels = {spec.name: spec.quantization for spec in specs}
-    for key, facts in speeds.items():
+def _speeds(specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str) -> Iterator[Measurement]:
+    """What the device is, how fast each file is there, and what of it does not depend on the device."""
+    first = parts[min(parts)].meta
+    yield Measurement("device", "", "", "", {key: first[key] for key in ("machine", "runtime", "python")}, "", device=device)
+    known = {spec.name: spec for spec in specs}
+    for key, facts in {key: facts for _, part in sorted(parts.items(), reverse=True) for key, facts in part.meta["speeds"].items()}.items():
         file, _, delegate = key.partition("|")
+        spec = known[file]
         latency = {name: value for name, value in facts.items() if name != "peak_memory_mb"}
-        yield Measurement("latency_ms", file, levels[file], delegate, latency, "ms", device=device)
-        yield Measurement("peak_memory_mb", file, levels[file], delegate, facts["peak_memory_mb"], "MB", device=device)
+        yield Measurement("latency_ms", file, spec.quantization, delegate, latency, "ms", device=device)
+        yield Measurement("file_mb", file, spec.quantization, delegate, spec.size_bytes / 1e6, "MB", device=device)
+        yield Measurement(
+            "arena_mb", file, spec.quantization, delegate, arena_bytes(load_graph(Path(spec.path))) / 1e6, "MB", device=device
+        )
+        if facts.get("peak_memory_mb") is not None:
+            yield Measurement("peak_memory_mb", file, spec.quantization, delegate, facts["peak_memory_mb"], "MB", device=device)

@@ -18,6 +18,8 @@ from auditor.values import EVIDENCE_LEVELS, Measurement, ModelSpec
 __all__ = ["probe"]
 
 _IMAGES = 8
+_STARTING_S = 30.0
+"""What a fresh process and a few hundred invocations may take beside the delegate's own time limit."""
 _UNITS = {
     "latency_ms": "ms",
     "peak_memory_mb": "MB",
@@ -48,7 +50,7 @@ def probe(plan: Plan, progress: Progress) -> list[Measurement]:
                 sustained_s=wanted.sustained if once else None,
                 streams=wanted.streams if once else None,
             )
-            timeout_s = wanted.timeout + 30 + (wanted.sustained or 0)
+            timeout_s = wanted.timeout + _STARTING_S + (wanted.sustained or 0)
             (outcome,) = run_isolated(measure_speed, [request], timeout_s=timeout_s)
             values: dict[str, Any] = outcome.result if outcome.error is None else {"latency_ms": None}
             error = outcome.error and outcome.error.strip().splitlines()[-1]
@@ -56,7 +58,8 @@ def probe(plan: Plan, progress: Progress) -> list[Measurement]:
         if wanted.memory_limit is not None:
             limit = LimitRequest(spec, delegate_by_name(plan.config, delegate), wanted.memory_limit)
             (outcome,) = run_isolated(fits_in_memory, [limit], timeout_s=wanted.timeout)
-            lost = {"limit_mb": wanted.memory_limit, "fits": False, "reason": (outcome.error or "").strip().splitlines()[-1:]}
+            reason = (outcome.error or "nothing was told").strip().splitlines()[-1]
+            lost = {"limit_mb": wanted.memory_limit, "fits": False, "reason": reason}
             found.append(_measurement(spec, delegate, "memory_limit", outcome.result if outcome.error is None else lost))
     return found
 
