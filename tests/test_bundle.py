@@ -83,7 +83,7 @@ def test_parts_and_an_interrupted_run_continue(project):
     assert {cell.images for cell in board} == {10}
     with pytest.raises(InputError, match="not the measurements of a bundle"):
         run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "audit.yaml"])
-    with pytest.raises(InputError, match="of board the parts 2, 3 of 3 are missing"):
+    with pytest.raises(InputError, match=r"of board the parts 2, 3.* are missing"):
         run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=files[:1])
     with pytest.raises(InputError, match="part 1 of board is given twice"):
         run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[*files, files[0]])
