@@ -72,7 +72,8 @@ def _number(metric: MetricValue | float | None) -> str:
 
 
 def _counts(result: AuditResult) -> dict[str, int]:
-    return {status: sum(cell.status == status for cell in result.cells) for status in ("ok", "failed", "skipped")}
+    declared = [cell for cell in result.cells if cell.cell.input == "declared"]
+    return {status: sum(cell.status == status for cell in declared) for status in ("ok", "failed", "skipped")}
 
 
 def _scenarios(result: AuditResult) -> list[str]:
