@@ -126,7 +126,8 @@ def make_levels(
     reasons: dict[tuple[str, str], str | None] = {}
     for outcome in run_isolated(_make, todo, timeout_s=_TIMEOUT_S):
         key = outcome.item.spec.name, outcome.item.level
-        reasons[key] = outcome.result if outcome.error is None else outcome.error.strip().splitlines()[-1]
+        failed = f"making it failed unexpectedly: {(outcome.error or 'no reason was told').strip().splitlines()[-1]}"
+        reasons[key] = outcome.result if outcome.error is None else failed
     made = []
     for request in requests:
         reason = reasons.get((request.spec.name, request.level))
@@ -235,17 +236,19 @@ def _quantized(request: LevelRequest) -> bytes | str:
     level = quantization_level(graph)
     if level != "float32":
         return f"{request.spec.name} is already {level}; levels are made of a float32 model"
+    try:
+        inputs = _Inputs(request, name=_input_name(graph)) if request.level in CALIBRATED else None
+    except DataError as error:
+        return str(error)
     chatter = io.StringIO()
     try:
         with dropped_stderr(), contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tool = quantizer.Quantizer(request.spec.path, _recipe(request, graph))
-            calibrated = None
-            if tool.need_calibration:
-                key = next(iter(graph.signatures), "serving_default")
-                calibrated = tool.calibrate({key: _Inputs(request, name=_input_name(graph))}, num_threads=1)
+            key = next(iter(graph.signatures), "serving_default")
+            calibrated = None if inputs is None else tool.calibrate({key: inputs}, num_threads=1)
             return bytes(tool.quantize(calibrated, enable_progress_report=False).quantized_model)
-    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError, DataError) as error:
+    except (ValueError, RuntimeError, NotImplementedError) as error:  # what it raises of a model that it cannot do
         return f"litert-quantizer cannot make {request.level}: {' '.join(str(error).split())[:300]}"
 
 

@@ -18,8 +18,10 @@ __all__ = [
     "CLEAN",
     "EVIDENCE_LEVELS",
     "MEASURED_METRICS",
+    "PARITY",
     "PRIMARY_METRICS",
     "SUMMARY_METRICS",
+    "WORTH",
     "AuditResult",
     "Candidates",
     "Cell",
@@ -53,6 +55,12 @@ name them."""
 
 PRIMARY_METRICS = {"detection": "AP", "classification": "top1"}
 """The metric that a task is judged by: what scenarios, levels and inputs cost is told in it."""
+
+WORTH = 0.01
+"""A gain below this, in AP or top1, is not worth another line of YAML."""
+
+PARITY = 0.95
+"""With a smaller share of their detections matched, two delegates are not interchangeable."""
 
 MEASURED_METRICS = {
     "latency_p50_ms": ("latency_ms", "p50"),

@@ -168,3 +168,16 @@ def test_delegates_keep_their_order_and_memory_is_told_for_each(project):
     peaks = [found.value for found in result.measurements if found.probe == "peak_memory_mb" and found.device == "board"]
     assert len(peaks) == 2
     assert all(peak > 0 for peak in peaks)
+
+
+def test_an_image_that_cannot_be_read_is_counted_and_shifts_nothing(project):
+    (project / "images" / "003.png").write_text("damaged")
+    (bundle,) = bundled(project)
+    assert ran(bundle, project / "m.npz").returncode == 0
+    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "m.npz"])
+    cells = {(cell.cell.device, cell.cell.scenario, cell.cell.severity): cell for cell in result.cells}
+    for (device, scenario, severity), cell in cells.items():
+        if device == "board":
+            local = cells[("local", scenario, severity)]
+            assert (cell.status, cell.images, cell.counts["failed_images"]) == ("ok", 9, 1)
+            assert cell.metrics["AP"] == local.metrics["AP"]

@@ -7,8 +7,8 @@ import pytest
 
 from auditor.evaluate.bootstrap import draw_weights
 from auditor.evaluate.cells import CellEvaluation
-from auditor.evaluate.comparison import FAMILY_ERROR, WORTH, compare_with_declared, error_of_look, simultaneous
-from auditor.values import Cell, CellResult, MetricValue
+from auditor.evaluate.comparison import FAMILY_ERROR, compare_with_declared, error_of_look, simultaneous
+from auditor.values import WORTH, Cell, CellResult, MetricValue
 
 
 def alarms(rng, *, variants: int, images: int, gain: float, looks: int) -> bool:

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evaluate.cells import CellEvaluation
-from auditor.values import MetricValue
+from auditor.values import WORTH, MetricValue
 
-__all__ = ["AGAINST_DECLARED", "FAMILY_ERROR", "WORTH", "compare_with_declared", "error_of_look", "simultaneous", "undecided"]
+__all__ = ["AGAINST_DECLARED", "FAMILY_ERROR", "compare_with_declared", "error_of_look", "simultaneous", "undecided"]
 
 AGAINST_DECLARED = "declared"
 FAMILY_ERROR = 0.05
 """The chance that any of a model's comparisons calls an input better that is not, over all looks."""
-WORTH = 0.01
-"""A gain below this, in AP or top1, is not worth another line of YAML."""
 
 _EARLY = 0.2
 """The share of the family's error that all looks but the last have together: most is kept for the whole set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.values import CLEAN, AuditResult, CellResult, Finding
+from auditor.values import CLEAN, PARITY, AuditResult, CellResult, Finding
 
 __all__ = ["check_delegates"]
 
@@ -43,15 +43,13 @@ def _parity(result: AuditResult) -> Iterator[Finding]:
         matched = cell.metrics.get("parity_matched")
         if cell.cell.scenario != CLEAN or matched is None or matched.value is None:
             continue
-        limit = _MATCHED
         change = cell.difference("delegate")
         interval = change.interval if change is not None else None
         noise = None if interval is None else interval[0] <= 0 <= interval[1]
-        if matched.value < limit:
+        if matched.value < PARITY:
             yield _differs(cell, matched.value, noise=noise)
 
 
-_MATCHED = 0.95
 _NOISE = {
     True: "which may be noise on these images",
     False: "which is more than noise",
@@ -78,5 +76,5 @@ def _differs(cell: CellResult, matched: float, *, noise: bool | None) -> Finding
         + (" Integer kernels round differently: other boxes are not worse ones." if noise else ""),
         cell={"file": cell.cell.file, "delegate": cell.cell.delegate, "quantization": cell.cell.quantization},
         observed=matched,
-        limit=_MATCHED,
+        limit=PARITY,
     )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from auditor.values import CLEAN, AuditResult, CellResult, Finding, MetricValue
+from auditor.values import CLEAN, WORTH, AuditResult, CellResult, Finding, MetricValue
 
 __all__ = ["check_input_contract"]
 
-_WORTH = 0.01
-"""A gain below this, in AP or top1, is not worth another line of YAML."""
 _MISCALIBRATED = 0.05
 """An expected calibration error from which scores should not be read as probabilities."""
 _ENOUGH_FOR_ECE = 200
@@ -97,10 +95,10 @@ def _overconfident(result: AuditResult, compared: Mapping[str, Compared], misrea
 def _best(cells: Compared) -> tuple[CellResult, MetricValue] | None:
     """Of those whose gain is worth having and is not chance the one of fewest changes, unless another is worth more."""
     sure = [
-        (cell, value) for cell, value in cells if value.interval is not None and value.interval[0] > 0 and (value.value or 0.0) >= _WORTH
+        (cell, value) for cell, value in cells if value.interval is not None and value.interval[0] > 0 and (value.value or 0.0) >= WORTH
     ]
     most = max((value.value or 0.0 for _, value in sure), default=0.0)
-    near = [(cell, value) for cell, value in sure if (value.value or 0.0) > most - _WORTH]
+    near = [(cell, value) for cell, value in sure if (value.value or 0.0) > most - WORTH]
     return min(near, key=lambda item: (len(str(item[0].details.get("factor")).split(" and ")), -(item[1].value or 0.0)), default=None)
 
 
@@ -114,7 +112,7 @@ def _unusual(model: Mapping[str, Any], fed: Compared) -> Iterator[Finding]:
     ]
     for cell, value in sorted(letterboxed, key=lambda item: len(item[0].cell.input)):  # the shortest keeps the declared anchor
         low, high = value.interval or (0.0, 0.0)
-        if high >= _WORTH:
+        if high >= WORTH:
             yield Finding(
                 check="input_contract",
                 level="warning",
@@ -144,7 +142,7 @@ def _finding(model: Mapping[str, Any], better: tuple[CellResult, MetricValue], *
         remedy=f"Write in its entry of audit.yaml: {cell.details['yaml']}",
         cell={"model": model["model"], "file": model["name"], "input": cell.cell.input},
         observed=gain,
-        limit=_WORTH,
+        limit=WORTH,
     )
 
 
@@ -154,7 +152,7 @@ def _sound(model: Mapping[str, Any], fed: Compared) -> Finding:
     gain, reached = value.value or 0.0, cell.value or 0.0
     metric = cell.primary.name if cell.primary is not None else "AP"
     remedy = "Nothing: it is fed as it was trained, as far as these images tell."
-    if gain >= _WORTH:
+    if gain >= WORTH:
         remedy = f"{cell.images} images do not decide whether {cell.cell.input} is better: judge on more."
     elif reached < _BROKEN:
         remedy = "None of these inputs makes it work: check `decoder:` and `labels:`, and the file itself."
@@ -169,7 +167,7 @@ def _sound(model: Mapping[str, Any], fed: Compared) -> Finding:
         remedy=remedy,
         cell={"model": model["model"], "file": model["name"]},
         observed=gain,
-        limit=_WORTH,
+        limit=WORTH,
     )
 
 

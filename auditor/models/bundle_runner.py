@@ -121,9 +121,9 @@ def _run_model(module, bundle, parts, model, delegate, speeds, done, total):
 
 def _run_part(bundle, interpreter, part, note, model, delegate, start, items, load_ms, before):
     arrays = {}
-    for number, item in enumerate(items, start=start):
+    for item in items:
         for index, array in enumerate(_outputs(interpreter, _input(bundle, item))):
-            arrays["{}|{}|{}|{}".format(model["name"], delegate, number, index)] = array
+            arrays["{}|{}|{}|{}".format(model["name"], delegate, item["number"], index)] = array
     facts = {}
     if start == 0:
         facts = dict(_speed(interpreter, [_input(bundle, item) for item in items[:8]]), load=load_ms)

@@ -40,6 +40,18 @@ from auditor.values import MEASURED_METRICS, PRIMARY_METRICS, SUMMARY_METRICS, A
 
 __all__ = ["judge_run", "load_run", "report_run", "run_audit"]
 
+_METRICS = {
+    *NAMES,
+    *CLASSIFICATION_NAMES,
+    *DIFFERENCES,
+    *MEASURED_METRICS,
+    *SUMMARY_METRICS,
+    "McNemar_p",
+    "level_matched",
+    "parity_matched",
+}
+"""What a gate can look at in any audit; registered metrics and those of single classes come on top."""
+
 
 def run_audit(
     audit: Path,
@@ -163,13 +175,7 @@ def report_run(run: Path, *, gates: Path | None = None) -> Path:
 def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
     if gates is not None:
         rules = load_gates(gates)
-        known = {
-            *NAMES,
-            *CLASSIFICATION_NAMES,
-            *MEASURED_METRICS,
-            *SUMMARY_METRICS,
-            *(name for cell in result.cells for name in cell.metrics),
-        }
+        known = _METRICS | {name for cell in result.cells for name in cell.metrics}
         unknown = [
             f"{gates}:{rule.line}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
             for rule in rules
@@ -208,17 +214,7 @@ def _checks(result: AuditResult) -> dict[str, Any]:
 def _known_metrics(rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
     """The rules, classes spelt as the data set does. A gate on a metric that nothing computes would never be met: say so
     before anything runs."""
-    known = {
-        *NAMES,
-        *CLASSIFICATION_NAMES,
-        "McNemar_p",
-        "parity_matched",
-        "level_matched",
-        *MEASURED_METRICS,
-        *SUMMARY_METRICS,
-        *DIFFERENCES,
-        *extensions.names("metrics"),
-    } - {"coco"}
+    known = _METRICS | {*extensions.names("metrics")} - {"coco"}
     known |= {f"{metric}/{category}" for metric in PRIMARY_METRICS.values() for match in plan.matches.values() for category in match.judged}
     spelt = {normal_name(name): name for name in known}
     rules = tuple(dataclasses.replace(rule, metric=spelt.get(normal_name(rule.metric), rule.metric)) for rule in rules)

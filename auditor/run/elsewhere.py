@@ -162,7 +162,7 @@ def _packed_bytes(plan: Plan, specs: Sequence[ModelSpec], part: int, parts: int)
                 archive.write(spec.path, f"models/{spec.sha256}.tflite")
             items = []
             last: tuple[int, NDArray[np.uint8]] | None = None
-            for item in _items(plan, spec, part, parts):
+            for number, item in enumerate(_items(plan, spec, part, parts)):
                 try:
                     if last is None or last[0] != item.record.id:
                         last = (item.record.id, read_record(item.record))
@@ -175,15 +175,7 @@ def _packed_bytes(plan: Plan, specs: Sequence[ModelSpec], part: int, parts: int)
                 if f"inputs/{name}.npy" not in kept:
                     kept.add(f"inputs/{name}.npy")
                     archive.writestr(f"inputs/{name}.npy", content.getvalue())
-                items.append(
-                    {
-                        "input": name,
-                        "image": item.record.id,
-                        "scenario": item.scenario,
-                        "severity": item.severity,
-                        "size": [last[1].shape[1], last[1].shape[0]],
-                    }
-                )
+                items.append({"number": number, "input": name})
             graph = load_graph(Path(spec.path))
             shape = input_shape_of(graph, spec.input) or graph.tensors[graph.inputs[0]].shape
             models.append({"name": spec.name, "sha256": spec.sha256, "shape": list(shape), "items": items})
@@ -303,7 +295,7 @@ def _evaluated(
         for delegate in (name for name in map(delegate_name, plan.config.delegates) if name in said):
             predictions: dict[tuple[str, float], list[ImagePrediction]] = {}
             for part, file in sorted(parts.items()):
-                for number, item in enumerate(_readable(plan, spec, part, total)):
+                for number, item in enumerate(_sized(plan, spec, part, total)):
                     found = file.outputs.get((spec.name, delegate, number), {})
                     predictions.setdefault((item[0].scenario, item[0].severity), []).append(_prediction(spec, graph, delegate, item, found))
             for (scenario, severity), items in predictions.items():
@@ -312,8 +304,8 @@ def _evaluated(
                 progress.evaluated(cells=1)
 
 
-def _readable(plan: Plan, spec: ModelSpec, part: int, parts: int) -> Iterator[tuple[_Item, tuple[int, int]]]:
-    """The items of a bundle in its order, with the (width, height) of their images; unreadable images were left out there."""
+def _sized(plan: Plan, spec: ModelSpec, part: int, parts: int) -> Iterator[tuple[_Item, tuple[int, int] | None]]:
+    """The items of a bundle in its order, with the (width, height) of their images, None of those that cannot be read."""
     sizes: dict[int, tuple[int, int] | None] = {}
     for item in _items(plan, spec, part, parts):
         if item.record.id not in sizes:
@@ -322,17 +314,17 @@ def _readable(plan: Plan, spec: ModelSpec, part: int, parts: int) -> Iterator[tu
                 sizes[item.record.id] = (image.shape[1], image.shape[0])
             except DataError:
                 sizes[item.record.id] = None
-        size = sizes[item.record.id]
-        if size is not None:
-            yield item, size
+        yield item, sizes[item.record.id]
 
 
 def _prediction(
-    spec: ModelSpec, graph: Graph, delegate: str, item: tuple[_Item, tuple[int, int]], found: Mapping[int, NDArray[Any]]
+    spec: ModelSpec, graph: Graph, delegate: str, item: tuple[_Item, tuple[int, int] | None], found: Mapping[int, NDArray[Any]]
 ) -> ImagePrediction:
     place, size = item
     nothing: NDArray[Any] = np.zeros(0)
     empty = ImagePrediction(spec.key, delegate, place.severity, place.record.id, nothing.reshape(0, 4), nothing, nothing.astype(np.int64))
+    if size is None:
+        return dataclasses.replace(empty, error=f"{place.record.path}: cannot be read", scope="image")
     if len(found) != len(graph.outputs):
         return dataclasses.replace(empty, error="the device did not measure this image", scope="model")
     values = {}

@@ -16,12 +16,11 @@ from auditor.errors import DataError
 from auditor.evaluate.cells import CellEvaluation
 from auditor.evaluate.parity import SCORE
 from auditor.plan import Plan
-from auditor.values import Cell, CellResult, Detections
+from auditor.values import PARITY, Cell, CellResult, Detections
 
 __all__ = ["with_pictures"]
 
 _WIDTH = 420
-_ALIKE = 0.95
 _COLORS = ((36, 88, 166), (226, 110, 30))
 """Of the one compared with, and of the cell itself; RGB."""
 
@@ -33,7 +32,7 @@ def with_pictures(plan: Plan, cells: Sequence[CellResult], evaluations: Mapping[
 
 def _with_picture(plan: Plan, cell: CellResult, evaluations: Mapping[Cell, CellEvaluation]) -> CellResult:
     matched, parity = cell.metrics.get("parity_matched"), cell.details.get("parity")
-    if matched is None or matched.value is None or matched.value >= _ALIKE or not parity or parity["image"] is None:
+    if matched is None or matched.value is None or matched.value >= PARITY or not parity or parity["image"] is None:
         return cell
     spec = next(spec for spec in plan.specs if spec.name == cell.cell.file)
     record = next(record for record in plan.datasets[spec.dataset].images if record.id == parity["image"])

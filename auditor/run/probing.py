@@ -37,7 +37,10 @@ def probe(plan: Plan, progress: Progress) -> list[Measurement]:
     found: list[Measurement] = []
     for spec, delegate in _pairs(plan):
         graph = load_graph(Path(spec.path))
-        found += [_known(spec, delegate, "file_mb", graph.size_bytes / 1e6), _known(spec, delegate, "arena_mb", arena_bytes(graph) / 1e6)]
+        found += [
+            _measurement(spec, delegate, "file_mb", graph.size_bytes / 1e6),
+            _measurement(spec, delegate, "arena_mb", arena_bytes(graph) / 1e6),
+        ]
         images = first_images(plan.datasets[spec.dataset])[:_IMAGES]
         for threads in wanted.threads:
             progress.say(f"measuring the speed of {spec.name} on {delegate}, {threads} thread{'s' if threads > 1 else ''} …")
@@ -72,10 +75,6 @@ def _pairs(plan: Plan) -> Iterator[tuple[ModelSpec, str]]:
             facts = plan.verified.get((spec.name, delegate), {})
             if "skipped" not in facts and "failed" not in facts:
                 yield spec, delegate
-
-
-def _known(spec: ModelSpec, delegate: str, name: str, value: float) -> Measurement:
-    return _measurement(spec, delegate, name, value)
 
 
 def _measurement(spec: ModelSpec, delegate: str, name: str, value: Any, *, threads: int = 1, error: str | None = None) -> Measurement:

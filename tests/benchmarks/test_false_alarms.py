@@ -13,13 +13,13 @@ from auditor.datasets.classes import match_classes
 from auditor.demo.scenes import CLASSES, render_scene
 from auditor.evaluate.bootstrap import resampled_ap
 from auditor.evaluate.coco import evaluate_coco
-from auditor.evaluate.comparison import FAMILY_ERROR, WORTH, error_of_look, simultaneous
+from auditor.evaluate.comparison import FAMILY_ERROR, error_of_look, simultaneous
 from auditor.models.contract import encode
 from auditor.models.decoders import yolov8
 from auditor.models.postprocess import postprocess
 from auditor.models.resolve import ModelRequest, open_spec, resolve_model
 from auditor.models.variants import input_variants, readings, reread
-from auditor.values import Detections
+from auditor.values import WORTH, Detections
 
 SCENES, AUDITS, SIZES, RESAMPLES = 400, 100, (40, 80), 500
 
