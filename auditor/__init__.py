@@ -1,4 +1,5 @@
-"""Tell before deployment whether a TensorFlow Lite (LiteRT) vision model is accurate and reliable enough, and if not, why.
+"""Tell before deployment whether a TensorFlow Lite (LiteRT) vision model is accurate and reliable enough, and if not,
+why.
 
     import auditor
     result = auditor.run_audit(Path("audit.yaml"))

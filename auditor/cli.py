@@ -53,14 +53,17 @@ class _Group(click.Group):
             context.exit(143 if isinstance(stop, _Stopped) else 130)
         except Exception:  # noqa: BLE001 (a bug of ours must not end with 1, which says that a gate failed)
             click.echo(traceback.format_exc(), err=True)
-            click.echo("this is a bug in the auditor, please report it with the lines above; nothing was judged", err=True)
+            click.echo(
+                "this is a bug in the auditor, please report it with the lines above; nothing was judged", err=True
+            )
             context.exit(3)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="tflite-auditor", prog_name="auditor")
 def main() -> None:
-    """Tell before deployment whether a TensorFlow Lite (LiteRT) vision model is accurate and reliable enough, and if not, why."""
+    """Tell before deployment whether a TensorFlow Lite (LiteRT) vision model is accurate and reliable enough, and if
+    not, why."""
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -84,7 +87,10 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @click.argument("audit", type=_PATH)
 @click.option(
-    "--measurements", type=_PATH, multiple=True, help="What another device measured with `auditor measure`'s bundle; repeat for its parts"
+    "--measurements",
+    type=_PATH,
+    multiple=True,
+    help="What another device measured with `auditor measure`'s bundle; repeat for its parts",
 )
 @_run_options
 def run(audit: Path, output: Path | None, measurements: tuple[Path, ...], **options: Any) -> None:
@@ -112,7 +118,10 @@ def demo(output: Path | None, **options: Any) -> None:
     result, folder = _run(audit, folder, "auditor demo", **options)
     code = _tell(result, folder, quiet=options["quiet"])
     if code == 1 and not options["quiet"]:
-        click.echo("the demo's failing gate is part of the example: `auditor run` would exit with 1 here, the demo with 0", err=True)
+        click.echo(
+            "the demo's failing gate is part of the example: `auditor run` would exit with 1 here, the demo with 0",
+            err=True,
+        )
     sys.exit(0 if code == 1 else code)
 
 
@@ -139,13 +148,23 @@ def report(run: Path, gates: Path | None) -> None:
 
 @main.command()
 @click.argument("model", type=_PATH)
-@click.option("--levels", required=True, help="Levels to make, separated by commas: float32, float16, dynamic, weight_only, int8, int16x8")
+@click.option(
+    "--levels",
+    required=True,
+    help="Levels to make, separated by commas: float32, float16, dynamic, weight_only, int8, int16x8",
+)
 @click.option("--calibration", type=_PATH, help="A folder of images, for int8 and int16x8")
 @click.option("--output", "-o", type=_PATH, required=True, help="The folder to write to")
 @click.option(
-    "--io", type=click.Choice(["float32", "int8"]), default="float32", show_default=True, help="Input and output type of integer levels"
+    "--io",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Input and output type of integer levels",
 )
-@click.option("--labels", help="The model's labels, where its head cannot be told without their number: coco80, a file, …")
+@click.option(
+    "--labels", help="The model's labels, where its head cannot be told without their number: coco80, a file, …"
+)
 def quantize(model: Path, levels: str, calibration: Path | None, output: Path, io: str, labels: str | None) -> None:
     """Make quantization levels of MODEL: a float32 .tflite file, a .keras file or a SavedModel folder.
 
@@ -157,7 +176,13 @@ def quantize(model: Path, levels: str, calibration: Path | None, output: Path, i
     check_writable(output)
     names = [level.strip() for level in levels.split(",") if level.strip()]
     made = quantize_file(
-        model, levels=names, calibration=calibration, folder=output, io=io, labels=labels, say=lambda text: click.echo(text, err=True)
+        model,
+        levels=names,
+        calibration=calibration,
+        folder=output,
+        io=io,
+        labels=labels,
+        say=lambda text: click.echo(text, err=True),
     )
     for level in made:
         if level.spec is None:
@@ -171,13 +196,18 @@ def quantize(model: Path, levels: str, calibration: Path | None, output: Path, i
 @click.argument("audit", type=_PATH)
 @click.option("--bundle", type=_PATH, required=True, help="The zipapp to write, FILE.pyz")
 @click.option(
-    "--limit", "limit_mb", type=click.FloatRange(min=1), default=2000, show_default=True, help="Megabytes above which it is split in parts"
+    "--limit",
+    "limit_mb",
+    type=click.FloatRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Megabytes above which it is split in parts",
 )
 def measure(audit: Path, bundle: Path, limit_mb: float) -> None:
     """Pack the models and corrupted inputs of AUDIT for another device.
 
-    There, `python FILE.pyz -o measurements.npz` needs Python 3.9, numpy and a LiteRT or tflite-runtime interpreter; here,
-    `auditor run AUDIT --measurements measurements.npz` judges what it wrote.
+    There, `python FILE.pyz -o measurements.npz` needs Python 3.9, numpy and a LiteRT or tflite-runtime interpreter;
+    here, `auditor run AUDIT --measurements measurements.npz` judges what it wrote.
     """
     from auditor.run import write_bundle
 
@@ -191,7 +221,8 @@ def measure(audit: Path, bundle: Path, limit_mb: float) -> None:
 @click.option("--labels", help="The model's labels: a built-in list, or a file with one label a line")
 @click.option("--output", "-o", type=_PATH, default=Path("audit.yaml"), show_default=True, help="The file to write")
 def init(model: Path, dataset: Path, labels: str | None, output: Path) -> None:
-    """Write a first audit.yaml for MODEL: what could be found out and measured on 20 images, and what could not, marked."""
+    """Write a first audit.yaml for MODEL: what could be found out and measured on 20 images, and what could not,
+    marked."""
     from auditor.starter import draft_audit
     from auditor.store import save_text
 
@@ -209,7 +240,8 @@ def init(model: Path, dataset: Path, labels: str | None, output: Path) -> None:
 @click.option("--labels", help="The model's labels, where its head cannot be told without their number")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 def inspect(model: Path, labels: str | None, as_json: bool) -> None:
-    """Print what MODEL, a .tflite file, says: inputs, outputs, quantization, ops, metadata, likely task and decoder, arena size."""
+    """Print what MODEL, a .tflite file, says: inputs, outputs, quantization, ops, metadata, likely task and decoder,
+    arena size."""
     from auditor.models.inspect import inspect_model, shown
 
     facts = inspect_model(model, labels=labels)
@@ -285,7 +317,9 @@ def check(pack: Path, allow_code: bool) -> None:
     packs = built_in_packs()
     path = packs.get(str(pack), pack)
     specs = load_scenarios(
-        path, allow_code=allow_code, built_in=path in packs.values() or path.resolve() in {p.resolve() for p in packs.values()}
+        path,
+        allow_code=allow_code,
+        built_in=path in packs.values() or path.resolve() in {p.resolve() for p in packs.values()},
     )
     click.echo(f"{path}: {len(specs)} scenarios, all run: {', '.join(spec.name for spec in specs)}")
 
@@ -323,10 +357,13 @@ def _tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
         measured = {cell.cell.file for cell in result.cells if cell.status != "skipped"}
         for summary in [summary for summary in result.summaries if summary.file in measured]:
             values = ", ".join(
-                f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}" for name, value in summary.metrics.items()
+                f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}"
+                for name, value in summary.metrics.items()
             )
             click.echo(f"{summary}: {values}", err=True)
-        for reason in dict.fromkeys(f"skipped: {cell.cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped"):
+        for reason in dict.fromkeys(
+            f"skipped: {cell.cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped"
+        ):
             click.echo(reason, err=True)
         for finding in [finding for finding in result.findings if finding.level == "error"][:10]:
             click.echo(f"{finding.check}: {finding.message}", err=True)

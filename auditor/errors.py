@@ -50,7 +50,8 @@ class InputError(AuditorError):
 
 
 class ModelError(AuditorError):
-    """A model file cannot be opened, understood or invoked; `field` is the key of its entry in `audit.yaml` to look at."""
+    """A model file cannot be opened, understood or invoked; `field` is the key of its entry in `audit.yaml` to look
+    at."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)

@@ -65,8 +65,8 @@ class Executor(Protocol):
     ) -> Iterator[Outcome]:
         """Yield the outcome of every item in the order of completion; items of one `affinity` share a worker while
         others are left for the rest, so that a worker's caches are of use. At most `ahead` items are taken from
-        `items` before they run, so that large ones need not all be in memory. A worker that takes longer over an item than
-        `timeout_s` of it is stopped, where the executor can; that is an outcome that `died`."""
+        `items` before they run, so that large ones need not all be in memory. A worker that takes longer over an item
+        than `timeout_s` of it is stopped, where the executor can; that is an outcome that `died`."""
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the workers; without `wait` they end on their own, and another call waits for them."""
@@ -195,7 +195,11 @@ class DaskExecutor:
         except ImportError as error:
             raise InputError('--executor dask needs the extra: pip install "tflite-auditor[dask]"') from error
         try:
-            self._client = Client(address, timeout=10) if address else Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            self._client = (
+                Client(address, timeout=10)
+                if address
+                else Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            )
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(f"--executor {address}: no Dask scheduler answers there ({error})") from error
         self.jobs = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
@@ -256,7 +260,9 @@ def open_executor(name: str, *, jobs: int | None, imports: Sequence[str] = ()) -
         return DaskExecutor(None, count)
     if "://" in name:
         return DaskExecutor(name, count)
-    raise InputError(f"--executor {name}: expected processes, serial, dask or the address of a scheduler (tcp://host:port)")
+    raise InputError(
+        f"--executor {name}: expected processes, serial, dask or the address of a scheduler (tcp://host:port)"
+    )
 
 
 def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float) -> list[Outcome]:
@@ -273,7 +279,9 @@ def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeou
             outcomes.append(Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True))
             pool = None
         except TimeoutError:
-            outcomes.append(Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True))
+            outcomes.append(
+                Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True)
+            )
             _kill(pool)
             pool = None
     if pool is not None:
@@ -318,7 +326,10 @@ def _spawned_pool() -> ProcessPoolExecutor:
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
     return ProcessPoolExecutor(
-        max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent, initargs=(os.getpid(),)
+        max_workers=1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_follow_parent,
+        initargs=(os.getpid(),),
     )
 
 

@@ -84,7 +84,10 @@ def table(group: str) -> dict[str, str]:
     for point in importlib.metadata.entry_points(group=f"auditor.{group}"):
         owner = point.dist.name if point.dist else point.value
         if point.name in known:
-            problems.append(f"{owner} registers {point.name!r} in auditor.{group}, but {owners[point.name]} has that name; rename it")
+            problems.append(
+                f"{owner} registers {point.name!r} in auditor.{group}, but {owners[point.name]} has that name; rename "
+                "it"
+            )
         known[point.name] = point.value
         owners[point.name] = owner
     if problems:

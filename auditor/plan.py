@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, ExternalDelegateConfig, ModelConfig, delegate_name, nearest
+from auditor.config import (
+    AuditConfig,
+    CalibrationConfig,
+    DatasetConfig,
+    ExternalDelegateConfig,
+    ModelConfig,
+    delegate_name,
+    nearest,
+)
 from auditor.corruptions.corrupt import build, function_sha256
 from auditor.corruptions.packs import scenario_names, select_scenarios
 from auditor.datasets.classes import ClassMatch, match_classes, normal_name
@@ -45,8 +53,8 @@ _OPEN_PARENT_TIMEOUT_S = 1200.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What an audit will do: `specs` in the order of the document, `scenarios` without clean. `verified` says for each model
-    file and delegate how many ops the delegate takes, or why it is not measured (`skipped`, `failed`)."""
+    """What an audit will do: `specs` in the order of the document, `scenarios` without clean. `verified` says for each
+    model file and delegate how many ops the delegate takes, or why it is not measured (`skipped`, `failed`)."""
 
     config: AuditConfig
     datasets: Mapping[str, Dataset]
@@ -67,15 +75,18 @@ class Plan:
         *,
         scenarios: tuple[ScenarioSpec, ...] | None = None,
     ) -> Plan:
-        """Return a plan that measures `specs` beside the others, in units of their own, so that no unit changes its key.
+        """Return a plan that measures `specs` beside the others, in units of their own, so that no unit changes its
+        key.
 
-        `skipped` are levels that cannot be had: (the model they are of, level, reason). `scenarios` are the audit's where
-        they are not given; clean is always there.
+        `skipped` are levels that cannot be had: (the model they are of, level, reason). `scenarios` are the audit's
+        where they are not given; clean is always there.
         """
         matches = {**self.matches, **{spec.name: self.matches[spec.model] for spec in specs}}
         scenarios = self.scenarios if scenarios is None else scenarios
         verified = _verified(self.config, specs)
-        lay_out = units_of(self.config, self.datasets, specs, scenarios, self.severities, unavailable=_unavailable(verified))
+        lay_out = units_of(
+            self.config, self.datasets, specs, scenarios, self.severities, unavailable=_unavailable(verified)
+        )
         units = tuple(lay_out) if specs else ()
         return dataclasses.replace(
             self,
@@ -87,17 +98,26 @@ class Plan:
         )
 
     def unmeasured_cells(self) -> Iterator[tuple[Cell, str, str]]:
-        """Yield the cells of levels and delegates that cannot be had or that fail, each with `skipped` or `failed` and the reason."""
+        """Yield the cells of levels and delegates that cannot be had or that fail, each with `skipped` or `failed` and
+        the reason."""
         for spec, level, reason in self.skipped:
             for delegate in map(delegate_name, self.config.delegates):
                 for scenario, severity in self._places():
-                    yield Cell(spec.model, f"{spec.name}_{level}", level, delegate, scenario, severity), "skipped", reason
+                    yield (
+                        Cell(spec.model, f"{spec.name}_{level}", level, delegate, scenario, severity),
+                        "skipped",
+                        reason,
+                    )
         for spec in self.specs:
             for delegate in delegates_of(self.config, spec):
                 facts = self.verified.get((spec.name, delegate), {})
                 for status in ("skipped", "failed"):
                     for scenario, severity in self._places() if status in facts else ():
-                        yield Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity), status, str(facts[status])
+                        yield (
+                            Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity),
+                            status,
+                            str(facts[status]),
+                        )
 
     def _places(self) -> Iterator[tuple[str, float]]:
         yield CLEAN, 0
@@ -153,7 +173,8 @@ def make_plan(config: AuditConfig) -> Plan:
     specs = _specs(config, datasets, problems)
     problems += _level_problems(config, specs)
     problems += [
-        f"{config.source.where('delegates', index)}: {config.path(delegate.path)}: no such file; expected the shared library of a delegate"
+        f"{config.source.where('delegates', index)}: {config.path(delegate.path)}: no such file; expected the shared "
+        "library of a delegate"
         for index, delegate in enumerate(config.delegates)
         if not isinstance(delegate, str) and not config.path(delegate.path).is_file()
     ]
@@ -164,22 +185,27 @@ def make_plan(config: AuditConfig) -> Plan:
         judged = datasets[spec.dataset].task
         if spec.task != judged:
             problems.append(
-                f"{_where(config, spec.name)}: {spec.name} is a model for {spec.task} ({spec.sources['decoder']}), but its data set is for {judged}: "
-                "give it a data set of its own with `datasets:` and `dataset:`, or write `decoder:` if the model is taken for another"
+                f"{_where(config, spec.name)}: {spec.name} is a model for {spec.task} ({spec.sources['decoder']}), "
+                f"but its data set is for {judged}: "
+                "give it a data set of its own with `datasets:` and `dataset:`, or write `decoder:` if the model is "
+                "taken for another"
             )
             continue
         match = match_classes(spec.labels, datasets[spec.dataset].categories)
         matches[spec.name] = match
         if not match.judged:
             problems.append(
-                f"{_where(config, spec.name)}: {spec.name} and its data set have no class in common, so nothing can be judged; the model has "
+                f"{_where(config, spec.name)}: {spec.name} and its data set have no class in common, so nothing can "
+                "be judged; the model has "
                 f"{_some(match.only_model)}, the data set {_some(match.only_truth)}: check `labels`"
             )
     if problems:
         raise InputError(problems)
     verified = _verified(config, specs)
     units = tuple(units_of(config, datasets, specs, scenarios, severities, unavailable=_unavailable(verified)))
-    return Plan(config, datasets, tuple(specs), matches, scenarios, severities, units, calibration, unreadable, verified)
+    return Plan(
+        config, datasets, tuple(specs), matches, scenarios, severities, units, calibration, unreadable, verified
+    )
 
 
 def units_of(
@@ -191,8 +217,8 @@ def units_of(
     *,
     unavailable: Container[tuple[str, str]] = (),
 ) -> Iterator[Unit]:
-    """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios; `unavailable` are
-    pairs of a model file and a delegate that are left out."""
+    """Lay out the units shard by shard, clean first, so that an image is read once for all its scenarios; `unavailable`
+    are pairs of a model file and a delegate that are left out."""
     libraries = tuple(_external(config, delegate) for delegate in config.delegates if not isinstance(delegate, str))
     versions = {"auditor": auditor_version(), "format": MEASUREMENT_FORMAT, **versions_of(PIXEL_PACKAGES)}
     for name, dataset in datasets.items():
@@ -218,7 +244,8 @@ def units_of(
                     "models": [(_measured(spec), delegate) for spec, delegate in models],
                     "libraries": [(library.name, sha256_of(Path(library.path)), library.options) for library in used],
                     "seed": config.seed,
-                    "versions": versions | (versions_of(["tensorflow", "keras"]) if any(on == TENSORFLOW for _, on in models) else {}),
+                    "versions": versions
+                    | (versions_of(["tensorflow", "keras"]) if any(on == TENSORFLOW for _, on in models) else {}),
                 }
                 yield Unit(name, images, scenario, levels, models, config.seed, digest(content)[:32], used)
 
@@ -240,17 +267,23 @@ def _external(config: AuditConfig, delegate: ExternalDelegateConfig) -> External
 
 
 def _verified(config: AuditConfig, specs: Sequence[ModelSpec]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Run each model once on each delegate. The runtime's own kernels share a process; any other delegate, which can hang or
-    end the process that loads it, has one of its own each time."""
+    """Run each model once on each delegate. The runtime's own kernels share a process; any other delegate, which can
+    hang or end the process that loads it, has one of its own each time."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     pairs = [(spec, name) for spec in specs for name in delegates_of(config, spec) if name != TENSORFLOW]
-    own = [[VerifyRequest(spec, delegate_by_name(config, name))] for spec, name in pairs if name not in ("none", "xnnpack")]
+    own = [
+        [VerifyRequest(spec, delegate_by_name(config, name))] for spec, name in pairs if name not in ("none", "xnnpack")
+    ]
     shared = [VerifyRequest(spec, name) for spec, name in pairs if name in ("none", "xnnpack")]
     for requests in [shared, *own]:
         for outcome in run_isolated(verify, requests, timeout_s=config.measure.timeout):
             delegate = outcome.item.delegate
             name = delegate if isinstance(delegate, str) else delegate.name
-            facts = outcome.result if outcome.error is None else {"failed": f"{name}: {outcome.error.strip().splitlines()[-1]}"}
+            facts = (
+                outcome.result
+                if outcome.error is None
+                else {"failed": f"{name}: {outcome.error.strip().splitlines()[-1]}"}
+            )
             found[(outcome.item.spec.name, name)] = facts
     return found
 
@@ -289,13 +322,18 @@ def _datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
         twice = [category for category in datasets[name].categories if called[normal_name(category)] > 1]
         if twice:
             problems.append(
-                f"{config.source.where(*loc)}: classes are matched by name, whatever its case, but these are one: {_some(twice)}"
+                f"{config.source.where(*loc)}: classes are matched by name, whatever its case, but these are one: "
+                f"{_some(twice)}"
             )
     return datasets
 
 
 def _dataset_request(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConfig) -> DatasetRequest:
-    paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key)) is not None}
+    paths = {
+        key: config.path(text)
+        for key in ("images", "annotations", "labels")
+        if (text := getattr(entry, key)) is not None
+    }
     return DatasetRequest(name, **paths, split=getattr(entry, "split", "val"), limit=entry.limit)
 
 
@@ -324,7 +362,8 @@ def _calibration(
         shared = [image.path.name for image in images if image.sha256 in evaluated]
         if shared:
             problems.append(
-                f"{where}: {len(shared)} of {len(images)} calibration images are evaluated too ({_some(shared)}), which would flatter the result; "
+                f"{where}: {len(shared)} of {len(images)} calibration images are evaluated too ({_some(shared)}), "
+                "which would flatter the result; "
                 "calibrate on other images"
             )
         found[model.name] = images
@@ -334,24 +373,34 @@ def _calibration(
 def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[ImageRecord, ...]:
     folder = config.path(entry.images)
     if entry.format not in extensions.names("datasets"):
-        raise InputError(f"unknown data set format {entry.format!r}; {nearest(entry.format, extensions.names('datasets'))}")
+        raise InputError(
+            f"unknown data set format {entry.format!r}; {nearest(entry.format, extensions.names('datasets'))}"
+        )
     if entry.annotations is not None or entry.format in ("folders", "idx"):
         load = extensions.resolve("datasets", entry.format)
         dataset: Dataset = load(_dataset_request(config, "calibration", entry))
         position = {image_id: index for index, image_id in enumerate(dataset.listed)}
-        return tuple(sorted((image for image in dataset.images if image.sha256), key=lambda image: position.get(image.id, image.id)))
+        return tuple(
+            sorted(
+                (image for image in dataset.images if image.sha256), key=lambda image: position.get(image.id, image.id)
+            )
+        )
     return folder_images(folder, limit=entry.limit)
 
 
 def _specs(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:
     """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it."""
     requests = [_request(config, model, datasets) for model in config.models]
-    timeout_s = _OPEN_PARENT_TIMEOUT_S if any(is_parent(Path(request.path)) for request in requests) else _OPEN_TIMEOUT_S
+    timeout_s = (
+        _OPEN_PARENT_TIMEOUT_S if any(is_parent(Path(request.path)) for request in requests) else _OPEN_TIMEOUT_S
+    )
     specs = []
     for request, outcome in zip(requests, run_isolated(_resolve, requests, timeout_s=timeout_s), strict=True):
         where = _where(config, request.name)
         if outcome.died:
-            problems.append(f"{where}: {request.path}: opening the model failed: {outcome.error}; the file is probably damaged")
+            problems.append(
+                f"{where}: {request.path}: opening the model failed: {outcome.error}; the file is probably damaged"
+            )
         elif outcome.error is not None:
             raise RuntimeError(f"resolving {request.name} failed unexpectedly:\n{outcome.error}")
         elif isinstance(outcome.result, ModelSpec):
@@ -369,9 +418,21 @@ def _resolve(request: ModelRequest) -> ModelSpec | tuple[str, str | None]:
         return resolve_model(request)
     except ModelError as error:
         return str(error), error.field
-    except (AuditorError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError) as error:
+    except (
+        AuditorError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
         kind = "" if isinstance(error, AuditorError) else f"{type(error).__name__}: "
-        return f"its outputs cannot be decoded with these settings ({kind}{' '.join(str(error).split())[:300]})", "decoder"
+        return (
+            f"its outputs cannot be decoded with these settings ({kind}{' '.join(str(error).split())[:300]})",
+            "decoder",
+        )
 
 
 def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dataset]) -> ModelRequest:
@@ -420,15 +481,24 @@ def _severity_problems(config: AuditConfig, scenario: ScenarioSpec, severities: 
         try:
             build(scenario, severity)
         except ScenarioError as error:
-            return [f"{config.source.where('severities')}: {scenario.key} cannot be had at severity {severity:g}: {error}"]
+            return [
+                f"{config.source.where('severities')}: {scenario.key} cannot be had at severity {severity:g}: {error}"
+            ]
     return []
 
 
 def _gate_problems(config: AuditConfig, scenarios: Sequence[ScenarioSpec]) -> list[str]:
-    """Gates on scenarios that do not exist; one on a scenario that this audit does not run is legal, and met by nothing."""
-    known = {CLEAN, *scenario_names(), *(scenario.pack for scenario in scenarios), *(scenario.key for scenario in scenarios)}
+    """Gates on scenarios that do not exist; one on a scenario that this audit does not run is legal, and met by
+    nothing."""
+    known = {
+        CLEAN,
+        *scenario_names(),
+        *(scenario.pack for scenario in scenarios),
+        *(scenario.key for scenario in scenarios),
+    }
     return [
-        f"{config.source.where('gates', index, 'scenario')}: unknown scenario {gate.scenario!r}; {nearest(gate.scenario, known)}"
+        f"{config.source.where('gates', index, 'scenario')}: unknown scenario {gate.scenario!r}; "
+        f"{nearest(gate.scenario, known)}"
         for index, gate in enumerate(config.gates)
         if gate.scenario is not None and gate.scenario not in known
     ]
@@ -443,9 +513,12 @@ def _level_problems(config: AuditConfig, specs: Sequence[ModelSpec]) -> list[str
         f"{config.source.where('gates', index, key)}: unknown level {value!r}; {nearest(value, known)}"
         for index, gate in enumerate(config.gates)
         for key in ("quantization", "against")
-        if (value := getattr(gate, key)) is not None and value not in known and not (key == "against" and value == CLEAN)
+        if (value := getattr(gate, key)) is not None
+        and value not in known
+        and not (key == "against" and value == CLEAN)
     ] + [
-        f"{config.source.where('gates', index, 'delegate')}: no delegate {gate.delegate!r} in `delegates`; {nearest(gate.delegate, delegates)}"
+        f"{config.source.where('gates', index, 'delegate')}: no delegate {gate.delegate!r} in `delegates`; "
+        f"{nearest(gate.delegate, delegates)}"
         for index, gate in enumerate(config.gates)
         if gate.delegate is not None and gate.delegate not in delegates
     ]

@@ -35,7 +35,9 @@ class BarProgress:
         self.say("reading the documents and opening every model once …")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def start(self, *, cells: int, images: int) -> None:
@@ -56,7 +58,8 @@ class BarProgress:
             self._spoken = time.monotonic()
             left = seconds * (self._images - self._images_done) / self._images_done
             self.say(
-                f"measured {self._images_done} of {self._images} images, {self._cells_done} of {self._cells} cells, {rate}, about {left:.0f} s left"
+                f"measured {self._images_done} of {self._images} images, {self._cells_done} of {self._cells} cells, "
+                f"{rate}, about {left:.0f} s left"
             )
 
     def evaluated(self, *, cells: int) -> None:

@@ -13,7 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PIXEL_PACKAGES", "auditor_version", "describe", "digest", "image_seed", "sha256_of", "versions_of", "warn_of_two_opencvs"]
+__all__ = [
+    "PIXEL_PACKAGES",
+    "auditor_version",
+    "describe",
+    "digest",
+    "image_seed",
+    "sha256_of",
+    "versions_of",
+    "warn_of_two_opencvs",
+]
 
 PIXEL_PACKAGES = ("numpy", "opencv-python-headless", "albumentations", "albucore", "ai-edge-litert")
 """The packages whose version could change a pixel or a score: they enter every resume key."""
@@ -86,7 +95,12 @@ def warn_of_two_opencvs() -> str | None:
     """Say so when two OpenCV wheels are installed over each other, which breaks either at random; else None."""
     installed = [
         name
-        for name in ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+        for name in (
+            "opencv-python",
+            "opencv-contrib-python",
+            "opencv-python-headless",
+            "opencv-contrib-python-headless",
+        )
         if versions_of([name])[name] != "absent"
     ]
     if len(installed) < 2:
@@ -102,7 +116,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor() or "unknown",
+    )
 
 
 def _source_tree() -> dict[str, Any]:
@@ -112,7 +129,9 @@ def _source_tree() -> dict[str, Any]:
         return {}
     try:
         commit, status = (
-            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
             for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.SubprocessError) as error:

@@ -1,5 +1,5 @@
-"""From a source model to its quantization ladder, every made file with its provenance beside it: a float32 `.tflite` model
-by litert-quantizer, a Keras or SavedModel source by TensorFlow's converter."""
+"""From a source model to its quantization ladder, every made file with its provenance beside it: a float32 `.tflite`
+model by litert-quantizer, a Keras or SavedModel source by TensorFlow's converter."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ _RECIPE = 2
 
 @dataclass(frozen=True)
 class LevelRequest:
-    """One level to make of `spec`, into `folder`. `calibration` is run through the spec's own input contract; `io` is the
-    type of the made model's input and outputs, `float32` or `int8` (integer levels only)."""
+    """One level to make of `spec`, into `folder`. `calibration` is run through the spec's own input contract; `io` is
+    the type of the made model's input and outputs, `float32` or `int8` (integer levels only)."""
 
     spec: ModelSpec
     level: str
@@ -160,23 +160,37 @@ def quantize_file(
         ModelError: the file cannot be read, run or understood.
     """
     known = LEVELS if keras.is_parent(model) else LEVELS[1:]
-    problems = [f"--levels: {level!r} is unknown; known are {', '.join(known)}" for level in levels if level not in known]
+    problems = [
+        f"--levels: {level!r} is unknown; known are {', '.join(known)}" for level in levels if level not in known
+    ]
     if calibration is None and any(level in CALIBRATED for level in levels):
-        problems.append(f"--calibration: {', '.join(level for level in levels if level in CALIBRATED)} need a folder of calibration images")
+        problems.append(
+            f"--calibration: {', '.join(level for level in levels if level in CALIBRATED)} need a folder of "
+            "calibration images"
+        )
     if not levels:
         problems.append(f"--levels: it names none; known are {', '.join(known)}")
     foreign = [
-        path for level in levels if (path := folder / f"{model.stem}_{level}.tflite").exists() and not path.with_suffix(".json").exists()
+        path
+        for level in levels
+        if (path := folder / f"{model.stem}_{level}.tflite").exists() and not path.with_suffix(".json").exists()
     ]
-    problems += [f"{path}: this file is there already and was not made here; name another folder with --output" for path in foreign]
+    problems += [
+        f"{path}: this file is there already and was not made here; name another folder with --output"
+        for path in foreign
+    ]
     if problems:
         raise InputError(problems)
     images = () if calibration is None else folder_images(calibration, limit=None)
     first = tuple(read_record(record) for record in images if _can_read(record))[:4]
-    request = ModelRequest(model.stem, model.stem, str(model), "default", ".", labels=labels, images=first, need_labels=False)
+    request = ModelRequest(
+        model.stem, model.stem, str(model), "default", ".", labels=labels, images=first, need_labels=False
+    )
     spec = resolve_model(request)
     return make_levels(
-        [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)], images={"default": first}, say=say
+        [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)],
+        images={"default": first},
+        say=say,
     )
 
 
@@ -194,8 +208,8 @@ def _note(request: LevelRequest) -> Path:
 
 
 def _make(request: LevelRequest) -> str | None:
-    """Make one level; None, or the reason why it cannot be had. The note, written first, holds the hash of the whole file: no
-    run trusts another, nor a file without a note."""
+    """Make one level; None, or the reason why it cannot be had. The note, written first, holds the hash of the whole
+    file: no run trusts another, nor a file without a note."""
     made = _converted(request) if request.from_parent else _quantized(request)
     if isinstance(made, str):
         return made
@@ -242,7 +256,12 @@ def _quantized(request: LevelRequest) -> bytes | str:
         return str(error)
     chatter = io.StringIO()
     try:
-        with dropped_stderr(), contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
+        with (
+            dropped_stderr(),
+            contextlib.redirect_stdout(chatter),
+            contextlib.redirect_stderr(chatter),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             tool = quantizer.Quantizer(request.spec.path, _recipe(request, graph))
             key = next(iter(graph.signatures), "serving_default")
@@ -253,7 +272,8 @@ def _quantized(request: LevelRequest) -> bytes | str:
 
 
 class _Inputs:
-    """Calibration inputs in the order of the request, encoded one at a time; a quantizer may go over them more than once."""
+    """Calibration inputs in the order of the request, encoded one at a time; a quantizer may go over them more than
+    once."""
 
     def __init__(self, request: LevelRequest, *, name: str = "") -> None:
         self._request = request
@@ -302,7 +322,9 @@ def _recipe(request: LevelRequest, graph: Graph) -> Any:
             weight_tensor_config=half, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
         )
         for name in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE"):
-            recipes.add_quantization_config(".*", getattr(qtyping.TFLOperationName, name), config, AlgorithmName.FLOAT_CASTING)
+            recipes.add_quantization_config(
+                ".*", getattr(qtyping.TFLOperationName, name), config, AlgorithmName.FLOAT_CASTING
+            )
         return recipes.get_quantization_recipe()
     recipes.add_static_config(
         regex=".*",
@@ -313,17 +335,23 @@ def _recipe(request: LevelRequest, graph: Graph) -> Any:
     )
     if request.io == "float32":
         for name in ("INPUT", "OUTPUT"):
-            recipes.add_quantization_config(".*", getattr(qtyping.TFLOperationName, name), algorithm_key=AlgorithmName.NO_QUANTIZE)
+            recipes.add_quantization_config(
+                ".*", getattr(qtyping.TFLOperationName, name), algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
     if request.level in (FLOAT_HEAD, FLOAT_MORE):
         for name in head_tensors(graph, weighted=_MORE if request.level == FLOAT_MORE else 0):
-            recipes.add_quantization_config(f"(^|;){re.escape(name)}(;|$)", every, algorithm_key=AlgorithmName.NO_QUANTIZE)
+            recipes.add_quantization_config(
+                f"(^|;){re.escape(name)}(;|$)", every, algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
     return recipes.get_quantization_recipe()
 
 
 def leaves_integers(graph: Graph) -> bool:
     """Whether `FLOAT_MORE` leaves any weighted op to quantize."""
     kept = set(head_tensors(graph, weighted=_MORE))
-    return any(op.name in WEIGHTED_OPS and not kept & {graph.tensors[index].name for index in op.outputs} for op in graph.ops)
+    return any(
+        op.name in WEIGHTED_OPS and not kept & {graph.tensors[index].name for index in op.outputs} for op in graph.ops
+    )
 
 
 def head_tensors(graph: Graph, *, weighted: int = 0) -> list[str]:

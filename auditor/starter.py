@@ -1,4 +1,5 @@
-"""A first `audit.yaml` for a model and a data folder: what could be found out and measured, and what could not, marked."""
+"""A first `audit.yaml` for a model and a data folder: what could be found out and measured, and what could not,
+marked."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def _measured(model: Path, found: dict[str, Path | str], labels: str | None) -> 
             entry["labels"] = str(path.absolute()) if path.is_file() else labels
         document = {
             "name": "init",
-            "dataset": {key: value if key in _WORDS else str(Path(value).absolute()) for key, value in found.items()} | {"limit": _IMAGES},
+            "dataset": {key: value if key in _WORDS else str(Path(value).absolute()) for key, value in found.items()}
+            | {"limit": _IMAGES},
             "models": [entry],
             "scenarios": [],
             "checks": {"input_contract": {"images": _IMAGES}},
@@ -77,19 +79,35 @@ def _finds_something(result: AuditResult) -> bool:
     return max((cell.value or 0.0 for cell in result.cells), default=0.0) > chance
 
 
-def _text(model: Path, found: dict[str, Path | str], result: AuditResult, labels: str | None, *, given: bool, output: Path) -> str:
+def _text(
+    model: Path, found: dict[str, Path | str], result: AuditResult, labels: str | None, *, given: bool, output: Path
+) -> str:
     entry = next(document for document in result.models if document["name"] == "model")
     clean = next(cell for cell in result.cells if cell.cell.scenario == "clean" and cell.cell.input == "declared")
     metric = clean.primary.name if clean.primary is not None else "AP"
     better = next(
-        (finding for finding in result.findings if finding.check == "input_contract" and "=" in str(finding.cell.get("input"))), None
+        (
+            finding
+            for finding in result.findings
+            if finding.check == "input_contract" and "=" in str(finding.cell.get("input"))
+        ),
+        None,
     )
-    reading = next((finding for finding in result.findings if finding.check == "labels" and "=" in str(finding.cell.get("input"))), None)
-    lines = [*_head(model, found, output), "models:", f"  - name: {_name(model)}", f"    path: {_relative(model, output)}"]
+    reading = next(
+        (finding for finding in result.findings if finding.check == "labels" and "=" in str(finding.cell.get("input"))),
+        None,
+    )
+    lines = [
+        *_head(model, found, output),
+        "models:",
+        f"  - name: {_name(model)}",
+        f"    path: {_relative(model, output)}",
+    ]
     if labels is not None:
         shown = _relative(Path(labels), output) if Path(labels).is_file() else labels
         lines.append(
-            f"    labels: {shown}" + ("" if given else "   # guessed: the model has as many classes, and finds them; check the order")
+            f"    labels: {shown}"
+            + ("" if given else "   # guessed: the model has as many classes, and finds them; check the order")
         )
     else:
         lines.append(f"    # labels come from the file ({len(entry['labels'])})")
@@ -98,12 +116,15 @@ def _text(model: Path, found: dict[str, Path | str], result: AuditResult, labels
     if reading is not None:
         lines.append(f"    # {reading.message}")
         lines.append(f"    # {reading.remedy}")
-    chosen = next((cell for cell in result.cells if better is not None and cell.cell.input == better.cell.get("input")), clean)
+    chosen = next(
+        (cell for cell in result.cells if better is not None and cell.cell.input == better.cell.get("input")), clean
+    )
     value = chosen.value or 0.0
     lines += [
         "scenarios: [lighting, resolution, noise]",
         "severities: [1, 3, 5]",
-        f"# Measured on {clean.images} clean images, of which no release is judged: {metric} {value:.3f}. Set what the deployment needs:",
+        f"# Measured on {clean.images} clean images, of which no release is judged: {metric} {value:.3f}. Set what "
+        "the deployment needs:",
         "# gates:",
         f"#   - {{metric: {metric}, scenario: clean, min: {max(0.0, value - 0.05):.2f}}}",
         "#   - {metric: rPC, min: 0.60}",
@@ -135,9 +156,15 @@ def _input(entry: dict[str, Any] | Any, better: Finding | None, images: int) -> 
 
 
 def _without_labels(model: Path, found: dict[str, Path | str], output: Path) -> str:
-    lines = [*_head(model, found, output), "models:", f"  - name: {_name(model)}", f"    path: {_relative(model, output)}"]
+    lines = [
+        *_head(model, found, output),
+        "models:",
+        f"  - name: {_name(model)}",
+        f"    path: {_relative(model, output)}",
+    ]
     lines += [
-        "    labels:   # MISSING: the file names no labels; write coco80, coco90, coco91, dataset, or a file with one label a line",
+        "    labels:   # MISSING: the file names no labels; write coco80, coco90, coco91, dataset, or a file with one "
+        "label a line",
         "scenarios: [lighting, resolution, noise]",
         "severities: [1, 3, 5]",
     ]

@@ -36,8 +36,9 @@ __all__ = [
 @dataclass(frozen=True, eq=False)
 class ImagePrediction:
     """What one model file said of one image: boxes (N, 4) xyxy original pixels, scores (N,), labels (N,) in the model's
-    own indices, of a classifier the scores (C,) of all its classes alone; or an error, and then no boxes. `scope` says whose error: `image` (nobody could use the image),
-    `scenario` or `model`; `size` marks an image of another size than annotated, which is no error."""
+    own indices, of a classifier the scores (C,) of all its classes alone; or an error, and then no boxes. `scope` says
+    whose error: `image` (nobody could use the image), `scenario` or `model`; `size` marks an image of another size than
+    annotated, which is no error."""
 
     file: str
     delegate: str
@@ -110,7 +111,9 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be written ({error.strerror}); name another folder with --output") from error
+        raise StoreError(
+            f"{folder}: cannot be written ({error.strerror}); name another folder with --output"
+        ) from error
 
 
 def unit_path(folder: Path, resume_key: str) -> Path:
@@ -119,7 +122,8 @@ def unit_path(folder: Path, resume_key: str) -> Path:
 
 
 def has_unit(folder: Path, resume_key: str) -> bool:
-    """Say whether the unit of `resume_key` is complete: its file is whole and readable, and no worker was lost on it."""
+    """Say whether the unit of `resume_key` is complete: its file is whole and readable, and no worker was lost on
+    it."""
     path = unit_path(folder, resume_key)
     if not path.is_file():
         return False
@@ -131,7 +135,12 @@ def has_unit(folder: Path, resume_key: str) -> bool:
 
 
 def save_unit(
-    folder: Path, resume_key: str, predictions: Iterable[ImagePrediction], times_s: Mapping[str, float], *, complete: bool
+    folder: Path,
+    resume_key: str,
+    predictions: Iterable[ImagePrediction],
+    times_s: Mapping[str, float],
+    *,
+    complete: bool,
 ) -> None:
     """Write the measurements of one unit, whole or not at all; `times_s` (seconds by stage) ride along as metadata.
 
@@ -158,7 +167,9 @@ def save_unit(
     _write(unit_path(folder, resume_key), lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
-def load_predictions(folder: Path, resume_keys: Sequence[str], *, file: str, delegate: str, severity: float) -> Iterator[ImagePrediction]:
+def load_predictions(
+    folder: Path, resume_keys: Sequence[str], *, file: str, delegate: str, severity: float
+) -> Iterator[ImagePrediction]:
     """Read what one model file on one delegate said at one severity, over the units of one scenario.
 
     Raises:
@@ -171,7 +182,9 @@ def load_predictions(folder: Path, resume_keys: Sequence[str], *, file: str, del
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{path}: cannot be read ({error}); run the audit again with --fresh") from error
         wanted = pc.and_(
-            pc.and_(pc.equal(table["file"].cast(pa.string()), file), pc.equal(table["delegate"].cast(pa.string()), delegate)),
+            pc.and_(
+                pc.equal(table["file"].cast(pa.string()), file), pc.equal(table["delegate"].cast(pa.string()), delegate)
+            ),
             pc.equal(table["severity"], float(severity)),
         )
         for row in table.filter(wanted).to_pylist():

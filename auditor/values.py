@@ -50,8 +50,8 @@ CLEAN = "clean"
 """The scenario of uncorrupted images; its only severity is 0."""
 
 EVIDENCE_LEVELS = frozenset({"int8_float_more"})
-"""Quantization levels made to back a finding: measured on clean images alone, in no summary, and in no gate that does not
-name them."""
+"""Quantization levels made to back a finding: measured on clean images alone, in no summary, and in no gate that does
+not name them."""
 
 PRIMARY_METRICS = {"detection": "AP", "classification": "top1"}
 """The metric that a task is judged by: what scenarios, levels and inputs cost is told in it."""
@@ -130,7 +130,8 @@ class Candidates(_FrozenArrays):
 
 @dataclass(frozen=True, eq=False)
 class Detections(_FrozenArrays):
-    """Detected objects by descending score: `boxes` (N, 4), `scores` (N,) in [0, 1], `labels` (N,) int64 class indices."""
+    """Detected objects by descending score: `boxes` (N, 4), `scores` (N,) in [0, 1], `labels` (N,) int64 class
+    indices."""
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -212,13 +213,15 @@ class Postprocess:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything needed to run one model file on one delegate's choice of kernels; it holds no interpreter, so it pickles.
+    """Everything needed to run one model file on one delegate's choice of kernels; it holds no interpreter, so it
+    pickles.
 
     `model` is the family's name, `name` the entry's own. `labels` are class names by index; None stands for an id that
     the model's label map leaves empty. `sources` says where each value came from: `audit.yaml`, `metadata`, `graph`,
     `images` (measured on the first images) or `default`. `diagnosis` holds what a quantized file's own codes show.
-    `variant` says which keys of the input contract are not the declared ones. `outputs`, of a Keras or SavedModel parent only, is the position of each output under the name that its float32
-    conversion gives it, in that file's order.
+    `variant` says which keys of the input contract are not the declared ones. `outputs`, of a Keras or SavedModel
+    parent only, is the position of each output under the name that its float32 conversion gives it, in that file's
+    order.
     """
 
     name: str
@@ -271,7 +274,8 @@ class ScenarioSpec:
 
 @dataclass(frozen=True)
 class ExternalDelegate:
-    """A delegate of one's own: `name` is the file name of its shared library `path`, `options` go to its constructor."""
+    """A delegate of one's own: `name` is the file name of its shared library `path`, `options` go to its
+    constructor."""
 
     name: str
     path: str
@@ -356,8 +360,8 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What was measured of one cell. `status` is `ok`, `failed` or `skipped`; only `ok` carries metrics. `details` are what
-    a metric does not say: confused classes, the YAML of a changed input."""
+    """What was measured of one cell. `status` is `ok`, `failed` or `skipped`; only `ok` carries metrics. `details` are
+    what a metric does not say: confused classes, the YAML of a changed input."""
 
     cell: Cell
     status: str
@@ -379,7 +383,10 @@ class CellResult:
 
     def difference(self, reference: str) -> MetricValue | None:
         """The primary metric's difference from `reference`: clean, float32, parent or declared."""
-        return next((metric for name in PRIMARY_METRICS.values() if (metric := self.metrics.get(f"{name}_minus_{reference}"))), None)
+        return next(
+            (metric for name in PRIMARY_METRICS.values() if (metric := self.metrics.get(f"{name}_minus_{reference}"))),
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -394,7 +401,9 @@ class Summary:
     device: str = "local"
 
     def __str__(self) -> str:
-        return f"{self.file} ({self.quantization}, {self.delegate}{'' if self.device == 'local' else f', {self.device}'})"
+        return (
+            f"{self.file} ({self.quantization}, {self.delegate}{'' if self.device == 'local' else f', {self.device}'})"
+        )
 
     @property
     def clean(self) -> MetricValue:
@@ -422,7 +431,11 @@ class Rule:
         shown = {key: f"{value:g}" if isinstance(value, float) else value for key, value in self.selectors.items()}
         where = ", ".join(f"{key} {value}" for key, value in shown.items()) or "every one"
         limit = f"{self.limit:g}"
-        text = {"min": f"at least {limit}", "max": f"at most {limit}", "max_drop": f"at most {limit} below {self.against}"}
+        text = {
+            "min": f"at least {limit}",
+            "max": f"at most {limit}",
+            "max_drop": f"at most {limit} below {self.against}",
+        }
         return f"{self.metric} {text[self.kind]} ({where})"
 
 

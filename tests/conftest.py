@@ -42,10 +42,18 @@ def write_scenes(folder: Path, count: int, *, repeat: int = 1) -> None:
         images.append({"id": index + 1, "file_name": name, "width": image.shape[1], "height": image.shape[0]})
         for box, label in zip(to_xywh(truth.boxes), truth.labels, strict=True):
             annotations.append(
-                {"id": len(annotations), "image_id": index + 1, "category_id": int(label) + 7, "bbox": box.tolist(), "iscrowd": 0}
+                {
+                    "id": len(annotations),
+                    "image_id": index + 1,
+                    "category_id": int(label) + 7,
+                    "bbox": box.tolist(),
+                    "iscrowd": 0,
+                }
             )
     categories = [{"id": index + 7, "name": name} for index, name in enumerate(CLASSES)]
-    (folder / "instances.json").write_text(json.dumps({"images": images[::-1], "annotations": annotations, "categories": categories}))
+    (folder / "instances.json").write_text(
+        json.dumps({"images": images[::-1], "annotations": annotations, "categories": categories})
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Write Keras and SavedModel sources, in a process of its own: TensorFlow's warnings and threads stay out of the tests."""
+"""Write Keras and SavedModel sources, in a process of its own: TensorFlow's warnings and threads stay out of the
+tests."""
 
 from __future__ import annotations
 

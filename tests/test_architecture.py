@@ -61,7 +61,9 @@ def imports(path: Path):
                 yield node.module
 
 
-MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "train.py" and path != PACKAGE / "__init__.py"]
+MODULES = [
+    path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "train.py" and path != PACKAGE / "__init__.py"
+]
 
 
 def layer(name: str) -> int:

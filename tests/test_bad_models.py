@@ -16,7 +16,9 @@ BOXES = {"out": np.zeros((1, 300, 6), np.float32)}
 
 def resolve(path, labels="labels.txt"):
     (path.parent / "labels.txt").write_text("a\nb\n")
-    return resolve_model(ModelRequest(name="m", model="m", path=str(path), dataset="d", folder=str(path.parent), labels=labels))
+    return resolve_model(
+        ModelRequest(name="m", model="m", path=str(path), dataset="d", folder=str(path.parent), labels=labels)
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,9 @@ def test_other_tasks_are_named(tmp_path, shapes, expected):
 
 def test_the_task_of_ultralytics_notes_is_believed(tmp_path):
     notes = json.dumps({"names": {"0": "person"}, "task": "pose"})
-    path = write_model(tmp_path / "m.tflite", {"out": np.zeros((1, 56, 21), np.float32)}, files={"metadata.json": notes})
+    path = write_model(
+        tmp_path / "m.tflite", {"out": np.zeros((1, 56, 21), np.float32)}, files={"metadata.json": notes}
+    )
     with pytest.raises(ModelError, match="'pose'"):
         resolve(path, labels=None)
 

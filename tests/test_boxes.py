@@ -19,7 +19,9 @@ def test_unknown_format_and_wrong_shape_are_value_errors():
 
 def test_iou_by_hand():
     # 10 × 10 boxes overlapping by 5 × 10: 50 / (100 + 100 - 50)
-    assert boxes.iou([[0, 0, 10, 10]], [[5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 0, 0]])[0].tolist() == pytest.approx([1 / 3, 0, 0])
+    assert boxes.iou([[0, 0, 10, 10]], [[5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 0, 0]])[0].tolist() == pytest.approx(
+        [1 / 3, 0, 0]
+    )
 
 
 def test_clip_and_area_of_inverted_boxes():

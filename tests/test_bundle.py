@@ -1,4 +1,5 @@
-"""Measuring elsewhere: a bundle that runs with numpy and an interpreter alone gives, on the same kernels, the same boxes."""
+"""Measuring elsewhere: a bundle that runs with numpy and an interpreter alone gives, on the same kernels, the same
+boxes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,14 @@ BARE = os.environ.get("AUDITOR_BARE_PYTHON", sys.executable)
 
 def bundled(project, **options) -> list[Path]:
     done = CliRunner().invoke(
-        main, ["measure", str(project / "audit.yaml"), "--bundle", str(project / "b.pyz"), *(f"--{k}={v}" for k, v in options.items())]
+        main,
+        [
+            "measure",
+            str(project / "audit.yaml"),
+            "--bundle",
+            str(project / "b.pyz"),
+            *(f"--{k}={v}" for k, v in options.items()),
+        ],
     )
     assert done.exit_code == 0, done.stderr
     assert "MB of models and inputs" in done.stderr
@@ -42,7 +50,17 @@ def test_the_round_trip_is_bit_identical(project):
     assert done.returncode == 0, done.stderr
     assert "of 50 inputs" in done.stderr
     assert not list(project.glob("*.parts"))
-    arguments = ["run", str(project / "audit.yaml"), "-o", str(project / "out"), "--measurements", str(project / "m.npz"), "-q", "-j", "1"]
+    arguments = [
+        "run",
+        str(project / "audit.yaml"),
+        "-o",
+        str(project / "out"),
+        "--measurements",
+        str(project / "m.npz"),
+        "-q",
+        "-j",
+        "1",
+    ]
     judged = CliRunner().invoke(main, arguments)
     assert judged.exit_code == 0, judged.stderr
     result, _ = load_run(project / "out")
@@ -70,7 +88,9 @@ def test_parts_and_an_interrupted_run_continue(project):
         assert zipfile.is_zipfile(bundle)
         output = project / f"m{number}.npz"
         if number == 0:
-            started = subprocess.Popen([BARE, bundle, "-o", output, "--device", "board"], stderr=subprocess.DEVNULL, cwd=project)
+            started = subprocess.Popen(
+                [BARE, bundle, "-o", output, "--device", "board"], stderr=subprocess.DEVNULL, cwd=project
+            )
             while started.poll() is None and not list(project.glob("*.parts/*.json")):
                 pass
             started.kill()
@@ -150,7 +170,9 @@ def test_a_bundle_says_what_it_leaves_out_and_overwrites_nothing_else(project):
 @pytest.mark.parametrize("device", ["local", " "])
 def test_a_device_needs_a_name_of_its_own(project, device):
     (bundle,) = bundled(project)
-    done = subprocess.run([BARE, bundle, "-o", project / "m.npz", "--device", device], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [BARE, bundle, "-o", project / "m.npz", "--device", device], capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert "give this device a name of its own" in done.stderr
     assert not (project / "m.npz").exists()
@@ -165,7 +187,9 @@ def test_delegates_keep_their_order_and_memory_is_told_for_each(project):
     cells = {(cell.cell.device, cell.cell.delegate): cell for cell in result.cells}
     for delegate in ("xnnpack", "none"):
         assert cells[("board", delegate)].metrics == cells[("local", delegate)].metrics
-    peaks = [found.value for found in result.measurements if found.probe == "peak_memory_mb" and found.device == "board"]
+    peaks = [
+        found.value for found in result.measurements if found.probe == "peak_memory_mb" and found.device == "board"
+    ]
     assert len(peaks) == 2
     assert all(peak > 0 for peak in peaks)
 

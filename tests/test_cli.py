@@ -48,7 +48,9 @@ def test_scenarios_commands(project):
     assert "-1, -2, -3, -4, -5" in invoke("scenarios", "show", "lighting/low_light").stdout
     assert "5 scenarios, all run" in invoke("scenarios", "check", "noise").stdout
     sheet = project / "sheet.html"
-    assert invoke("scenarios", "preview", "noise", "--image", project / "images" / "000.png", "-o", sheet).exit_code == 0
+    assert (
+        invoke("scenarios", "preview", "noise", "--image", project / "images" / "000.png", "-o", sheet).exit_code == 0
+    )
     text = sheet.read_text()
     assert text.count("<figure>") == 5 * 6
     assert "PSNR" in text
@@ -88,7 +90,11 @@ def test_the_demo_runs_end_to_end(tmp_path):
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_no_worker_outlives_a_run_that_is_stopped(project, how):
-    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[lighting, resolution, noise]")
+    text = (
+        (project / "audit.yaml")
+        .read_text()
+        .replace("[lighting/low_light, noise/gaussian]", "[lighting, resolution, noise]")
+    )
     (project / "audit.yaml").write_text(text)
     started = subprocess.Popen(
         [sys.executable, "-m", "auditor.cli", "run", str(project / "audit.yaml"), "-o", str(project / "out")],

@@ -74,7 +74,10 @@ def test_missing_files_are_counted_and_all_missing_is_an_error(folder):
         (document(annotations=[{"image_id": 9, "segments_info": []}]), "panoptic"),
         (document(annotations=[{"image_id": 9, "category_id": 3}]), "no valid `bbox`"),
         (document(annotations=[{"image_id": 9, "category_id": 3, "bbox": [0, 0, float("nan"), 1]}]), "no valid `bbox`"),
-        (document(annotations=[{"image_id": 5, "category_id": 3, "bbox": [0, 0, 1, 1]}]), "ids of images that the file does not list: 5"),
+        (
+            document(annotations=[{"image_id": 5, "category_id": 3, "bbox": [0, 0, 1, 1]}]),
+            "ids of images that the file does not list: 5",
+        ),
         (
             document(annotations=[{"image_id": 9, "category_id": 8, "bbox": [0, 0, 1, 1]}]),
             "ids of categories that the file does not list: 8",

@@ -12,7 +12,8 @@ from auditor.values import WORTH, Cell, CellResult, MetricValue
 
 
 def alarms(rng, *, variants: int, images: int, gain: float, looks: int) -> bool:
-    """One audit of a mean of per-image values: whether any variant is called better. All are equally good but for `gain`."""
+    """One audit of a mean of per-image values: whether any variant is called better. All are equally good but for
+    `gain`."""
     common = rng.normal(0, 0.3, (images, 1))
     values = rng.normal(0, 1, (images, variants)) * 0.3 + 0.3 * common + gain
     values[:, variants // 2 :] -= 0.3  # as usual, half of the variants are clearly worse
@@ -61,7 +62,9 @@ def evaluation(value, images, samples):
 def test_few_images_decide_nothing(images, judged):
     rng = np.random.default_rng(0)
     (value,) = compare_with_declared(
-        evaluation(0.1, images, rng.normal(0.1, 0.001, 100)), [evaluation(0.9, images, rng.normal(0.9, 0.001, 100))], error=0.05
+        evaluation(0.1, images, rng.normal(0.1, 0.001, 100)),
+        [evaluation(0.9, images, rng.normal(0.9, 0.001, 100))],
+        error=0.05,
     )
     assert (value.interval is not None) == judged
 

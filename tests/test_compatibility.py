@@ -14,7 +14,10 @@ from auditor.values import AuditResult
 
 def told(facts):
     model = {"name": "m", "model": "m", "compatibility": facts}
-    return [finding.message for finding in check_compatibility(AuditResult("1.0", "r", {}, {"gates": []}, (model,), {}, (), ()))]
+    return [
+        finding.message
+        for finding in check_compatibility(AuditResult("1.0", "r", {}, {"gates": []}, (model,), {}, (), ()))
+    ]
 
 
 def test_the_demo_s_detector():
@@ -28,7 +31,9 @@ def test_the_demo_s_detector():
 
 
 def test_custom_ops_and_open_sizes(tmp_path):
-    path = write_model(tmp_path / "m.tflite", {"out": np.zeros((1, 3), np.float32)}, input_shape=(1, -1, -1, 3), custom_op="FlexErfinv")
+    path = write_model(
+        tmp_path / "m.tflite", {"out": np.zeros((1, 3), np.float32)}, input_shape=(1, -1, -1, 3), custom_op="FlexErfinv"
+    )
     facts = compatibility(load_graph(path))
     assert facts["flex"] == ["FlexErfinv"]
     assert facts["dynamic"]

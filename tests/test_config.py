@@ -50,18 +50,39 @@ def test_defaults_are_those_of_the_contract(tmp_path):
             ("labels: coco80", "labels: coco80, input: {colour: bgr}"),
             "audit.yaml:4: models[0].input.colour: unknown key; did you mean 'color'?",
         ),
-        (("labels: coco80", "labels: coco80, input: {std: 0}"), "audit.yaml:4: models[0].input.std: expected a std above 0"),
-        (("name: x", "name: x\nseverities: [0, 3]"), "audit.yaml:2: severities[0]: expected greater than or equal to 1 but got 0"),
+        (
+            ("labels: coco80", "labels: coco80, input: {std: 0}"),
+            "audit.yaml:4: models[0].input.std: expected a std above 0",
+        ),
+        (
+            ("name: x", "name: x\nseverities: [0, 3]"),
+            "audit.yaml:2: severities[0]: expected greater than or equal to 1 but got 0",
+        ),
         (("name: x", "name: x\nseverities: [3, 3]"), "audit.yaml:2: severities: 3.0 is given 2 times"),
         (
             ("name: x", "name: x\ngates: [{metric: AP}]"),
             "audit.yaml:2: gates[0]: expected exactly one of min, max and max_drop but got none",
         ),
-        (("name: x", "name: x\ngates: [{metric: AP, max_drop: 0.1}]"), "audit.yaml:2: gates[0]: max_drop needs `against: clean`"),
-        (("name: x", "name: x\ngates: [{metric: AP, min: 0.1, model: two}]"), "audit.yaml:2: gates[0].model: no model 'two'"),
-        (("  - {name: one", "  - {name: one, path: a.tflite}\n  - {name: one"), "audit.yaml:5: models[1].name: two models are named 'one'"),
-        (("path: one.tflite", "path: one.tflite, variant_of: two"), "audit.yaml:4: models[0].variant_of: no model 'two' leads a family"),
-        (("dataset: {format: coco, images: images, annotations: a.json}\n", ""), "audit.yaml:1: the document: a `dataset` is required"),
+        (
+            ("name: x", "name: x\ngates: [{metric: AP, max_drop: 0.1}]"),
+            "audit.yaml:2: gates[0]: max_drop needs `against: clean`",
+        ),
+        (
+            ("name: x", "name: x\ngates: [{metric: AP, min: 0.1, model: two}]"),
+            "audit.yaml:2: gates[0].model: no model 'two'",
+        ),
+        (
+            ("  - {name: one", "  - {name: one, path: a.tflite}\n  - {name: one"),
+            "audit.yaml:5: models[1].name: two models are named 'one'",
+        ),
+        (
+            ("path: one.tflite", "path: one.tflite, variant_of: two"),
+            "audit.yaml:4: models[0].variant_of: no model 'two' leads a family",
+        ),
+        (
+            ("dataset: {format: coco, images: images, annotations: a.json}\n", ""),
+            "audit.yaml:1: the document: a `dataset` is required",
+        ),
     ],
 )
 def test_each_mistake_has_its_line(tmp_path, change, expected):
@@ -95,7 +116,11 @@ def test_a_missing_file(tmp_path):
 
 def test_gates_files_may_be_a_list_a_mapping_or_an_audit(tmp_path):
     path = tmp_path / "gates.yaml"
-    for text in ("- {metric: AP, min: 0.3}\n", "gates:\n  - {metric: AP, min: 0.3}\n", GOOD + "gates:\n  - {metric: AP, min: 0.3}\n"):
+    for text in (
+        "- {metric: AP, min: 0.3}\n",
+        "gates:\n  - {metric: AP, min: 0.3}\n",
+        GOOD + "gates:\n  - {metric: AP, min: 0.3}\n",
+    ):
         path.write_text(text)
         (rule,) = load_gates(path)
         assert (rule.metric, rule.kind, rule.limit) == ("AP", "min", 0.3)
@@ -151,7 +176,13 @@ def test_odd_documents_are_told_not_traced(tmp_path, text, expected):
 
 @pytest.mark.parametrize(
     "line",
-    ["severities: [true]", "severities: ['1']", "seed: true", "gates: [{metric: AP, min: true}]", "gates: [{metric: AP, min: '0.1'}]"],
+    [
+        "severities: [true]",
+        "severities: ['1']",
+        "seed: true",
+        "gates: [{metric: AP, min: true}]",
+        "gates: [{metric: AP, min: '0.1'}]",
+    ],
 )
 def test_numbers_are_numbers(tmp_path, line):
     got = problems(tmp_path, GOOD + line + "\n")

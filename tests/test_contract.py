@@ -31,7 +31,9 @@ def test_letterbox_pads_and_maps_back(anchor, top):
 @pytest.mark.parametrize(("rounding", "rows"), [("round", 14), ("floor", 13)])
 def test_rounding_of_the_letterboxed_size(rounding, rows):
     image = np.full((27, 40, 3), 9, dtype=np.uint8)  # 27 × 20 / 40 = 13.5
-    tensor, _ = encode(image, InputContract(height=20, width=20, resize="letterbox", anchor="top_left", rounding=rounding, pad=0))
+    tensor, _ = encode(
+        image, InputContract(height=20, width=20, resize="letterbox", anchor="top_left", rounding=rounding, pad=0)
+    )
     assert int((tensor[0, :, 0, 0] == 9).sum()) == rows
 
 
@@ -73,7 +75,9 @@ def test_grey_input_has_one_channel():
 )
 def test_integer_inputs_can_take_the_pixels_as_they_are(dtype, scale, zero_point, mean, std):
     image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    contract = InputContract(height=16, width=16, dtype=dtype, scale=scale, zero_point=zero_point, mean=(mean,), std=(std,))
+    contract = InputContract(
+        height=16, width=16, dtype=dtype, scale=scale, zero_point=zero_point, mean=(mean,), std=(std,)
+    )
     tensor, _ = encode(image, contract)
     assert (tensor[0].astype(int) + (128 if dtype == "int8" else 0) == image).all()
 

@@ -67,7 +67,11 @@ def test_exposure_is_done_in_linear_light():
     # sRGB 188 is 0.5 of linear light; one stop less is 0.25, which is sRGB 137
     grey = np.full((4, 4, 3), 188, np.uint8)
     assert corrupt(grey, by_name("low_light"), severity=1, seed=0)[0, 0].tolist() == [137, 137, 137]
-    assert corrupt(np.full((4, 4, 3), 137, np.uint8), by_name("overexposure"), severity=2, seed=0)[0, 0].tolist() == [188, 188, 188]
+    assert corrupt(np.full((4, 4, 3), 137, np.uint8), by_name("overexposure"), severity=2, seed=0)[0, 0].tolist() == [
+        188,
+        188,
+        188,
+    ]
 
 
 def test_warm_light_raises_red_and_lowers_blue_and_keeps_green():
@@ -157,8 +161,14 @@ def test_a_pack_of_ones_own(tmp_path):
             ),
             "refuses",
         ),
-        (("GaussianBlur: {sigma_limit: [$sigma, $sigma], blur_limit: 0}", "exposure: {stop: $sigma}"), "exposure takes stops"),
-        (("GaussianBlur: {sigma_limit: [$sigma, $sigma], blur_limit: 0}", "fog: {stop: $sigma}"), "'fog' is not registered"),
+        (
+            ("GaussianBlur: {sigma_limit: [$sigma, $sigma], blur_limit: 0}", "exposure: {stop: $sigma}"),
+            "exposure takes stops",
+        ),
+        (
+            ("GaussianBlur: {sigma_limit: [$sigma, $sigma], blur_limit: 0}", "fog: {stop: $sigma}"),
+            "'fog' is not registered",
+        ),
         (("pack: mine", "pack: noise"), "built-in pack"),
     ],
 )
@@ -233,7 +243,8 @@ def test_a_pack_module_may_import_from_beside_it_and_define_dataclasses(tmp_path
     (tmp_path / "lens_helper.py").write_text("FACTOR = 2\n")
     (tmp_path / "lens.py").write_text(
         "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom lens_helper import FACTOR\n\n"
-        "@dataclass\nclass Lens:\n    factor: int\n\ndef fog(image, *, severity, rng):\n    return image // Lens(FACTOR).factor\n"
+        "@dataclass\nclass Lens:\n    factor: int\n\ndef fog(image, *, severity, rng):\n    return image // "
+        "Lens(FACTOR).factor\n"
     )
     (spec,) = load_scenarios(write(tmp_path, CODE.replace("NAME", "lens")), allow_code=True, built_in=False)
     assert (corrupt(IMAGE, spec, severity=1, seed=0) == IMAGE // 2).all()

@@ -42,7 +42,12 @@ def write_images(folder: Path) -> list[Path]:
 
 def yolo_line(label, box, size):
     width, height = size
-    values = [(box[0] + box[2]) / 2 / width, (box[1] + box[3]) / 2 / height, (box[2] - box[0]) / width, (box[3] - box[1]) / height]
+    values = [
+        (box[0] + box[2]) / 2 / width,
+        (box[1] + box[3]) / 2 / height,
+        (box[2] - box[0]) / width,
+        (box[3] - box[1]) / height,
+    ]
     return " ".join([str(label), *(repr(value) for value in values)])
 
 
@@ -65,7 +70,11 @@ def write_coco(folder: Path) -> Path:
         for i, boxes in enumerate(BOXES)
         for n, (label, b) in enumerate(boxes, start=1)
     ]
-    document = {"images": images, "annotations": annotations, "categories": [{"id": i, "name": n} for i, n in enumerate(NAMES)]}
+    document = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": n} for i, n in enumerate(NAMES)],
+    }
     (folder / "instances.json").write_text(json.dumps(document))
     return folder / "instances.json"
 
@@ -254,7 +263,10 @@ def test_class_folders(tmp_path):
 
 
 def test_aliases_are_followed_only_where_the_name_itself_is_absent():
-    assert match_classes(["airplane", "tv"], ["aeroplane", "tvmonitor"]).aliases == (("airplane", "aeroplane"), ("tv", "tvmonitor"))
+    assert match_classes(["airplane", "tv"], ["aeroplane", "tvmonitor"]).aliases == (
+        ("airplane", "aeroplane"),
+        ("tv", "tvmonitor"),
+    )
     assert match_classes(["aeroplane", "airplane"], ["airplane"]).to_category == (None, 0)
 
 
@@ -265,7 +277,9 @@ def test_images_of_one_name_take_the_labels_of_their_own_folder(tmp_path):
         (tmp_path / "set" / "labels" / place).mkdir()
         (tmp_path / "set" / "labels" / place / "im0.txt").write_text(line)
     found = load("yolo", annotations=tmp_path / "set" / "data.yaml", images=tmp_path / "set" / "images")
-    counts = {f"{image.path.parent.name}/{image.path.name}": len(found.truth[image.id].labels) for image in found.images}
+    counts = {
+        f"{image.path.parent.name}/{image.path.name}": len(found.truth[image.id].labels) for image in found.images
+    }
     assert (counts["a/im0.png"], counts["b/im0.png"], counts["val/im0.png"]) == (1, 2, 2)
     (tmp_path / "set" / "images" / "a").rename(tmp_path / "set" / "images" / "elsewhere")
     with pytest.raises(InputError, match="3 label files have its name"):
@@ -323,7 +337,14 @@ def test_formats_are_told_from_a_folder(tmp_path):
     (tmp_path / "bare" / "labels" / "classes.txt").write_text("cat\n")
     (tmp_path / "voc" / "audit.yaml").write_text("name: x\nmodels: []   # names\n")
     (tmp_path / "voc" / "odd.json").write_text('{"images": {"a": 1}, "annotations": [], "categories": []}')
-    for name, expected in (("yolo", "yolo"), ("coco", "coco"), ("voc", "voc"), ("idx", "idx"), ("folders", "folders"), ("bare", "yolo")):
+    for name, expected in (
+        ("yolo", "yolo"),
+        ("coco", "coco"),
+        ("voc", "voc"),
+        ("idx", "idx"),
+        ("folders", "folders"),
+        ("bare", "yolo"),
+    ):
         assert detect_dataset(tmp_path / name)["format"] == expected
     assert detect_dataset(tmp_path / "folders")["images"] == tmp_path / "folders" / "val"
     with pytest.raises(InputError, match="no known data set there"):

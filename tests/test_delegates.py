@@ -57,7 +57,9 @@ def test_a_delegate_that_fails_costs_only_its_own_cells(project, library, fault,
 
 @pytest.mark.parametrize("stage", ["create", "prepare", "invoke"])
 def test_a_delegate_that_hangs_is_stopped(project, library, stage):
-    _, cells = audited(project, ["xnnpack", {"path": str(library), "options": {"fault": f"{stage}_hang"}}], timeout="3s")
+    _, cells = audited(
+        project, ["xnnpack", {"path": str(library), "options": {"fault": f"{stage}_hang"}}], timeout="3s"
+    )
     assert cells["xnnpack"].status == "ok"
     assert cells["libfaulty.so"].status == "failed"
     assert "nothing came back within 3 s" in cells["libfaulty.so"].error
@@ -66,7 +68,12 @@ def test_a_delegate_that_hangs_is_stopped(project, library, stage):
 @pytest.mark.parametrize(("fault", "expected"), [("late_hang", "nothing came back within"), ("late_abort", "SIGABRT")])
 @pytest.mark.parametrize("executor", ["processes", "serial"])
 def test_a_delegate_that_fails_once_it_was_trusted(project, library, fault, expected, executor):
-    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[]").replace("[]}", "[], timeout: 2s}")
+    text = (
+        (project / "audit.yaml")
+        .read_text()
+        .replace("[lighting/low_light, noise/gaussian]", "[]")
+        .replace("[]}", "[], timeout: 2s}")
+    )
     delegates = json.dumps(["xnnpack", {"path": str(library), "options": {"fault": fault}, "name": "late"}])
     text = text.replace("scenario: clean, min", "scenario: clean, delegate: xnnpack, min")
     (project / "audit.yaml").write_text(f"{text}delegates: {delegates}\n")

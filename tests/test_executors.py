@@ -49,7 +49,9 @@ def test_a_worker_that_dies_costs_one_item():
 
 
 def test_items_of_one_affinity_share_a_worker():
-    outcomes = collected(open_executor("processes", jobs=2), moody, [10, 11, 12, 13, 20, 21, 22, 23], affinity=lambda item: item // 10)
+    outcomes = collected(
+        open_executor("processes", jobs=2), moody, [10, 11, 12, 13, 20, 21, 22, 23], affinity=lambda item: item // 10
+    )
     for tens in (1, 2):
         pids = [outcome.result for item, outcome in outcomes.items() if item // 10 == tens]
         assert len(set(pids[:1])) == 1

@@ -13,7 +13,9 @@ from auditor.values import AuditResult, Cell, CellResult, MetricValue, Rule
 
 
 def cell(scenario, severity, value, *, file="m", quantization="float32", status="ok", changed="declared"):
-    metrics = {} if status != "ok" else {"AP": MetricValue("AP", value, reason=None if value is not None else "nothing true")}
+    metrics = (
+        {} if status != "ok" else {"AP": MetricValue("AP", value, reason=None if value is not None else "nothing true")}
+    )
     key = Cell("m", file, quantization, "xnnpack", scenario, severity, input=changed)
     return CellResult(key, status, images=10, metrics=metrics, error=None if status == "ok" else "it broke")
 
@@ -52,7 +54,11 @@ def test_each_kind_of_gate(rule, status):
 
 
 def test_a_drop_against_another_level_compares_the_same_cell():
-    cells = (*BASE, cell("clean", 0, 0.47, file="q", quantization="int8"), cell("noise/iso", 3, 0.1, file="q", quantization="int8"))
+    cells = (
+        *BASE,
+        cell("clean", 0, 0.47, file="q", quantization="int8"),
+        cell("noise/iso", 3, 0.1, file="q", quantization="int8"),
+    )
     rules = [Rule("AP", "max_drop", limit, {"quantization": "int8"}, against="float32") for limit in (0.02, 0.05, 0.11)]
     outcomes = apply_gates(result(*cells), rules)
     assert [outcome.status for outcome in outcomes] == ["failed", "failed", "passed"]
@@ -80,7 +86,11 @@ def test_cells_of_a_changed_input_count_nowhere():
 
 
 def test_verdicts():
-    passing, failing, unmet = Rule("AP", "min", 0.1), Rule("AP", "min", 0.45), Rule("AP", "min", 0.1, {"scenario": "weather"})
+    passing, failing, unmet = (
+        Rule("AP", "min", 0.1),
+        Rule("AP", "min", 0.45),
+        Rule("AP", "min", 0.1, {"scenario": "weather"}),
+    )
     failed_cell = (*BASE, cell("noise/shot", 1, None, status="failed"))
     assert judge(result(*BASE), [passing], {}).result.verdict == "passed"
     assert judge(result(*BASE), [failing, unmet], {}).result.verdict == "failed"
@@ -93,10 +103,15 @@ def test_verdicts():
 def test_checks_say_where_and_what_to_do():
     findings = list(check_robustness(result(*BASE)))
     assert any(
-        finding.level == "warning" and "noise/iso at severity 3" in finding.message and "ISONoise" in finding.remedy for finding in findings
+        finding.level == "warning" and "noise/iso at severity 3" in finding.message and "ISONoise" in finding.remedy
+        for finding in findings
     )
     (broken,) = check_run(result(*BASE, cell("noise/shot", 1, None, status="failed")))
     assert "it broke" in broken.message
     dataset = {"images": 4, "boxes": 9, "counts": {"missing_files": 1, "zero_area_boxes": 2}}
-    messages = [finding.message for finding in check_data(AuditResult("1.0", "r", {}, {}, (), {"default": dataset}, BASE, ()))]
-    assert [any(text in message for message in messages) for text in ("4 images", "1 image files", "2 true boxes")] == [True] * 3
+    messages = [
+        finding.message for finding in check_data(AuditResult("1.0", "r", {}, {}, (), {"default": dataset}, BASE, ()))
+    ]
+    assert [any(text in message for message in messages) for text in ("4 images", "1 image files", "2 true boxes")] == [
+        True
+    ] * 3

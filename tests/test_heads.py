@@ -29,7 +29,9 @@ def detect(tmp_path: Path, outputs, *, labels="ab", request=None, **model):
     path = write_model(tmp_path / "model.tflite", outputs, **model)
     (tmp_path / "labels.txt").write_text("\n".join(labels) + "\n")
     asked = {"labels": None if model.get("files") else "labels.txt", **(request or {})}
-    spec = resolve_model(ModelRequest(name="m", model="m", path=str(path), dataset="d", folder=str(tmp_path), images=IMAGES, **asked))
+    spec = resolve_model(
+        ModelRequest(name="m", model="m", path=str(path), dataset="d", folder=str(tmp_path), images=IMAGES, **asked)
+    )
     tensor, geometry = encode(IMAGES[0], spec.input)
     outputs = open_spec(spec, delegate="xnnpack", threads=1).invoke(tensor)
     decoded = extensions.resolve("decoders", spec.decoder)(outputs, spec)
@@ -123,19 +125,33 @@ POSTPROCESS = {
 }
 
 
-@pytest.mark.parametrize("order", [("boxes", "classes", "scores", "count"), ("scores", "boxes", "count", "classes")], ids=["TF1", "TF2"])
+@pytest.mark.parametrize(
+    "order", [("boxes", "classes", "scores", "count"), ("scores", "boxes", "count", "classes")], ids=["TF1", "TF2"]
+)
 @pytest.mark.parametrize("signed", [True, False])
 def test_postprocess_outputs_without_the_op(tmp_path, order, signed):
-    called = {"boxes": "detection_boxes", "classes": "detection_classes", "scores": "detection_scores", "count": "num_detections"}
+    called = {
+        "boxes": "detection_boxes",
+        "classes": "detection_classes",
+        "scores": "detection_scores",
+        "count": "num_detections",
+    }
     outputs = {f"StatefulPartitionedCall:{index}": POSTPROCESS[name] for index, name in enumerate(order)}
-    signature = {f"StatefulPartitionedCall:{index}": called[name] for index, name in enumerate(order)} if signed else None
+    signature = (
+        {f"StatefulPartitionedCall:{index}": called[name] for index, name in enumerate(order)} if signed else None
+    )
     spec, got = detect(tmp_path, outputs, signature=signature, request=STRETCH)
     assert spec.decoder == "tflite_postprocess"
     assert found(got) == [EXPECTED]
 
 
 def test_signature_names_win_over_the_order(tmp_path):
-    outputs = {"a": POSTPROCESS["scores"], "b": POSTPROCESS["classes"], "c": POSTPROCESS["boxes"], "d": POSTPROCESS["count"]}
+    outputs = {
+        "a": POSTPROCESS["scores"],
+        "b": POSTPROCESS["classes"],
+        "c": POSTPROCESS["boxes"],
+        "d": POSTPROCESS["count"],
+    }
     signature = {"a": "scores", "b": "classes", "c": "boxes", "d": "count"}
     assert found(detect(tmp_path, outputs, signature=signature, request=STRETCH)[1]) == [EXPECTED]
 
@@ -163,7 +179,11 @@ def ssd(encoding, *, background, logits=False):
 @pytest.mark.parametrize("encoding", ["center_size", "corner_offsets"])
 def test_ssd_with_anchors_as_an_output(tmp_path, encoding, background):
     boxes, scores, anchors = ssd(encoding, background=background)
-    outputs = {"raw_boxes": boxes, "anchors": anchors[:, [1, 0, 3, 2]] if encoding == "center_size" else anchors, "scores": scores}
+    outputs = {
+        "raw_boxes": boxes,
+        "anchors": anchors[:, [1, 0, 3, 2]] if encoding == "center_size" else anchors,
+        "scores": scores,
+    }
     request = {**STRETCH, "decoder": "ssd_anchors", "decoder_options": {"encoding": encoding}}
     spec, got = detect(tmp_path, outputs, request=request)
     assert spec.decoder_options["background"] == (0 if background else None)
@@ -185,12 +205,18 @@ def test_ssd_anchors_from_a_file(tmp_path):
     for name in ("anchors.npy", "anchors.csv"):
         options = {"encoding": "corner_offsets", "anchors": name}
         assert found(
-            detect(tmp_path, {"b": boxes, "s": scores}, request={**STRETCH, "decoder": "ssd_anchors", "decoder_options": options})[1]
+            detect(
+                tmp_path,
+                {"b": boxes, "s": scores},
+                request={**STRETCH, "decoder": "ssd_anchors", "decoder_options": options},
+            )[1]
         ) == [EXPECTED]
 
 
 def test_generated_anchors_have_tensorflows_count_and_first_layer():
-    anchors = generate_anchors({"feature_maps": [[19, 19], [10, 10], [5, 5], [3, 3], [2, 2], [1, 1]], "min_scale": 0.2, "max_scale": 0.95})
+    anchors = generate_anchors(
+        {"feature_maps": [[19, 19], [10, 10], [5, 5], [3, 3], [2, 2], [1, 1]], "min_scale": 0.2, "max_scale": 0.95}
+    )
     assert len(anchors) == 1917  # what TensorFlow's SSD MobileNet v1 and v2 at 300 × 300 have
     first = anchors[0]
     assert (first[:2] + first[2:]) / 2 == pytest.approx([0.5 / 19, 0.5 / 19])
@@ -224,7 +250,9 @@ def test_an_open_size_is_asked_for(tmp_path):
     array[0, 0] = [4, 8, 12, 24, 0.9, 1]
     with pytest.raises(ModelError, match=r"size: \[height, width\]"):
         detect(tmp_path, {"out": array}, input_shape=(1, -1, -1, 3))
-    spec, got = detect(tmp_path, {"out": array}, input_shape=(1, -1, -1, 3), request={"input": {"size": (32, 32), "resize": "stretch"}})
+    spec, got = detect(
+        tmp_path, {"out": array}, input_shape=(1, -1, -1, 3), request={"input": {"size": (32, 32), "resize": "stretch"}}
+    )
     assert (spec.input.height, found(got)) == (32, [EXPECTED])
 
 
@@ -290,7 +318,8 @@ def test_everything_that_is_settled_has_a_source(tmp_path):
 
 
 def test_classes_and_scores_in_the_converters_order(tmp_path):
-    """Four outputs called output_0 to output_3 in TF1's order, stored in another: the numbers tell, not the positions."""
+    """Four outputs called output_0 to output_3 in TF1's order, stored in another: the numbers tell, not the
+    positions."""
     roles = {"output_1": "classes", "output_3": "count", "output_0": "boxes", "output_2": "scores"}
     outputs = {f"tensor{index}": POSTPROCESS[role] for index, role in enumerate(roles.values())}
     signature = dict(zip(outputs, roles, strict=True))
@@ -320,7 +349,9 @@ def test_tensorflows_anchors_of_centres_and_sizes_are_told_from_corners(tmp_path
     size = anchors[:, 2:] - anchors[:, :2]
     centre = (anchors[:, :2] + anchors[:, 2:]) / 2
     cycxhw = np.concatenate([centre[:, ::-1], size[:, ::-1]], axis=1)
-    _, got = detect(tmp_path, {"boxes": boxes, "scores": scores, "anchors": cycxhw}, request={**STRETCH, "decoder": "ssd_anchors"})
+    _, got = detect(
+        tmp_path, {"boxes": boxes, "scores": scores, "anchors": cycxhw}, request={**STRETCH, "decoder": "ssd_anchors"}
+    )
     assert found(got) == [EXPECTED]
 
 
@@ -328,7 +359,9 @@ def test_four_score_columns_are_told_from_boxes_by_name(tmp_path):
     boxes, scores, anchors = ssd("corner_offsets", background=False)
     four = np.concatenate([scores, np.zeros((1, 5, 2), np.float32)], axis=2)
     request = {**STRETCH, "decoder": "ssd_anchors", "decoder_options": {"encoding": "corner_offsets"}}
-    _, got = detect(tmp_path, {"class_scores": four, "boxes": boxes, "anchors": anchors}, labels="abcd", request=request)
+    _, got = detect(
+        tmp_path, {"class_scores": four, "boxes": boxes, "anchors": anchors}, labels="abcd", request=request
+    )
     assert found(got) == [EXPECTED]
     with pytest.raises(ModelError, match="which is which"):
         detect(tmp_path, {"x": four, "y": boxes, "z": anchors}, labels="abcd", request=request)
@@ -343,7 +376,10 @@ def test_rows_of_six_on_a_grid_are_asked_about(tmp_path):
     with pytest.raises(ModelError, match="decoder: end2end"):
         detect(tmp_path, {"out": array}, input_shape=(1, 192, 320, 3))
     notes = json.dumps({"names": {"0": "a", "1": "b"}, "task": "detect", "args": {"nms": True}})
-    assert detect(tmp_path, {"out": array}, input_shape=(1, 192, 320, 3), files={"metadata.json": notes})[0].decoder == "end2end"
+    assert (
+        detect(tmp_path, {"out": array}, input_shape=(1, 192, 320, 3), files={"metadata.json": notes})[0].decoder
+        == "end2end"
+    )
 
 
 def test_named_outputs_are_settled_like_any_others(tmp_path):
@@ -354,7 +390,9 @@ def test_named_outputs_are_settled_like_any_others(tmp_path):
     assert (spec.decoder_options["grid"], found(got)) == ("raw", [EXPECTED])
     split = candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9]).transpose(0, 2, 1)
     request = {**STRETCH, "decoder": "yolov8", "decoder_options": {"outputs": ["b", "a"]}}
-    assert found(detect(tmp_path, {"a": split[:, 4:].copy(), "b": split[:, :4].copy()}, request=request)[1]) == [EXPECTED]
+    assert found(detect(tmp_path, {"a": split[:, 4:].copy(), "b": split[:, :4].copy()}, request=request)[1]) == [
+        EXPECTED
+    ]
 
 
 def test_classes_that_are_whole_but_for_rounding_are_whole(tmp_path):
@@ -391,4 +429,8 @@ def test_a_background_before_labels_of_ids_is_asked_about(tmp_path):
 )
 def test_options_of_the_wrong_kind_are_told(tmp_path, decoder, options):
     with pytest.raises(ModelError, match=f"decoder {decoder}"):
-        detect(tmp_path, {"out": candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9])}, request={"decoder": decoder, "decoder_options": options})
+        detect(
+            tmp_path,
+            {"out": candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9])},
+            request={"decoder": decoder, "decoder_options": options},
+        )

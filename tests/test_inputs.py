@@ -1,4 +1,5 @@
-"""Is the model fed and read as it was trained? Wrong contracts are found with the line that mends them, right ones pass."""
+"""Is the model fed and read as it was trained? Wrong contracts are found with the line that mends them, right ones
+pass."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ ENTRY = "{name: detector, path: detector.tflite, labels: labels.txt}"
 def audited(project, entry, *, images=40):
     text = (project / "audit.yaml").read_text()
     assert ENTRY in text
-    text = text.replace(ENTRY, entry).replace("checks: {input_contract: false}", f"checks: {{input_contract: {{images: {images}}}}}")
+    text = text.replace(ENTRY, entry).replace(
+        "checks: {input_contract: false}", f"checks: {{input_contract: {{images: {images}}}}}"
+    )
     (project / "audit.yaml").write_text(text.replace("[lighting/low_light, noise/gaussian]", "[]"))
     return run_audit(project / "audit.yaml", output=project / "out", jobs=2)
 
@@ -50,7 +53,11 @@ def test_a_right_contract_is_called_right(project):
     [
         ("input: {std: 1}", "input_contract", "std: 255"),
         ("decoder: {name: yolov8, box_format: xyxy}", "input_contract", "decoder: {name: yolov8, box_format: cxcywh}"),
-        ("decoder: {name: yolov8, box_unit: pixels}", "input_contract", "decoder: {name: yolov8, box_unit: normalized}"),
+        (
+            "decoder: {name: yolov8, box_unit: pixels}",
+            "input_contract",
+            "decoder: {name: yolov8, box_unit: normalized}",
+        ),
         ("labels: shifted.txt", "labels", "decoder: {name: yolov8, label_offset: 1}"),
     ],
 )
@@ -64,7 +71,11 @@ def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, check, 
     assert found[0].level == "error"
     line = found[0].remedy.partition(": ")[2]
     assert yaml in line
-    repaired = (project / "audit.yaml").read_text().replace(f"{labels}{entry}", f"{labels}{line}" if labels else f"{entry}, {line}")
+    repaired = (
+        (project / "audit.yaml")
+        .read_text()
+        .replace(f"{labels}{entry}", f"{labels}{line}" if labels else f"{entry}, {line}")
+    )
     (project / "audit.yaml").write_text(repaired)
     again = run_audit(project / "audit.yaml", output=project / "again", jobs=2)
     assert [finding for finding in alarms(again) if finding.level == "error"] == []
@@ -76,9 +87,13 @@ def test_changes_of_two_factors_combine():
     from auditor.models.variants import combined, input_variants
 
     wrong = {"color": "bgr", "mean": (0.0,), "std": (1.0,)}
-    spec = resolve_model(ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", need_labels=False, decoder="yolov8", input=wrong))
+    spec = resolve_model(
+        ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", need_labels=False, decoder="yolov8", input=wrong)
+    )
     rng = np.random.default_rng(1)
-    variants = {variant.name: variant for variant in input_variants(spec, [rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)])}
+    variants = {
+        variant.name: variant for variant in input_variants(spec, [rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)])
+    }
     assert {"color=rgb", "std=255", "resize=stretch", "interpolation=area", "pad=0"} <= variants.keys()
     pair = combined(spec, variants["color=rgb"], variants["std=255"])
     assert (pair.name, pair.factor) == ("color=rgb,std=255", "color and range")
@@ -121,7 +136,10 @@ def test_unlike_calibration_and_small_boxes_are_told(project):
         "boxes_at_input": {"boxes": 9, "under_8px": 0.4, "under_16px": 0.7},
     }
     plan = {"gates": [], "calibration": {"m": {"images": 40, "unreadable": 0, "facts": dark}}}
-    told = [finding.message for finding in check_data(AuditResult("1.0", "r", {}, plan, (model,), {"default": dataset}, (), ()))]
+    told = [
+        finding.message
+        for finding in check_data(AuditResult("1.0", "r", {}, plan, (model,), {"default": dataset}, (), ()))
+    ]
     assert any("unlike the evaluated ones in brightness" in text for text in told)
     assert not any("in contrast" in text for text in told)
     assert any("40% of the true boxes are under 8 px" in text for text in told)
@@ -153,7 +171,11 @@ def test_inspect_tells_what_the_file_says():
 
 def test_the_arena_holds_what_lives_at_once():
     graph = load_graph(DEMO_MODEL)
-    sizes = {index: 4 * int(np.prod(tensor.shape)) for index, tensor in enumerate(graph.tensors) if not tensor.constant and tensor.shape}
+    sizes = {
+        index: 4 * int(np.prod(tensor.shape))
+        for index, tensor in enumerate(graph.tensors)
+        if not tensor.constant and tensor.shape
+    }
     needed = max(sum(sizes.get(index, 0) for index in {*op.inputs, *op.outputs} if index >= 0) for op in graph.ops)
     assert needed <= arena_bytes(graph) <= sum(sizes.values())
 
@@ -195,7 +217,9 @@ def compared(name, kind, gain, yaml, **metrics):
         "AP_minus_declared": MetricValue("AP_minus_declared", gain, interval=(gain / 2, 2 * gain)),
     }
     details = {"kind": kind, "factor": kind, "yaml": yaml, "compared": 2}
-    return CellResult(Cell("m", "m", "float32", "xnnpack", "clean", 0, input=name), "ok", 40, {**values, **metrics}, details=details)
+    return CellResult(
+        Cell("m", "m", "float32", "xnnpack", "clean", 0, input=name), "ok", 40, {**values, **metrics}, details=details
+    )
 
 
 def test_only_what_explains_more_is_told():
@@ -204,7 +228,10 @@ def test_only_what_explains_more_is_told():
 
     contract = {"mean": [0.0], "std": [1.0], "color": "rgb", "resize": "stretch", "anchor": "center"}
     model = {"name": "m", "model": "m", "input": contract, "sources": {}, "decoder": {"name": "yolox"}}
-    cells = (compared("color=bgr", "input", 0.05, "input: {}"), compared("label_offset=1", "labels", 0.6, "decoder: {}"))
+    cells = (
+        compared("color=bgr", "input", 0.05, "input: {}"),
+        compared("label_offset=1", "labels", 0.6, "decoder: {}"),
+    )
     (finding,) = check_input_contract(AuditResult("1.0", "r", {}, {"gates": []}, (model,), {}, cells, ()))
     assert (finding.check, finding.level) == ("labels", "error")
 
@@ -218,10 +245,22 @@ def test_the_line_keeps_what_was_declared():
     graph = load_graph(DEMO_MODEL)
     options["outputs"] = [graph.output_names()[0]]
     spec = resolve_model(
-        ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", need_labels=False, decoder="yolov8", decoder_options=options, input=given)
+        ModelRequest(
+            "m",
+            "m",
+            str(DEMO_MODEL),
+            "d",
+            ".",
+            need_labels=False,
+            decoder="yolov8",
+            decoder_options=options,
+            input=given,
+        )
     )
     lines = [reading.yaml for reading in readings(spec, CLASSES) if reading.name == "box_format=xyxy"]
-    assert lines == [f"decoder: {{name: yolov8, outputs: [{options['outputs'][0]}], box_unit: normalized, box_format: xyxy}}"]
+    assert lines == [
+        f"decoder: {{name: yolov8, outputs: [{options['outputs'][0]}], box_unit: normalized, box_format: xyxy}}"
+    ]
     image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     turned = next(variant for variant in input_variants(spec, [image]) if variant.factor == "color")
     assert "color: bgr, mean: [3, 2, 1], std: [30, 20, 10]" in turned.yaml

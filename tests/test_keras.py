@@ -103,7 +103,9 @@ def test_the_conversion_is_told_apart_from_the_quantization(result):
     assert "changes AP by +0.000" in finding.message
 
 
-@pytest.mark.parametrize(("level", "types"), [("float32", "float32"), ("float16", "float16"), ("int8", "int8"), ("int16x8", "int16x8")])
+@pytest.mark.parametrize(
+    ("level", "types"), [("float32", "float32"), ("float16", "float16"), ("int8", "int8"), ("int16x8", "int16x8")]
+)
 def test_levels_are_what_they_are_called(result, sources, level, types):
     graph = load_graph(sources / "out" / "models" / f"cells_{level}.tflite")
     assert quantization_level(graph) == types
@@ -130,7 +132,12 @@ def test_quantize_prints_paths_alone_on_standard_output(sources, tmp_path):
         "--labels",
         sources / "labels.txt",
     ]
-    done = subprocess.run([*command, "--calibration", sources / "calibration", "-o", tmp_path], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--calibration", sources / "calibration", "-o", tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(tmp_path / "plain_float32.tflite"), str(tmp_path / "plain_int8.tflite")]
     graph = load_graph(tmp_path / "plain_int8.tflite")

@@ -15,7 +15,9 @@ SCENES = tuple(render_scene(7000 + index)[0] for index in range(3))
 
 def made(project, *, level="int8", calibration=None):
     spec, images = source(project)
-    (result,) = make_levels([LevelRequest(spec, level, str(project / "made"), calibration or images)], images={}, say=silent)
+    (result,) = make_levels(
+        [LevelRequest(spec, level, str(project / "made"), calibration or images)], images={}, say=silent
+    )
     return spec, result.spec
 
 
@@ -57,7 +59,10 @@ def test_calibration_on_what_is_never_evaluated_is_named(project):
     spec, quantized = made(project, calibration=folder_images(project / "dark", limit=None))
     facts = measure_layers(LayersRequest(quantized, spec, SCENES))
     assert facts["saturating"][0]["saturated"] > 0.04
-    messages = [finding.message for finding in findings_of(project, **{key: facts[key] for key in ("saturating", "layer_images")})]
+    messages = [
+        finding.message
+        for finding in findings_of(project, **{key: facts[key] for key in ("saturating", "layer_images")})
+    ]
     assert any("outside of their calibrated range" in message for message in messages)
     good = measure_layers(LayersRequest(*reversed(made(project)), SCENES))
     assert 3 * good["saturating"][0]["saturated"] < facts["saturating"][0]["saturated"], good["saturating"][:2]

@@ -45,12 +45,19 @@ def test_class_wise_or_across_classes():
 def test_limit_clip_and_geometry():
     boxes = np.array([[-5.0, 0.0, 15.0, 30.0], [40.0, 40.0, 50.0, 50.0]])
     decoded = Candidates(boxes, np.array([[0.9], [0.8]]))
-    got = postprocess(decoded, Postprocess(max_detections=1, clip=True), geometry=Geometry((0.5, 0.5), (0.0, 5.0)), image_size=(40, 25))
+    got = postprocess(
+        decoded,
+        Postprocess(max_detections=1, clip=True),
+        geometry=Geometry((0.5, 0.5), (0.0, 5.0)),
+        image_size=(40, 25),
+    )
     assert got.boxes.tolist() == [[0.0, 0.0, 25.0, 40.0]]
 
 
 def test_what_is_not_finite_is_dropped():
     decoded = Candidates(np.array([[np.nan, 0.0, 1.0, 1.0], [0.0, 0.0, 9.0, 9.0]]), np.array([[0.9], [0.8]]))
     assert postprocess(decoded, Postprocess(), geometry=SAME, image_size=(20, 20)).scores.tolist() == [0.8]
-    inside = Detections(np.array([[np.inf, 0.0, 1.0, 1.0], [0.0, 0.0, 9.0, 9.0]]), np.array([0.9, 0.8]), np.array([0, 0]))
+    inside = Detections(
+        np.array([[np.inf, 0.0, 1.0, 1.0], [0.0, 0.0, 9.0, 9.0]]), np.array([0.9, 0.8]), np.array([0, 0])
+    )
     assert postprocess(inside, Postprocess(), geometry=SAME, image_size=(20, 20)).scores.tolist() == [0.8]

@@ -42,7 +42,9 @@ def ladder(project):
 
 def source(folder):
     dataset = load(DatasetRequest(name="d", images=folder / "images", annotations=folder / "instances.json", limit=4))
-    request = ModelRequest(name="m", model="m", path=str(DEMO_MODEL), dataset="d", folder=str(folder), labels="labels.txt")
+    request = ModelRequest(
+        name="m", model="m", path=str(DEMO_MODEL), dataset="d", folder=str(folder), labels="labels.txt"
+    )
     return resolve_model(request), dataset.images
 
 
@@ -84,7 +86,11 @@ def test_made_files_are_reused_and_never_trusted_when_damaged(ladder):
 
 
 def test_integer_inputs_and_outputs_on_request(ladder):
-    text = (ladder / "audit.yaml").read_text().replace("levels: [float16, dynamic, weight_only, int8]", "levels: [int8]\n      io: int8")
+    text = (
+        (ladder / "audit.yaml")
+        .read_text()
+        .replace("levels: [float16, dynamic, weight_only, int8]", "levels: [int8]\n      io: int8")
+    )
     (ladder / "audit.yaml").write_text(text)
     result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
     graph = load_graph(ladder / "out" / "models" / "detector_int8.tflite")
@@ -261,7 +267,9 @@ def test_a_level_that_cannot_be_written_is_skipped_with_the_reason(project):
     spec, images = source(project)
     (project / "made" / "m_dynamic.tflite").mkdir(parents=True)  # as a full disk does, this refuses the file
     made = make_levels(
-        [LevelRequest(spec, level, str(project / "made"), images) for level in ("dynamic", "float16")], images={}, say=silent
+        [LevelRequest(spec, level, str(project / "made"), images) for level in ("dynamic", "float16")],
+        images={},
+        say=silent,
     )
     assert "m_dynamic.tflite: cannot be written" in made[0].reason
     assert made[1].reason is None
@@ -275,18 +283,34 @@ def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
     import sys
     import time
 
-    command = [sys.executable, "-m", "auditor.cli", "quantize", "detector.tflite", "--levels", "float16,dynamic,int8", "-o", "made"]
-    started = subprocess.Popen([*command, "--calibration", "images"], cwd=project, start_new_session=True, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "auditor.cli",
+        "quantize",
+        "detector.tflite",
+        "--levels",
+        "float16,dynamic,int8",
+        "-o",
+        "made",
+    ]
+    started = subprocess.Popen(
+        [*command, "--calibration", "images"], cwd=project, start_new_session=True, stderr=subprocess.DEVNULL
+    )
     while started.poll() is None and not (project / "made" / "detector_float16.json").exists():
         time.sleep(0.02)
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()
     noted = {path.stem for path in (project / "made").glob("*.json")}
     assert "detector_int8" not in noted
-    done = subprocess.run([*command, "--calibration", "images"], cwd=project, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--calibration", "images"], cwd=project, check=True, capture_output=True, text=True
+    )
     assert "making float16" not in done.stderr
     assert len(done.stdout.split()) == 3
-    assert all(quantization_level(load_graph(project / path)) in ("float16", "dynamic", "int8") for path in done.stdout.split())
+    assert all(
+        quantization_level(load_graph(project / path)) in ("float16", "dynamic", "int8") for path in done.stdout.split()
+    )
 
 
 def test_a_level_named_like_another_model_is_refused(ladder):
@@ -300,7 +324,9 @@ def test_a_level_named_like_another_model_is_refused(ladder):
 
 def test_a_level_that_the_graph_contradicts_is_refused(ladder):
     text = (ladder / "audit.yaml").read_text()
-    (ladder / "audit.yaml").write_text(text.replace("path: detector.tflite", "path: detector.tflite\n    quantization: int8"))
+    (ladder / "audit.yaml").write_text(
+        text.replace("path: detector.tflite", "path: detector.tflite\n    quantization: int8")
+    )
     with pytest.raises(InputError, match="says int8, but the graph's weighted ops are float32"):
         run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
 
@@ -320,6 +346,8 @@ def test_files_of_others_are_not_overwritten(ladder):
 
     (ladder / "mine").mkdir()
     (ladder / "mine" / "detector_dynamic.tflite").write_text("precious")
-    done = CliRunner().invoke(main, ["quantize", str(ladder / "detector.tflite"), "--levels", "dynamic", "-o", str(ladder / "mine")])
+    done = CliRunner().invoke(
+        main, ["quantize", str(ladder / "detector.tflite"), "--levels", "dynamic", "-o", str(ladder / "mine")]
+    )
     assert (done.exit_code, "was not made here" in done.stderr) == (2, True)
     assert (ladder / "mine" / "detector_dynamic.tflite").read_text() == "precious"

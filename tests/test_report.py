@@ -18,7 +18,9 @@ from auditor.run import run_audit
 
 @pytest.fixture
 def run_folder(project):
-    text = (project / "audit.yaml").read_text() + "  - {metric: AP, scenario: noise, severity: 5, min: 0.9}\n  - {metric: rPC, min: 0.99}\n"
+    text = (
+        project / "audit.yaml"
+    ).read_text() + "  - {metric: AP, scenario: noise, severity: 5, min: 0.9}\n  - {metric: rPC, min: 0.99}\n"
     (project / "audit.yaml").write_text(text.replace("name: small", 'name: "small <b>&</b>"'))
     run_audit(project / "audit.yaml", output=project / "out", jobs=2, command="auditor run audit.yaml")
     return project / "out"
@@ -57,7 +59,9 @@ def test_ssim_and_psnr_agree_with_scikit_image():
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
     expected = structural_similarity(first[..., 0], second[..., 0], **options)
     assert ssim(first, second) == pytest.approx(expected, abs=0.01)
-    assert psnr(first, second) == pytest.approx(10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2)), abs=1e-6)
+    assert psnr(first, second) == pytest.approx(
+        10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2)), abs=1e-6
+    )
     assert psnr(first, first) is None
     assert ssim(first, first) == pytest.approx(1)
 
@@ -68,7 +72,9 @@ def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
     entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
     more = "  - {name: small, variant_of: detector, path: int8.tflite}\n  - {name: twin, variant_of: detector, quantization: copy, path: twin.tflite}\n"
     text = (project / "audit.yaml").read_text()
-    (project / "audit.yaml").write_text(text.replace(entry, entry + more).replace("[lighting/low_light, noise/gaussian]", "[]"))
+    (project / "audit.yaml").write_text(
+        text.replace(entry, entry + more).replace("[lighting/low_light, noise/gaussian]", "[]")
+    )
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     assert {found.model for found in result.measurements} == {"detector", "small", "twin"}
     page = (project / "out" / "report.html").read_text()

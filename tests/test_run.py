@@ -38,7 +38,15 @@ def test_a_run_leaves_every_artefact(project):
     assert load_run(project / "out")[0].cells == result.cells
     assert document["models"][0]["sources"]["input.resize"] == "default"
     assert document["provenance"]["seed"] == 3
-    assert set(document["provenance"]["seconds"]) == {"read", "corrupt", "encode", "invoke", "decode", "store", "evaluate"}
+    assert set(document["provenance"]["seconds"]) == {
+        "read",
+        "corrupt",
+        "encode",
+        "invoke",
+        "decode",
+        "store",
+        "evaluate",
+    }
 
 
 def test_serial_processes_dask_and_resumed_runs_agree_bit_for_bit(project):
@@ -89,9 +97,14 @@ def test_what_can_change_a_number_changes_the_resume_key(project, change):
 def test_every_model_sees_the_same_pixels(project):
     text = (project / "audit.yaml").read_text()
     twin = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n  - {name: twin, path: detector.tflite, labels: labels.txt}\n"
-    (project / "audit.yaml").write_text(text.replace("  - {name: detector, path: detector.tflite, labels: labels.txt}\n", twin))
+    (project / "audit.yaml").write_text(
+        text.replace("  - {name: detector, path: detector.tflite, labels: labels.txt}\n", twin)
+    )
     run_audit(project / "audit.yaml", output=project / "out", jobs=2)
-    by_file = {name: [cell["metrics"] for cell in cells(project / "out") if cell["file"] == name] for name in ("detector", "twin")}
+    by_file = {
+        name: [cell["metrics"] for cell in cells(project / "out") if cell["file"] == name]
+        for name in ("detector", "twin")
+    }
     assert by_file["detector"] == by_file["twin"]
 
 
@@ -99,19 +112,28 @@ def test_an_unreadable_image_is_counted_and_the_rest_is_judged(project):
     (project / "images" / "004.png").write_text("not an image")
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     assert {(cell.status, cell.images, cell.counts["failed_images"]) for cell in result.cells} == {("ok", 9, 1)}
-    assert any(finding.check == "data" and "1 images could not be read" in finding.message for finding in result.findings)
+    assert any(
+        finding.check == "data" and "1 images could not be read" in finding.message for finding in result.findings
+    )
 
 
 def test_a_scenario_that_fails_costs_its_own_cells(project):
     (project / "odd.py").write_text(
-        "def fog(image, *, severity, rng):\n    if image.shape[0] > 100 and severity > 2:\n        raise OSError('lens')\n    return image\n"
+        "def fog(image, *, severity, rng):\n    if image.shape[0] > 100 and severity > 2:\n        raise "
+        "OSError('lens')\n    return image\n"
     )
     pack = "pack: odd\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'odd:fog'}]\n"
     (project / "odd.yaml").write_text(pack)
-    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[./odd.yaml, noise/gaussian]")
+    text = (
+        (project / "audit.yaml")
+        .read_text()
+        .replace("[lighting/low_light, noise/gaussian]", "[./odd.yaml, noise/gaussian]")
+    )
     (project / "audit.yaml").write_text(text + "allow_code: true\n")
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
-    assert [(cell.cell.scenario, cell.cell.severity) for cell in result.cells if cell.status == "failed"] == [("odd/fog", 5)]
+    assert [(cell.cell.scenario, cell.cell.severity) for cell in result.cells if cell.status == "failed"] == [
+        ("odd/fog", 5)
+    ]
     assert result.verdict == "incomplete"
     assert "lens" in next(finding.message for finding in result.findings if finding.check == "run")
     assert result.summaries[0].metrics["mPC"].value is None
@@ -144,10 +166,18 @@ def test_what_ends_the_process_costs_its_own_cells(project):
     (project / "deadly.py").write_text(body)
     pack = "pack: deadly\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'deadly:fog'}]\n"
     (project / "deadly.yaml").write_text(pack)
-    text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[./deadly.yaml, noise/gaussian]")
+    text = (
+        (project / "audit.yaml")
+        .read_text()
+        .replace("[lighting/low_light, noise/gaussian]", "[./deadly.yaml, noise/gaussian]")
+    )
     (project / "audit.yaml").write_text(text + "allow_code: true\n")
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
-    assert {cell.cell.scenario: cell.status for cell in result.cells} == {"clean": "ok", "deadly/fog": "failed", "noise/gaussian": "ok"}
+    assert {cell.cell.scenario: cell.status for cell in result.cells} == {
+        "clean": "ok",
+        "deadly/fog": "failed",
+        "noise/gaussian": "ok",
+    }
     assert any("the runtime ended the process" in finding.message for finding in result.findings)
 
 
@@ -169,7 +199,15 @@ def test_findings_are_never_read_back(project):
     path = project / "out" / "result.json"
     document = load_json(path)
     document["findings"] = [
-        {"check": "gate", "level": "error", "cell": {}, "observed": None, "limit": None, "message": "forged", "remedy": ""}
+        {
+            "check": "gate",
+            "level": "error",
+            "cell": {},
+            "observed": None,
+            "limit": None,
+            "message": "forged",
+            "remedy": "",
+        }
     ]
     document["verdict"] = "failed"
     path.write_text(json.dumps(document))
@@ -256,7 +294,11 @@ def test_measuring_never_sees_truth(project, monkeypatch):
 
 
 def test_an_audit_that_feeds_nonsense_says_so(project):
-    text = (project / "audit.yaml").read_text().replace("path: detector.tflite,", "path: detector.tflite, input: {std: 0.01},")
+    text = (
+        (project / "audit.yaml")
+        .read_text()
+        .replace("path: detector.tflite,", "path: detector.tflite, input: {std: 0.01},")
+    )
     text = text.replace("checks: {input_contract: false}\n", "")
     (project / "audit.yaml").write_text(text)
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
@@ -281,7 +323,8 @@ def test_a_verdict_needs_half_of_the_images(project):
 def test_a_unit_whose_worker_was_lost_is_measured_again(project):
     (project / "moody.py").write_text(
         "import os, pathlib, signal\n\ndef fog(image, *, severity, rng):\n"
-        f"    if image.shape[0] > 100 and pathlib.Path({str(project / 'BOOM')!r}).exists():\n        os.kill(os.getpid(), signal.SIGKILL)\n    return image\n"
+        f"    if image.shape[0] > 100 and pathlib.Path({str(project / 'BOOM')!r}).exists():\n        "
+        "os.kill(os.getpid(), signal.SIGKILL)\n    return image\n"
     )
     pack = "pack: moody\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'moody:fog'}]\n"
     (project / "moody.yaml").write_text(pack)
@@ -309,7 +352,10 @@ def test_a_variant_with_a_decoder_of_its_own_does_not_inherit_options(project):
 
 def test_fractional_severities_run_and_those_that_cannot_are_told_first(project):
     text = (
-        (project / "audit.yaml").read_text().replace("severities: [1, 5]", "severities: [4.5]").replace("noise/gaussian", "resolution/jpeg")
+        (project / "audit.yaml")
+        .read_text()
+        .replace("severities: [1, 5]", "severities: [4.5]")
+        .replace("noise/gaussian", "resolution/jpeg")
     )
     (project / "audit.yaml").write_text(text)
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)

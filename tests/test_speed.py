@@ -1,4 +1,5 @@
-"""Speed and memory: percentiles of what is measured, sustained load, limits that a model does not fit, and gates on them."""
+"""Speed and memory: percentiles of what is measured, sustained load, limits that a model does not fit, and gates on
+them."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ IMAGES = tuple(np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), dtype
 
 
 def spec():
-    return resolve_model(ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", decoder="yolov8", need_labels=False, images=IMAGES))
+    return resolve_model(
+        ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", decoder="yolov8", need_labels=False, images=IMAGES)
+    )
 
 
 def test_what_is_measured(tmp_path):

@@ -1,4 +1,5 @@
-"""Write small `.tflite` files without TensorFlow: an image input, and outputs that are constants (or copy the input)."""
+"""Write small `.tflite` files without TensorFlow: an image input, and outputs that are constants (or copy the
+input)."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def write_model(
     graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [], []
     graph.name = b"main"
     for index in range(inputs):
-        graph.inputs.append(_tensor(model, graph, f"image{index or ''}", input_dtype, input_shape, quantization=input_quantization))
+        graph.inputs.append(
+            _tensor(model, graph, f"image{index or ''}", input_dtype, input_shape, quantization=input_quantization)
+        )
     codes = [_code(schema.BuiltinOperator.RESHAPE)]
     for name, values in outputs.items():
         quantization = (output_quantization or {}).get(name)
@@ -62,7 +65,9 @@ def write_model(
     model.operatorCodes = codes
     model.subgraphs = [graph]
     if signature is not None or signatures > 1:
-        model.signatureDefs = [_signature(f"serving{index}", graph, list(outputs), signature or {}) for index in range(signatures)]
+        model.signatureDefs = [
+            _signature(f"serving{index}", graph, list(outputs), signature or {}) for index in range(signatures)
+        ]
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +118,9 @@ def _signature(key: str, graph, outputs: Sequence[str], called: Mapping[str, str
     signature = schema.SignatureDefT()
     signature.signatureKey = key.encode()
     signature.inputs = [_map("image", graph.inputs[0])]
-    signature.outputs = [_map(called.get(name, name), index) for name, index in zip(outputs, graph.outputs, strict=True)]
+    signature.outputs = [
+        _map(called.get(name, name), index) for name, index in zip(outputs, graph.outputs, strict=True)
+    ]
     signature.subgraphIndex = 0
     return signature
 

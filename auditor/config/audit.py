@@ -8,7 +8,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictFloat, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictFloat,
+    field_validator,
+    model_validator,
+)
 
 from auditor.config.source import Document, Source, load_yaml, nearest, validate
 from auditor.errors import InputError
@@ -35,13 +44,17 @@ __all__ = [
 def _per_channel(value: Any) -> tuple[float, ...]:
     values = value if isinstance(value, list | tuple) else [value]
     if len(values) not in (1, 3) or any(isinstance(item, bool) or not isinstance(item, int | float) for item in values):
-        raise ValueError(f"expected a number, or three in the order of `color`, in 8-bit pixel units, but got {value!r}")
+        raise ValueError(
+            f"expected a number, or three in the order of `color`, in 8-bit pixel units, but got {value!r}"
+        )
     if not all(math.isfinite(item) for item in values):
         raise ValueError(f"expected finite numbers but got {value!r}")
     return tuple(float(item) for item in values)
 
 
-PerChannel = Annotated[tuple[float, ...], BeforeValidator(_per_channel, json_schema_input_type=float | tuple[float, float, float])]
+PerChannel = Annotated[
+    tuple[float, ...], BeforeValidator(_per_channel, json_schema_input_type=float | tuple[float, float, float])
+]
 PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Side = Annotated[int, Field(strict=True, ge=1, le=16384)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -63,7 +76,8 @@ class DatasetConfig(Document):
 
 
 class InputConfig(Document):
-    """What `audit.yaml` says of the input contract; what it leaves out comes from the file, then from the head's default."""
+    """What `audit.yaml` says of the input contract; what it leaves out comes from the file, then from the head's
+    default."""
 
     size: tuple[Side, Side] | None = None
     """(height, width), only for a model whose input leaves them open."""
@@ -119,7 +133,9 @@ class CalibrationConfig(Document):
 class QuantizeConfig(Document):
     """The quantization levels to make of a float model, and to audit beside it."""
 
-    levels: Annotated[tuple[Literal["float32", "float16", "dynamic", "weight_only", "int8", "int16x8"], ...], Field(min_length=1)]
+    levels: Annotated[
+        tuple[Literal["float32", "float16", "dynamic", "weight_only", "int8", "int16x8"], ...], Field(min_length=1)
+    ]
     calibration: CalibrationConfig | None = None
     io: Literal["float32", "int8"] = "float32"
 
@@ -181,9 +197,12 @@ class GateConfig(Document):
             raise ValueError("`against` goes only with max_drop")
         if self.metric in SUMMARY_METRICS and (self.scenario is not None or self.severity is not None):
             raise ValueError(f"{self.metric} is over all scenarios and severities; leave `scenario` and `severity` out")
-        if self.metric in MEASURED_METRICS and (self.scenario is not None or self.severity is not None or self.max_drop is not None):
+        if self.metric in MEASURED_METRICS and (
+            self.scenario is not None or self.severity is not None or self.max_drop is not None
+        ):
             raise ValueError(
-                f"{self.metric} is measured once for a model and delegate: give `min` or `max`, and no `scenario` or `severity`"
+                f"{self.metric} is measured once for a model and delegate: give `min` or `max`, and no `scenario` or "
+                "`severity`"
             )
         return self
 
@@ -286,7 +305,9 @@ class AuditConfig(Document):
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
-    delegates: Annotated[tuple[Literal["none", "xnnpack", "gpu"] | ExternalDelegateConfig, ...], Field(min_length=1)] = ("xnnpack",)
+    delegates: Annotated[
+        tuple[Literal["none", "xnnpack", "gpu"] | ExternalDelegateConfig, ...], Field(min_length=1)
+    ] = ("xnnpack",)
     measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
     gates: tuple[GateConfig, ...] = ()
@@ -347,7 +368,9 @@ def load_gates(path: Path) -> tuple[Rule, ...]:
 def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
     """Turn a gate into the rule that the judge applies."""
     kind = next(kind for kind in ("min", "max", "max_drop") if getattr(gate, kind) is not None)
-    selectors = {key: getattr(gate, key) for key in ("model", "quantization", "delegate", "device", "scenario", "severity")}
+    selectors = {
+        key: getattr(gate, key) for key in ("model", "quantization", "delegate", "device", "scenario", "severity")
+    }
     return Rule(
         metric=gate.metric,
         kind=kind,
@@ -384,22 +407,37 @@ def _cross_check(config: AuditConfig) -> list[str]:
     seen: set[str] = set()
     for index, model in enumerate(config.models):
         if names[model.name] > 1 and model.name in seen:
-            problems.append(f"{where('models', index, 'name')}: two models are named {model.name!r}; give each its own name")
+            problems.append(
+                f"{where('models', index, 'name')}: two models are named {model.name!r}; give each its own name"
+            )
         seen.add(model.name)
         made = [name for name in _made_names(model) if name in names]
         if made:
             problems.append(
-                f"{where('models', index)}: the level that is made of it is named {made[0]!r}, as another model is; rename one of them"
+                f"{where('models', index)}: the level that is made of it is named {made[0]!r}, as another model is; "
+                "rename one of them"
             )
         if model.variant_of is not None and model.variant_of not in families:
-            hint = nearest(model.variant_of, families) if families else "a family's leader is a model without `variant_of`"
-            problems.append(f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}")
+            hint = (
+                nearest(model.variant_of, families) if families else "a family's leader is a model without `variant_of`"
+            )
+            problems.append(
+                f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}"
+            )
         if model.dataset is not None and model.dataset not in datasets:
-            problems.append(f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; {nearest(model.dataset, datasets)}")
+            problems.append(
+                f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; "
+                f"{nearest(model.dataset, datasets)}"
+            )
         elif model.dataset is None and model.variant_of is None and len(datasets) > 1:
-            problems.append(f"{where('models', index)}: several data sets are given; say `dataset:` and one of {', '.join(datasets)}")
+            problems.append(
+                f"{where('models', index)}: several data sets are given; say `dataset:` and one of "
+                f"{', '.join(datasets)}"
+            )
     for key in ("scenarios", "severities", "delegates"):
-        for value, count in Counter(delegate_name(item) if key == "delegates" else item for item in getattr(config, key)).items():
+        for value, count in Counter(
+            delegate_name(item) if key == "delegates" else item for item in getattr(config, key)
+        ).items():
             if count > 1:
                 hint = "; give each a `name:`" if key == "delegates" else ""
                 problems.append(f"{where(key)}: {value} is given {count} times{hint}")

@@ -30,7 +30,10 @@ class ScenarioConfig(Document):
     def _one_key_each(cls, transforms: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         for transform in transforms:
             if len(transform) != 1:
-                raise ValueError(f"expected one transform an item, as `- Name: {{…}}`, but got the keys {', '.join(transform) or 'none'}")
+                raise ValueError(
+                    f"expected one transform an item, as `- Name: {{…}}`, but got the keys "
+                    f"{', '.join(transform) or 'none'}"
+                )
             (name, arguments), *_ = transform.items()
             if name == "function":
                 if not isinstance(arguments, str) or arguments.count(":") != 1:
@@ -75,7 +78,8 @@ def load_pack(path: Path) -> tuple[PackConfig, Source]:
         if any("function" in transform for transform in scenario.transforms):
             continue  # a function takes the severity itself
         problems += [
-            f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}" for knob in sorted(set(scenario.knobs) - used)
+            f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}"
+            for knob in sorted(set(scenario.knobs) - used)
         ]
     if problems:
         raise InputError(problems)

@@ -129,7 +129,10 @@ def result_document(result: AuditResult) -> dict[str, Any]:
             for cell in result.cells
         ],
         "summaries": [
-            {**{f.name: getattr(summary, f.name) for f in dataclasses.fields(summary)}, "metrics": _metrics_out(summary.metrics)}
+            {
+                **{f.name: getattr(summary, f.name) for f in dataclasses.fields(summary)},
+                "metrics": _metrics_out(summary.metrics),
+            }
             for summary in result.summaries
         ],
         "measurements": [dataclasses.asdict(measurement) for measurement in result.measurements],
@@ -157,7 +160,9 @@ def parse_result(data: Any, *, path: Path) -> AuditResult:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path}: {field}: {first['msg']}; the file was damaged or edited: run the audit again") from error
+        raise StoreError(
+            f"{path}: {field}: {first['msg']}; the file was damaged or edited: run the audit again"
+        ) from error
     return AuditResult(
         schema_version=document.schema_version,
         name=document.name,
@@ -190,7 +195,10 @@ def _cell_in(document: CellDocument) -> CellResult:
 
 
 def _metrics_out(metrics: Mapping[str, MetricValue]) -> dict[str, dict[str, Any]]:
-    return {name: {key: value for key, value in dataclasses.asdict(metric).items() if key != "name"} for name, metric in metrics.items()}
+    return {
+        name: {key: value for key, value in dataclasses.asdict(metric).items() if key != "name"}
+        for name, metric in metrics.items()
+    }
 
 
 def _metrics_in(metrics: Mapping[str, MetricDocument]) -> dict[str, MetricValue]:

@@ -107,7 +107,9 @@ def _walk(node: yaml.Node, loc: Loc, lines: dict[Loc, int], source: Source, prob
                 continue
             place = (*loc, key.value)
             if place in lines:
-                problems.append(f"{source.path}:{line}: the key {key.value!r} is given twice (first in line {lines[place]})")
+                problems.append(
+                    f"{source.path}:{line}: the key {key.value!r} is given twice (first in line {lines[place]})"
+                )
             lines[place] = line
             _walk(value, place, lines, source, problems)
 
@@ -130,10 +132,13 @@ def validate(model: type[Model], data: Any, source: Source) -> Model:
 
 
 def _problems(details: Sequence[ErrorDetails], data: Any, model: type[BaseModel], source: Source) -> list[str]:
-    """One sentence per place: pydantic reports each alternative of a union, and a list with a wrong item as too short."""
+    """One sentence per place: pydantic reports each alternative of a union, and a list with a wrong item as too
+    short."""
     places: dict[Loc, ErrorDetails] = {}
     for detail in details:
-        places.setdefault(_real_loc(detail["loc"], data, keep_last=detail["type"] in ("extra_forbidden", "missing")), detail)
+        places.setdefault(
+            _real_loc(detail["loc"], data, keep_last=detail["type"] in ("extra_forbidden", "missing")), detail
+        )
     inner = {loc[:end] for loc in places for end in range(len(loc))}
     return [_problem(loc, detail, model, source) for loc, detail in places.items() if loc not in inner]
 

@@ -127,7 +127,8 @@ def _srgb_table() -> Image:
 
 
 def downscale(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
-    """Reduce the image by `factor` with area averaging and enlarge it again bilinearly: detail is lost, size is kept."""
+    """Reduce the image by `factor` with area averaging and enlarge it again bilinearly: detail is lost, size is
+    kept."""
     _at_least(factor=factor, low=1)
     return _reduced(image, factor, cv2.INTER_LINEAR)
 
@@ -140,7 +141,9 @@ def pixelate(image: Image, *, rng: np.random.Generator, block: float) -> Image:
 
 def _reduced(image: Image, factor: float, back: int) -> Image:
     height, width = image.shape[:2]
-    small = cv2.resize(image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA
+    )
     return np.asarray(cv2.resize(small, (width, height), interpolation=back), dtype=np.uint8)
 
 
@@ -205,7 +208,8 @@ def _shot_table(photons: float) -> Image:
 
 
 def row_banding(image: Image, *, rng: np.random.Generator, amplitude: float) -> Image:
-    """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout noise."""
+    """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout
+    noise."""
     _at_least(amplitude=amplitude, low=0)
     offsets = rng.normal(0, 1, size=(image.shape[0], 1, 1)).astype(np.float32) * np.float32(amplitude)
     field = np.broadcast_to(offsets, image.shape)

@@ -46,7 +46,9 @@ def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float
         except ScenarioError:
             raise
         except (Exception, SystemExit) as error:
-            raise ScenarioError(f"{scenario.key} at severity {severity:g} failed: {type(error).__name__}: {error}") from error
+            raise ScenarioError(
+                f"{scenario.key} at severity {severity:g} failed: {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(result, np.ndarray) or result.shape != image.shape or result.dtype != np.uint8:
             got = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
             raise ScenarioError(f"{scenario.key}: expected a uint8 image of shape {image.shape} back but got {got}")
@@ -119,8 +121,12 @@ def _builtin_step(name: str, arguments: Mapping[str, Any]) -> Step:
         raise ScenarioError(str(error)) from error
     known = set(inspect.signature(function).parameters) - {"image", "rng"}
     if set(arguments) != known:
-        raise ScenarioError(f"{name} takes {', '.join(sorted(known))} but got {', '.join(sorted(arguments)) or 'nothing'}")
-    wrong = {key: value for key, value in arguments.items() if isinstance(value, bool) or not isinstance(value, (int, float))}
+        raise ScenarioError(
+            f"{name} takes {', '.join(sorted(known))} but got {', '.join(sorted(arguments)) or 'nothing'}"
+        )
+    wrong = {
+        key: value for key, value in arguments.items() if isinstance(value, bool) or not isinstance(value, (int, float))
+    }
     if wrong:
         raise ScenarioError(f"{name}: expected numbers but got {wrong}")
     return lambda image, seed: function(image, rng=np.random.default_rng(seed), **arguments)
@@ -138,7 +144,8 @@ def _imported(target: str, folder: str | None) -> Callable[..., Any]:
         function = getattr(_module_beside(module, folder) or importlib.import_module(module), name)
     except (Exception, SystemExit) as error:
         raise ScenarioError(
-            f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the pack, or an installed module"
+            f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the "
+            "pack, or an installed module"
         ) from error
     if not callable(function):
         raise ScenarioError(f"function {target} is not callable")
@@ -146,7 +153,8 @@ def _imported(target: str, folder: str | None) -> Callable[..., Any]:
 
 
 def _module_beside(module: str, folder: str | None) -> ModuleType | None:
-    """Load `module` from the pack's folder under a name of its own, so that two packs may each have one; None: not there."""
+    """Load `module` from the pack's folder under a name of its own, so that two packs may each have one; None: not
+    there."""
     path = Path(folder or ".") / f"{module.replace('.', '/')}.py"
     if folder is None or not path.is_file():
         return None
@@ -168,7 +176,8 @@ def _module_beside(module: str, folder: str | None) -> ModuleType | None:
 
 
 def function_sha256(scenario: ScenarioSpec) -> str | None:
-    """A digest of the source of the Python functions that a scenario names, for the resume key; None where it has none."""
+    """A digest of the source of the Python functions that a scenario names, for the resume key; None where it has
+    none."""
     targets = [target for kind, target, _ in scenario.transforms if kind == "function"]
     if not targets:
         return None
@@ -184,7 +193,11 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
     transform = getattr(albumentations, name, None)
     image_only = (albumentations.ImageOnlyTransform, albumentations.PixelDropout, albumentations.CoarseDropout)
     if not (isinstance(transform, type) and issubclass(transform, image_only)):
-        known = [key for key, value in vars(albumentations).items() if isinstance(value, type) and issubclass(value, image_only)]
+        known = [
+            key
+            for key, value in vars(albumentations).items()
+            if isinstance(value, type) and issubclass(value, image_only)
+        ]
         raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
     if "p" in arguments:
         raise ScenarioError(f"{name}: `p` cannot be given, a scenario is always applied")

@@ -39,7 +39,10 @@ def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[Sce
     config, source = load_pack(path)
     problems = []
     if not built_in and config.pack in built_in_packs():
-        problems.append(f"{source.where('pack')}: {config.pack!r} is a built-in pack, which a file cannot replace; give it another name")
+        problems.append(
+            f"{source.where('pack')}: {config.pack!r} is a built-in pack, which a file cannot replace; give it "
+            "another name"
+        )
     specs = specs_of(config, folder=path.parent.absolute())
     for spec in specs:
         problems += _try(spec, source, allow_code=allow_code)
@@ -48,7 +51,9 @@ def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[Sce
     return specs
 
 
-def select_scenarios(names: Sequence[str], *, folder: Path, allow_code: bool, where: Sequence[str]) -> tuple[ScenarioSpec, ...]:
+def select_scenarios(
+    names: Sequence[str], *, folder: Path, allow_code: bool, where: Sequence[str]
+) -> tuple[ScenarioSpec, ...]:
     """Resolve an audit's `scenarios`: `pack`, `pack/scenario`, or a pack file (relative to `folder`) with or without
     `#scenario`. `where` begins the problem of each name.
 
@@ -89,7 +94,8 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
         packs = built_in_packs()
         if pack not in packs:
             raise InputError(
-                f"unknown scenario {name!r}; {nearest(name, scenario_names())} (a pack file of your own is given by its path, ./{pack}.yaml)"
+                f"unknown scenario {name!r}; {nearest(name, scenario_names())} (a pack file of your own is given by "
+                f"its path, ./{pack}.yaml)"
             )
         specs = _loaded(packs[pack])
     if not scenario:
@@ -115,7 +121,8 @@ def _try(spec: ScenarioSpec, source: Source, *, allow_code: bool) -> Iterable[st
     code = [target for kind, target, _ in spec.transforms if kind == "function"]
     if code and not allow_code:
         return [
-            f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true` (or the command `--allow-code`)"
+            f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true` (or the "
+            "command `--allow-code`)"
         ]
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     for severity in range(1, 6):

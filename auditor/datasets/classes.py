@@ -26,8 +26,8 @@ _ALIASES = {name: names[0] for names in _SPELLINGS for name in names}
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """`to_category` gives for each label index of the model the category index of the data set, or None. `aliases` are the
-    pairs (label, category) that are one class under two names."""
+    """`to_category` gives for each label index of the model the category index of the data set, or None. `aliases` are
+    the pairs (label, category) that are one class under two names."""
 
     to_category: tuple[int | None, ...]
     judged: tuple[str, ...]
@@ -37,11 +37,12 @@ class ClassMatch:
 
 
 def match_classes(labels: Sequence[str | None], categories: Sequence[str]) -> ClassMatch:
-    """Match a model's labels with a data set's categories; case, spaces, hyphens and underscores do not count, and a short
-    list of aliases (`aeroplane` is `airplane`) is followed where the name itself is not there.
+    """Match a model's labels with a data set's categories; case, spaces, hyphens and underscores do not count, and a
+    short list of aliases (`aeroplane` is `airplane`) is followed where the name itself is not there.
 
     >>> match_classes(["Traffic_Light", None, "kite"], ["traffic light", "dog"])
-    ClassMatch(to_category=(0, None, None), judged=('traffic light',), only_model=('kite',), only_truth=('dog',), aliases=())
+    ClassMatch(to_category=(0, None, None), judged=('traffic light',), only_model=('kite',), only_truth=('dog',),
+    aliases=())
     >>> match_classes(["airplane"], ["aeroplane"]).aliases
     (('airplane', 'aeroplane'),)
     """
@@ -61,7 +62,9 @@ def match_classes(labels: Sequence[str | None], categories: Sequence[str]) -> Cl
     return ClassMatch(
         to_category=found,
         judged=tuple(category for index, category in enumerate(categories) if index in shared),
-        only_model=tuple(label for label, index in zip(labels, found, strict=True) if label is not None and index is None),
+        only_model=tuple(
+            label for label, index in zip(labels, found, strict=True) if label is not None and index is None
+        ),
         only_truth=tuple(category for index, category in enumerate(categories) if index not in shared),
         aliases=tuple(
             (label, categories[index])

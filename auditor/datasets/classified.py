@@ -30,11 +30,18 @@ def load_folders(request: DatasetRequest) -> Dataset:
     if not classes:
         raise InputError(f"{root}: it holds no folder; expected one folder for each class, with its images")
     found = {name: list_images(root / name) for name in classes}
-    problems = [f"{root / name}: this class has no image; add some, or remove the folder" for name, paths in found.items() if not paths]
+    problems = [
+        f"{root / name}: this class has no image; add some, or remove the folder"
+        for name, paths in found.items()
+        if not paths
+    ]
     if problems:
         raise InputError(problems)
     turns = (
-        (turn, index) for turn in range(max(map(len, found.values()))) for index, name in enumerate(classes) if turn < len(found[name])
+        (turn, index)
+        for turn in range(max(map(len, found.values())))
+        for index, name in enumerate(classes)
+        if turn < len(found[name])
     )
     chosen = [(found[classes[index]][turn], index) for turn, index in turns][: request.limit]
     images = tuple(ImageRecord(number, path, None, sha256_of(path)) for number, (path, _) in enumerate(chosen, start=1))
@@ -65,14 +72,24 @@ def load_idx_pair(request: DatasetRequest) -> Dataset:
             arrays[key] = load_idx(path)
         except DataError as error:
             problems.append(str(error))
-    problems += [f"`{key}` is missing; expected the path of an IDX file" for key in ("images", "labels") if key not in dict(paths)]
+    problems += [
+        f"`{key}` is missing; expected the path of an IDX file"
+        for key in ("images", "labels")
+        if key not in dict(paths)
+    ]
     pixels, labels = arrays.get("images"), arrays.get("labels")
     if pixels is not None and (pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3))):
-        problems.append(f"{request.images}: it holds an array {pixels.shape}; expected images (N, height, width) or (N, height, width, 3)")
+        problems.append(
+            f"{request.images}: it holds an array {pixels.shape}; expected images (N, height, width) or (N, height, "
+            "width, 3)"
+        )
     if labels is not None and labels.ndim != 1:
         problems.append(f"{request.labels}: it holds an array {labels.shape}; expected labels (N,)")
     elif pixels is not None and labels is not None and len(pixels) != len(labels):
-        problems.append(f"{request.images} has {len(pixels)} images but {request.labels} has {len(labels)} labels; give the two of one set")
+        problems.append(
+            f"{request.images} has {len(pixels)} images but {request.labels} has {len(labels)} labels; give the two "
+            "of one set"
+        )
     elif pixels is not None and not pixels.size:
         problems.append(f"{request.images}: it holds no image ({' × '.join(map(str, pixels.shape))})")
     if problems or pixels is None or labels is None or request.images is None:
@@ -80,7 +97,8 @@ def load_idx_pair(request: DatasetRequest) -> Dataset:
     count = min(len(pixels), request.limit or len(pixels))
     size = (pixels.shape[2], pixels.shape[1])
     images = tuple(
-        ImageRecord(index + 1, request.images, size, hashlib.sha256(pixels[index].tobytes()).hexdigest(), index) for index in range(count)
+        ImageRecord(index + 1, request.images, size, hashlib.sha256(pixels[index].tobytes()).hexdigest(), index)
+        for index in range(count)
     )
     return Dataset(
         name=request.name,

@@ -24,7 +24,8 @@ _NEEDED = {"images": "the folder of the images", "annotations": "COCO annotation
 
 
 def load(request: DatasetRequest) -> Dataset:
-    """Load `annotations`, a COCO instances file, with the folder `images`; ids may come in any order, and categories are told by name.
+    """Load `annotations`, a COCO instances file, with the folder `images`; ids may come in any order, and categories
+    are told by name.
 
     Boxes without area are left out and counted, images whose file is missing are kept and counted (their cells count
     them as failed).
@@ -33,7 +34,9 @@ def load(request: DatasetRequest) -> Dataset:
         InputError: the file is not COCO instances JSON, ids dangle or repeat, or no image file exists.
     """
     if request.annotations is None or request.images is None:
-        raise InputError([f"`{key}` is missing; expected {what}" for key, what in _NEEDED.items() if getattr(request, key) is None])
+        raise InputError(
+            [f"`{key}` is missing; expected {what}" for key, what in _NEEDED.items() if getattr(request, key) is None]
+        )
     images, annotations = request.images, request.annotations
     document = _document(annotations)
     problems: list[str] = []
@@ -64,13 +67,15 @@ def load(request: DatasetRequest) -> Dataset:
     named = {images / record["file_name"] for record in records}
     if any(path not in named for path in shared):
         raise InputError(
-            f"{images}: images of different folders in {annotations} lead to one file, {_some(shared)}; keep their folders below {images}"
+            f"{images}: images of different folders in {annotations} lead to one file, {_some(shared)}; keep their "
+            f"folders below {images}"
         )
     counts["missing_files"] = sum(image.sha256 is None for image in loaded)
     counts["images_without_truth"] = sum(not found for found in by_image.values())
     if counts["missing_files"] == len(loaded):
         raise InputError(
-            f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example {loaded[0].path.name}"
+            f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example "
+            f"{loaded[0].path.name}"
         )
     return Dataset(
         name=request.name,
@@ -102,7 +107,9 @@ def _structure(document: Any, path: Path) -> list[str]:
     missing = [key for key in ("images", "annotations", "categories") if not isinstance(document.get(key), list)]
     if missing:
         return [f"{path}: COCO JSON without a list of {', '.join(missing)}; expected the layout of instances_*.json"]
-    if any("segments_info" in annotation for annotation in document["annotations"][:_SHOWN] if isinstance(annotation, dict)):
+    if any(
+        "segments_info" in annotation for annotation in document["annotations"][:_SHOWN] if isinstance(annotation, dict)
+    ):
         return [f"{path}: this is COCO panoptic JSON, which has no boxes; give the instances_*.json of the same images"]
     problems = []
     wanted: dict[str, dict[str, Callable[[Any], bool]]] = {
@@ -118,16 +125,26 @@ def _structure(document: Any, path: Path) -> list[str]:
     }
     for key, fields in wanted.items():
         for field, right in fields.items():
-            wrong = [index for index, item in enumerate(document[key]) if not (isinstance(item, dict) and right(item.get(field)))]
+            wrong = [
+                index
+                for index, item in enumerate(document[key])
+                if not (isinstance(item, dict) and right(item.get(field)))
+            ]
             if wrong:
-                expected = {"bbox": "[x, y, width, height] in pixels", "file_name": "a text", "name": "a text", "iscrowd": "0 or 1"}.get(
-                    field, "a number"
-                )
+                expected = {
+                    "bbox": "[x, y, width, height] in pixels",
+                    "file_name": "a text",
+                    "name": "a text",
+                    "iscrowd": "0 or 1",
+                }.get(field, "a number")
                 problems.append(
-                    f"{path}: {len(wrong)} of {len(document[key])} {key} have no valid `{field}` ({expected}); first: {key}[{wrong[0]}]"
+                    f"{path}: {len(wrong)} of {len(document[key])} {key} have no valid `{field}` ({expected}); first: "
+                    f"{key}[{wrong[0]}]"
                 )
     problems += [
-        f"{path}: the file lists no {key}, so nothing can be judged" for key in ("images", "annotations", "categories") if not document[key]
+        f"{path}: the file lists no {key}, so nothing can be judged"
+        for key in ("images", "annotations", "categories")
+        if not document[key]
     ]
     return problems
 
@@ -138,14 +155,27 @@ def _dangling(document: Any, path: Path) -> list[str]:
         repeated = [number for number, count in Counter(item["id"] for item in document[key]).items() if count > 1]
         if repeated:
             problems.append(f"{path}: {len(repeated)} ids are given to more than one of {key}: {_some(repeated)}")
-    repeated = [name for name, count in Counter(normal_name(item["name"]) for item in document["categories"]).items() if count > 1]
+    repeated = [
+        name
+        for name, count in Counter(normal_name(item["name"]) for item in document["categories"]).items()
+        if count > 1
+    ]
     if repeated:
-        problems.append(f"{path}: categories are matched by name, whatever its case, but these names stand twice: {_some(repeated)}")
+        problems.append(
+            f"{path}: categories are matched by name, whatever its case, but these names stand twice: {_some(repeated)}"
+        )
     for key, field in (("images", "image_id"), ("categories", "category_id")):
         known = {item["id"] for item in document[key]}
-        dangling = [number for number in dict.fromkeys(annotation[field] for annotation in document["annotations"]) if number not in known]
+        dangling = [
+            number
+            for number in dict.fromkeys(annotation[field] for annotation in document["annotations"])
+            if number not in known
+        ]
         if dangling:
-            problems.append(f"{path}: annotations refer to {len(dangling)} ids of {key} that the file does not list: {_some(dangling)}")
+            problems.append(
+                f"{path}: annotations refer to {len(dangling)} ids of {key} that the file does not list: "
+                f"{_some(dangling)}"
+            )
     return problems
 
 
@@ -164,7 +194,8 @@ def _truth(annotations: Sequence[Mapping[str, Any]], labels: Mapping[int, int]) 
         boxes=boxes,
         labels=np.array([labels[annotation["category_id"]] for annotation in annotations], dtype=np.int64),
         area=np.array(
-            [annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3] for annotation in annotations], dtype=np.float64
+            [annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3] for annotation in annotations],
+            dtype=np.float64,
         ),
         iscrowd=np.array([bool(annotation.get("iscrowd", 0)) for annotation in annotations], dtype=bool),
     )
@@ -183,7 +214,11 @@ def _is_absent_or_number(value: Any) -> bool:
 
 
 def _is_box(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, (int, float)) and abs(number) < 1e9 for number in value)
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(number, (int, float)) and abs(number) < 1e9 for number in value)
+    )
 
 
 def _some(values: Sequence[Any]) -> str:

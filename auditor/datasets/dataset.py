@@ -31,8 +31,8 @@ class DatasetRequest:
 @dataclass(frozen=True)
 class Dataset:
     """Images by ascending id, truth by image id with labels that index `categories`. `counts` says what was met on
-    loading (zero-area boxes, crowds, missing files, …). `listed` are the image ids in the order of the annotations, where
-    that is another. For the task `classification` the truth of an image is one label whose box means nothing."""
+    loading (zero-area boxes, crowds, missing files, …). `listed` are the image ids in the order of the annotations,
+    where that is another. For the task `classification` the truth of an image is one label whose box means nothing."""
 
     name: str
     format: str
@@ -47,7 +47,10 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """A digest of the images' contents and of the truth."""
-        truth = [[image.id, self.truth[image.id].boxes.tolist(), self.truth[image.id].labels.tolist()] for image in self.images]
+        truth = [
+            [image.id, self.truth[image.id].boxes.tolist(), self.truth[image.id].labels.tolist()]
+            for image in self.images
+        ]
         return digest([image.sha256 for image in self.images], truth, list(self.categories))
 
 

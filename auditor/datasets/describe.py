@@ -31,8 +31,9 @@ def sample_of(images: Sequence[ImageRecord]) -> list[ImageRecord]:
 
 
 def describe_images(images: Sequence[ImageRecord]) -> dict[str, list[float]]:
-    """Measure images that can be read: the shorter side in pixels, brightness and contrast (mean and standard deviation of
-    luma, 0 to 1) and sharpness (variance of the Laplacian of luma in 8-bit units, the longer side at most 512 pixels).
+    """Measure images that can be read: the shorter side in pixels, brightness and contrast (mean and standard deviation
+    of luma, 0 to 1) and sharpness (variance of the Laplacian of luma in 8-bit units, the longer side at most 512
+    pixels).
 
     Source of the last: Pech-Pacheco et al. 2000, https://doi.org/10.1109/ICPR.2000.903548.
     """
@@ -62,7 +63,9 @@ def describe_truth(dataset: Dataset) -> dict[str, Any]:
         instances.update(found.labels.tolist())
         if dataset.task == "classification":
             continue
-        keys = Counter((label, *box) for label, box in zip(found.labels.tolist(), found.boxes.round(3).tolist(), strict=True))
+        keys = Counter(
+            (label, *box) for label, box in zip(found.labels.tolist(), found.boxes.round(3).tolist(), strict=True)
+        )
         twice += sum(count - 1 for count in keys.values())
         if image.size is not None and len(found.boxes):
             limit = np.array([*image.size, *image.size]) + _BEYOND_PX

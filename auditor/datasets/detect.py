@@ -23,7 +23,8 @@ def detect_dataset(folder: Path) -> dict[str, Path | str]:
     found = _coco(folder) or _yolo(folder) or _voc(folder) or _idx(folder) or _folders(folder)
     if found is None:
         raise InputError(
-            f"{folder}: no known data set there; looked for COCO JSON, data.yaml or obj.data (YOLO), a folder of XML files (Pascal VOC), "
+            f"{folder}: no known data set there; looked for COCO JSON, data.yaml or obj.data (YOLO), a folder of XML "
+            "files (Pascal VOC), "
             "two IDX files, and one folder of images for each class"
         )
     return found
@@ -31,7 +32,8 @@ def detect_dataset(folder: Path) -> dict[str, Path | str]:
 
 def _coco(folder: Path) -> dict[str, Path | str] | None:
     for path in sorted(
-        [*folder.glob("*.json"), *folder.glob("annotations/*.json")], key=lambda path: ("instances" not in path.name, path.name)
+        [*folder.glob("*.json"), *folder.glob("annotations/*.json")],
+        key=lambda path: ("instances" not in path.name, path.name),
     ):
         try:
             document = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -60,7 +62,13 @@ def _yolo(folder: Path) -> dict[str, Path | str] | None:
         if "names" in path.read_text(encoding="utf-8", errors="replace"):
             return {"format": "yolo", "annotations": path}
     names = next(
-        (path for name in ("classes.txt", "obj.names") for place in (folder, folder / "labels") if (path := place / name).is_file()), None
+        (
+            path
+            for name in ("classes.txt", "obj.names")
+            for place in (folder, folder / "labels")
+            if (path := place / name).is_file()
+        ),
+        None,
     )
     labels = folder / "labels" if (folder / "labels").is_dir() else folder
     if names is not None and list_images(folder):
@@ -78,7 +86,9 @@ def _yaml_keys(path: Path) -> set[str]:
 
 
 def _voc(folder: Path) -> dict[str, Path | str] | None:
-    place = next((place for place in (folder / "Annotations", folder / "annotations", folder) if any(place.glob("*.xml"))), None)
+    place = next(
+        (place for place in (folder / "Annotations", folder / "annotations", folder) if any(place.glob("*.xml"))), None
+    )
     return None if place is None else {"format": "voc", "annotations": place}
 
 

@@ -34,13 +34,15 @@ def load_idx(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: cannot be read ({error})") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UINT8 or not 1 <= content[3] <= 4:
         raise DataError(
-            f"{path}: not an IDX file of unsigned bytes (it begins with {content[:4].hex()}; expected 00 00 08 and 1 to 4 dimensions)"
+            f"{path}: not an IDX file of unsigned bytes (it begins with {content[:4].hex()}; expected 00 00 08 and 1 "
+            "to 4 dimensions)"
         )
     start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[offset : offset + 4], "big") for offset in range(4, start, 4)]
     if len(content) - start != math.prod(shape):
         raise DataError(
-            f"{path}: its header says {' × '.join(map(str, shape))} bytes, but {max(0, len(content) - start)} follow; get the file again"
+            f"{path}: its header says {' × '.join(map(str, shape))} bytes, but {max(0, len(content) - start)} follow; "
+            "get the file again"
         )
     array = np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
     array.flags.writeable = False

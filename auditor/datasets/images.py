@@ -20,7 +20,9 @@ __all__ = ["SUFFIXES", "folder_images", "list_images", "read_image", "read_recor
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # errors only: what cannot be decoded is told by our own error
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_ERROR
+)  # errors only: what cannot be decoded is told by our own error
 
 
 def read_record(record: ImageRecord) -> NDArray[np.uint8]:
@@ -32,11 +34,14 @@ def read_record(record: ImageRecord) -> NDArray[np.uint8]:
     if record.index is None:
         return read_image(record.path, size=record.size)
     image = load_idx(record.path)[record.index]
-    return np.ascontiguousarray(np.broadcast_to(image[..., np.newaxis] if image.ndim == 2 else image, (*image.shape[:2], 3)))
+    return np.ascontiguousarray(
+        np.broadcast_to(image[..., np.newaxis] if image.ndim == 2 else image, (*image.shape[:2], 3))
+    )
 
 
 def read_image(path: Path, *, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Return an image as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, alpha is dropped, CMYK converted.
+    """Return an image as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, alpha is dropped, CMYK
+    converted.
 
     An EXIF orientation is applied, unless only the unrotated image has the annotated `size` (width, height): then the
     annotations were made on that, and it is read as stored.

@@ -1,4 +1,5 @@
-"""Pascal VOC: one XML file for each image. Source of the format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (devkit)."""
+"""Pascal VOC: one XML file for each image. Source of the format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/
+(devkit)."""
 
 from __future__ import annotations
 
@@ -40,11 +41,12 @@ class _File:
 
 
 def load(request: DatasetRequest) -> Dataset:
-    """Load the folder of XML files `annotations`; images lie in `images`, else beside the XML files or in ../JPEGImages.
+    """Load the folder of XML files `annotations`; images lie in `images`, else beside the XML files or in
+    ../JPEGImages.
 
     `difficult` objects become crowds, so that AP ignores them as VOC's own evaluation does, and are counted. Pixels of
-    VOC are numbered from 1 and the last one belongs to the box: 1 is taken off xmin and ymin, unless a corner of the set is
-    below 1, which only writers have that count from 0.
+    VOC are numbered from 1 and the last one belongs to the box: 1 is taken off xmin and ymin, unless a corner of the
+    set is below 1, which only writers have that count from 0.
 
     Raises:
         InputError: with every file that is not VOC XML, or names an image that is not there.
@@ -58,7 +60,9 @@ def load(request: DatasetRequest) -> Dataset:
     problems: list[str] = []
     files = [file for path in paths if (file := _read(path, problems)) is not None]
     if problems:
-        raise InputError(problems[:_MOST] + ([f"… and {len(problems) - _MOST} more problems"] if len(problems) > _MOST else []))
+        raise InputError(
+            problems[:_MOST] + ([f"… and {len(problems) - _MOST} more problems"] if len(problems) > _MOST else [])
+        )
     corners = [corner for file in files for item in file.objects for corner in item.corners[:2]]
     shift = 0.0 if any(corner < 1 for corner in corners) else 1.0
     categories = sorted({item.name for file in files for item in file.objects})
@@ -75,7 +79,8 @@ def load(request: DatasetRequest) -> Dataset:
         counts["images_without_truth"] += not len(truth[number].labels)
     if counts["missing_files"] == len(images):
         raise InputError(
-            f"{request.images or folder}: none of the {len(images)} images that the XML files name is there, for example {files[0].image}"
+            f"{request.images or folder}: none of the {len(images)} images that the XML files name is there, for "
+            f"example {files[0].image}"
         )
     return Dataset(
         name=request.name,
@@ -99,7 +104,10 @@ def _read(path: Path, problems: list[str]) -> _File | None:
         problems.append(f"{path}:{error.position[0]}: not valid XML: {error}")
         return None
     except DefusedXmlException as error:
-        problems.append(f"{path}: refused, since it defines entities or refers to other files ({type(error).__name__}); remove its DOCTYPE")
+        problems.append(
+            f"{path}: refused, since it defines entities or refers to other files ({type(error).__name__}); remove "
+            "its DOCTYPE"
+        )
         return None
     except (OSError, ValueError, LookupError) as error:
         problems.append(f"{path}: cannot be read ({error})")
@@ -107,7 +115,11 @@ def _read(path: Path, problems: list[str]) -> _File | None:
     if root.tag != "annotation":
         problems.append(f"{path}: its root is <{root.tag}>; expected <annotation> of Pascal VOC")
         return None
-    objects = [item for number, element in enumerate(root.iter("object"), start=1) if (item := _object(path, number, element, problems))]
+    objects = [
+        item
+        for number, element in enumerate(root.iter("object"), start=1)
+        if (item := _object(path, number, element, problems))
+    ]
     size = root.find("size")
     width, height = (_number(size, key) if size is not None else None for key in ("width", "height"))
     return _File(
@@ -126,9 +138,15 @@ def _object(path: Path, number: int, element: Element, problems: list[str]) -> _
         problems.append(f"{path}: object {number} has no <name>")
     missing = [key for key, corner in zip(_CORNERS, corners, strict=True) if corner is None]
     if missing:
-        problems.append(f"{path}: object {number} ({name or 'unnamed'}) has no number in <bndbox>: {', '.join(missing)}")
+        problems.append(
+            f"{path}: object {number} ({name or 'unnamed'}) has no number in <bndbox>: {', '.join(missing)}"
+        )
         return None
-    return _Object(name, tuple(corner for corner in corners if corner is not None), (element.findtext("difficult") or "0").strip() == "1")
+    return _Object(
+        name,
+        tuple(corner for corner in corners if corner is not None),
+        (element.findtext("difficult") or "0").strip() == "1",
+    )
 
 
 def _number(element: Element | Any, key: str) -> float | None:
@@ -150,7 +168,8 @@ def _images(request: DatasetRequest, folder: Path) -> dict[str, Path]:
         twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
         if twice:
             raise InputError(
-                f"{place}: {len(twice)} names stand for more than one image, for example {twice[0]}; which one an XML file means cannot be told"
+                f"{place}: {len(twice)} names stand for more than one image, for example {twice[0]}; which one an XML "
+                "file means cannot be told"
             )
         for path in paths:
             found.setdefault(path.name, path)

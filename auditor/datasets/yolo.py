@@ -31,8 +31,8 @@ _FOREIGN = 20
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which images there are, the class names, label files by stem where they do not lie where the images tell; `keypoints`
-    numbers follow each box."""
+    """Which images there are, the class names, label files by stem where they do not lie where the images tell;
+    `keypoints` numbers follow each box."""
 
     images: tuple[Path, ...]
     names: tuple[str, ...]
@@ -41,8 +41,8 @@ class _Layout:
 
 
 def load(request: DatasetRequest) -> Dataset:
-    """Load `annotations`: a `data.yaml` (whatever its name), an `obj.data`, a folder that holds one of these, or the folder
-    of label files; with `images`, images are found there by the stems of the label files.
+    """Load `annotations`: a `data.yaml` (whatever its name), an `obj.data`, a folder that holds one of these, or the
+    folder of label files; with `images`, images are found there by the stems of the label files.
 
     Polygons become the boxes around them, and are counted; an image without a label file has no object.
 
@@ -52,7 +52,9 @@ def load(request: DatasetRequest) -> Dataset:
     if request.annotations is None:
         raise InputError("`annotations` is missing; expected data.yaml, obj.data or the folder of label files")
     if not request.annotations.exists():
-        raise InputError(f"{request.annotations}: no such file or folder; expected data.yaml, obj.data or the folder of label files")
+        raise InputError(
+            f"{request.annotations}: no such file or folder; expected data.yaml, obj.data or the folder of label files"
+        )
     layout = _layout(request)
     problems: list[str] = []
     counts = Counter(zero_area_boxes=0, polygons=0, missing_files=0, unreadable_images=0, images_without_truth=0)
@@ -79,7 +81,8 @@ def load(request: DatasetRequest) -> Dataset:
         raise InputError(shown + ([f"… and {len(problems) - _FOREIGN} more lines"] if len(problems) > _FOREIGN else []))
     if not used:
         raise InputError(
-            f"{request.annotations}: none of its {len(paths)} images has a label file, for example {_label_file(paths[0], layout.labels)}"
+            f"{request.annotations}: none of its {len(paths)} images has a label file, for example "
+            f"{_label_file(paths[0], layout.labels)}"
         )
     if counts["missing_files"] == len(images):
         raise InputError(f"{request.annotations}: none of its {len(images)} images is there, for example {paths[0]}")
@@ -101,7 +104,9 @@ def _layout(request: DatasetRequest) -> _Layout:
         inside = [path for name in ("data.yaml", "data.yml", "obj.data") if (path := place / name).is_file()]
         inside = inside or sorted([*place.glob("*.yaml"), *place.glob("*.yml"), *place.glob("*.data")])
         if len(inside) > 1:
-            raise InputError(f"{place}: it holds {', '.join(path.name for path in inside)}; name one of them in `annotations`")
+            raise InputError(
+                f"{place}: it holds {', '.join(path.name for path in inside)}; name one of them in `annotations`"
+            )
         if not inside:
             return _bare_folder(request, place)
         place = inside[0]
@@ -130,7 +135,8 @@ def _bare_folder(request: DatasetRequest, folder: Path) -> _Layout:
         raise InputError(f"{request.labels}: `labels` is no such file; expected one class name a line")
     if names_file is None:
         raise InputError(
-            f"{folder}: a folder of label files names no classes; write `labels:` with a file of one name a line (or put {_NAME_FILES[0]} there)"
+            f"{folder}: a folder of label files names no classes; write `labels:` with a file of one name a line (or "
+            f"put {_NAME_FILES[0]} there)"
         )
     stems = {path.stem for path in folder.glob("*.txt") if path.name not in _NAME_FILES}
     root = request.images or folder
@@ -140,10 +146,13 @@ def _bare_folder(request: DatasetRequest, folder: Path) -> _Layout:
     twice = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
     if twice:
         raise InputError(
-            f"{root}: {len(twice)} names stand for more than one image, for example {twice[0]}; their label files cannot be told apart"
+            f"{root}: {len(twice)} names stand for more than one image, for example {twice[0]}; their label files "
+            "cannot be told apart"
         )
     if not images:
-        raise InputError(f"{root}: no image there has the name of a label file in {folder}; write `images:` with their folder")
+        raise InputError(
+            f"{root}: no image there has the name of a label file in {folder}; write `images:` with their folder"
+        )
     return _Layout(images, _names_of(names_file), {image.stem: (folder / f"{image.stem}.txt",) for image in images})
 
 
@@ -154,7 +163,11 @@ def _from_yaml(path: Path, request: DatasetRequest) -> _Layout:
         raise InputError(f"{path}: expected a mapping with names and {split}")
     problems = []
     names = data.get("names")
-    if isinstance(names, dict) and all(isinstance(key, int) for key in names) and sorted(names) == list(range(len(names))):
+    if (
+        isinstance(names, dict)
+        and all(isinstance(key, int) for key in names)
+        and sorted(names) == list(range(len(names)))
+    ):
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list) or not names:
         problems.append(f"{source.where('names')}: expected the class names, as a list or numbered from 0")
@@ -165,12 +178,15 @@ def _from_yaml(path: Path, request: DatasetRequest) -> _Layout:
     if wanted is None and request.images is None:
         known = ", ".join(key for key in ("train", "val", "test") if data.get(key)) or "none"
         problems.append(
-            f"{source.where()}: it names no images for the split {split!r} (it has {known}); write `split:` in the data set of audit.yaml"
+            f"{source.where()}: it names no images for the split {split!r} (it has {known}); write `split:` in the "
+            "data set of audit.yaml"
         )
     if problems:
         raise InputError(problems)
     shape = data.get("kpt_shape")
-    if shape is not None and not (isinstance(shape, list) and all(isinstance(side, int) and side > 0 for side in shape)):
+    if shape is not None and not (
+        isinstance(shape, list) and all(isinstance(side, int) and side > 0 for side in shape)
+    ):
         raise InputError(f"{source.where('kpt_shape')}: expected two whole numbers such as [17, 3] but got {shape!r}")
     keypoints = math.prod(shape) if shape else 0
     classes = tuple(str(name) for name in names)
@@ -192,7 +208,9 @@ def _from_darknet(path: Path, request: DatasetRequest) -> _Layout:
     wanted = {"val": "valid"}.get(request.split, request.split)
     missing = [key for key in ("names", wanted) if key not in values and (key == "names" or request.images is None)]
     if missing:
-        raise InputError(f"{path}: expected lines `key = value` with {' and '.join(missing)}, as Darknet's obj.data has them")
+        raise InputError(
+            f"{path}: expected lines `key = value` with {' and '.join(missing)}, as Darknet's obj.data has them"
+        )
     names = _found(path, "", values["names"])
     if names is None:
         raise InputError(f"{path}: names is {values['names']}, and no such file is there")
@@ -206,7 +224,9 @@ def _names_of(path: Path) -> tuple[str, ...]:
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file of class names, one a line") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); expected a file of class names, one a line"
+        ) from error
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -216,7 +236,12 @@ def _names_of(path: Path) -> tuple[str, ...]:
 
 def _found(file: Path, root: str, entry: str) -> Path | None:
     """Where a path that a file names is: from the file's folder, then by base name beside it."""
-    tries = [file.parent / root / entry, file.parent / entry, file.parent / Path(root).name / entry, file.parent / Path(entry).name]
+    tries = [
+        file.parent / root / entry,
+        file.parent / entry,
+        file.parent / Path(root).name / entry,
+        file.parent / Path(entry).name,
+    ]
     return next((path for path in tries if path.exists()), None)
 
 
@@ -225,7 +250,8 @@ def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
     place = _found(file, root, entry)
     if place is None:
         raise InputError(
-            f"{where}: {entry} is neither there nor beside {file.name}; expected a folder of images, or a text file that lists them"
+            f"{where}: {entry} is neither there nor beside {file.name}; expected a folder of images, or a text file "
+            "that lists them"
         )
     if place.is_dir():
         images = list_images(place)
@@ -244,7 +270,8 @@ def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
 
 
 def _label_file(image: Path, labels: Mapping[str, Sequence[Path]]) -> Path:
-    """The label file of an image: below `labels` where the image is below `images`, else beside it, else the one of its name.
+    """The label file of an image: below `labels` where the image is below `images`, else beside it, else the one of its
+    name.
 
     Raises:
         InputError: several have its name.
@@ -255,7 +282,8 @@ def _label_file(image: Path, labels: Mapping[str, Sequence[Path]]) -> Path:
         return usual
     if len(named) > 1:
         raise InputError(
-            f"{image}: {len(named)} label files have its name, {named[0]} and {named[1]}; keep images and labels in folders that mirror each other"
+            f"{image}: {len(named)} label files have its name, {named[0]} and {named[1]}; keep images and labels in "
+            "folders that mirror each other"
         )
     return named[0]
 

@@ -84,7 +84,9 @@ def _place(
     return None
 
 
-def _silhouette(rng: np.random.Generator, label: int, shape: tuple[int, int], centre: NDArray[np.float64], size: float) -> NDArray[Any]:
+def _silhouette(
+    rng: np.random.Generator, label: int, shape: tuple[int, int], centre: NDArray[np.float64], size: float
+) -> NDArray[Any]:
     """The coverage (H, W) in [0, 1] of one object about `size` pixels across."""
     mask = np.zeros(shape, dtype=np.uint8)
     radius = size / 2
@@ -110,7 +112,18 @@ def _outline(name: str) -> NDArray[np.float64]:
     if name == "crate":
         return np.array([[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]])
     if name == "cone":
-        return np.array([[-0.16, -1.0], [0.16, -1.0], [0.62, 0.78], [0.9, 0.78], [0.9, 1.0], [-0.9, 1.0], [-0.9, 0.78], [-0.62, 0.78]])
+        return np.array(
+            [
+                [-0.16, -1.0],
+                [0.16, -1.0],
+                [0.62, 0.78],
+                [0.9, 0.78],
+                [0.9, 1.0],
+                [-0.9, 1.0],
+                [-0.9, 0.78],
+                [-0.62, 0.78],
+            ]
+        )
     if name == "star":
         angles = np.arange(10) * np.pi / 5 - np.pi / 2
         reach = np.where(np.arange(10) % 2 == 0, 1.0, 0.42)
@@ -120,7 +133,9 @@ def _outline(name: str) -> NDArray[np.float64]:
     return np.array([*corner, [-arm, arm], [-1, arm], [-1, -arm], [-arm, -arm]], dtype=np.float64)
 
 
-def _paint(rng: np.random.Generator, canvas: NDArray[np.float32], mask: NDArray[np.float32], box: NDArray[np.float64]) -> None:
+def _paint(
+    rng: np.random.Generator, canvas: NDArray[np.float32], mask: NDArray[np.float32], box: NDArray[np.float64]
+) -> None:
     """Lay a shadow, then the object's textured and shaded surface."""
     shadow = cv2.GaussianBlur(np.roll(mask, (3, 4), axis=(0, 1)), (0, 0), 3)[..., np.newaxis]
     canvas *= 1 - 0.35 * shadow
@@ -152,7 +167,9 @@ def _light(rng: np.random.Generator, canvas: NDArray[np.float32]) -> NDArray[Any
     height, width = canvas.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    ramp = 1 + np.float32(rng.uniform(0, 0.2)) * (xs * np.cos(angle) + ys * np.sin(angle)).astype(np.float32) / np.float32(1.4)
+    ramp = 1 + np.float32(rng.uniform(0, 0.2)) * (xs * np.cos(angle) + ys * np.sin(angle)).astype(
+        np.float32
+    ) / np.float32(1.4)
     return np.asarray(np.clip(canvas * ramp[..., np.newaxis], 0, 255))
 
 

@@ -62,7 +62,8 @@ def cells() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def build_network() -> keras.Model:
-    """The trainable network: (INPUT, INPUT, 3) in [0, 1] to (N, 4 + classes), distances over REACH and scores, both in [0, 1]."""
+    """The trainable network: (INPUT, INPUT, 3) in [0, 1] to (N, 4 + classes), distances over REACH and scores, both in
+    [0, 1]."""
 
     def block(x: Any, filters: int, stride: int = 1) -> Any:
         x = keras.layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)(x)
@@ -79,7 +80,9 @@ def build_network() -> keras.Model:
     for level in (fine, coarse):
         box = keras.layers.Conv2D(4, 1)(block(level, 32))
         # scores start near 0.01, so that the many empty cells do not drown the first steps
-        score = keras.layers.Conv2D(len(CLASSES), 1, bias_initializer=keras.initializers.Constant(-4.6))(block(level, 32))
+        score = keras.layers.Conv2D(len(CLASSES), 1, bias_initializer=keras.initializers.Constant(-4.6))(
+            block(level, 32)
+        )
         joined = keras.layers.Activation("sigmoid")(keras.layers.Concatenate()([box, score]))
         outputs.append(keras.layers.Reshape((-1, 4 + len(CLASSES)))(joined))
     return keras.Model(image, keras.layers.Concatenate(axis=1)(outputs))
@@ -116,7 +119,9 @@ def giou(a: Any, b: Any) -> tuple[Any, Any]:
     """IoU and generalized IoU of paired xyxy boxes. Source: Rezatofighi et al. 2019, arXiv:1902.09630."""
     low, high = tf.maximum(a[..., :2], b[..., :2]), tf.minimum(a[..., 2:], b[..., 2:])
     overlap = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
-    union = tf.reduce_prod(a[..., 2:] - a[..., :2], axis=-1) + tf.reduce_prod(b[..., 2:] - b[..., :2], axis=-1) - overlap
+    union = (
+        tf.reduce_prod(a[..., 2:] - a[..., :2], axis=-1) + tf.reduce_prod(b[..., 2:] - b[..., :2], axis=-1) - overlap
+    )
     hull = tf.reduce_prod(tf.maximum(a[..., 2:], b[..., 2:]) - tf.minimum(a[..., :2], b[..., :2]), axis=-1)
     iou = overlap / (union + 1e-6)
     return iou, iou - (hull - union) / (hull + 1e-6)
@@ -135,7 +140,9 @@ def loss_of(output: Any, objects: Any) -> Any:
     return (focus + 2.0 * tf.reduce_sum((1 - generalized) * weight)) / count
 
 
-def train(network: Any, data: tuple[NDArray[np.uint8], NDArray[np.float32]], *, epochs: int, rate: float, batch: int = 32) -> None:
+def train(
+    network: Any, data: tuple[NDArray[np.uint8], NDArray[np.float32]], *, epochs: int, rate: float, batch: int = 32
+) -> None:
     """Train `network` in place with Adam and a cosine schedule; every other picture is mirrored."""
     images, objects = data
     steps = epochs * (len(images) // batch)
@@ -188,7 +195,8 @@ def quantization_aware(network: Any, data: tuple[NDArray[np.uint8], NDArray[np.f
 
 
 def convert(network: Any, level: str, images: NDArray[np.uint8]) -> bytes:
-    """Convert to one quantization level; integer levels are calibrated on training scenes. Inputs and outputs stay float."""
+    """Convert to one quantization level; integer levels are calibrated on training scenes. Inputs and outputs stay
+    float."""
     converter = tf.lite.TFLiteConverter.from_keras_model(exported(network))
     if level != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

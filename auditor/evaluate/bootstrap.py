@@ -1,8 +1,8 @@
 """Intervals of AP by resampling images, without evaluating anything again.
 
 Detections are matched to truth once per cell, image by image, and matching does not depend on the other images. A
-resample of images is therefore a vector of weights, and AP under weights is a few matrix products. The same weights serve
-every cell of a data set, so that differences of two cells are paired.
+resample of images is therefore a vector of weights, and AP under weights is a few matrix products. The same weights
+serve every cell of a data set, so that differences of two cells are paired.
 
 Source: Efron 1979, https://doi.org/10.1214/aos/1176344552 (the percentile bootstrap); AP as pycocotools accumulates it.
 """
@@ -58,9 +58,9 @@ def interval(samples: NDArray[np.float64]) -> tuple[float, float] | None:
 def resampled_ap(matches: Sequence[ClassMatches], weights: NDArray[np.int64]) -> NDArray[np.float64]:
     """COCO AP of each resample: (R,), NaN where a resample has no true object.
 
-    `weights` is (R, N). Equal, to the last digits of a sum, to evaluating the resampled images themselves, each standing
-    as often as drawn: an image whose detections tie within a class is split into copies for it, since copies of tied
-    detections alternate.
+    `weights` is (R, N). Equal, to the last digits of a sum, to evaluating the resampled images themselves, each
+    standing as often as drawn: an image whose detections tie within a class is split into copies for it, since copies
+    of tied detections alternate.
     """
     total, count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
     for found in matches:

@@ -46,9 +46,10 @@ class CellTask:
 
 @dataclass(frozen=True, eq=False)
 class CellEvaluation:
-    """A cell's result, and its AP (or top1) on every resample of the images (empty where it has none): the same resamples for
-    every cell of a data set, so that differences of two cells are paired. `invoke_ms` is the median time of an invocation;
-    `correct` is, of a classifier, which images it has right; `detections` are kept of clean cells, to be compared."""
+    """A cell's result, and its AP (or top1) on every resample of the images (empty where it has none): the same
+    resamples for every cell of a data set, so that differences of two cells are paired. `invoke_ms` is the median time
+    of an invocation; `correct` is, of a classifier, which images it has right; `detections` are kept of clean cells, to
+    be compared."""
 
     result: CellResult
     samples: NDArray[np.float64]
@@ -58,7 +59,8 @@ class CellEvaluation:
 
 
 def evaluate_cell(task: CellTask) -> CellEvaluation:
-    """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only counted."""
+    """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only
+    counted."""
     fatal = [item for item in task.predictions if item.error and item.scope != "image"]
     unreadable = {item.image_id for item in task.predictions if item.scope == "image"}
     missing = task.truth.keys() - {item.image_id for item in task.predictions}
@@ -67,10 +69,17 @@ def evaluate_cell(task: CellTask) -> CellEvaluation:
         on = f" (on {len(fatal)} of {len(task.predictions)} images, first {fatal[0].image_id})" if fatal else ""
         return _failed(task.cell, {"failed_images": len(fatal) or len(missing)}, f"{error}{on}")
     truth = {image_id: found for image_id, found in task.truth.items() if image_id not in unreadable}
-    counts = {"failed_images": len(unreadable), "images_of_other_size": sum(item.scope == "size" for item in task.predictions)}
+    counts = {
+        "failed_images": len(unreadable),
+        "images_of_other_size": sum(item.scope == "size" for item in task.predictions),
+    }
     if 2 * len(truth) < len(task.truth) or not truth:
         reason = next((item.error for item in task.predictions if item.scope == "image"), "")
-        return _failed(task.cell, counts, f"only {len(truth)} of {len(task.truth)} images could be read; the first failed with {reason}")
+        return _failed(
+            task.cell,
+            counts,
+            f"only {len(truth)} of {len(task.truth)} images could be read; the first failed with {reason}",
+        )
     times = [item.invoke_ms for item in task.predictions if item.invoke_ms is not None]
     invoke_ms = float(np.median(times)) if times else None
     evaluate = _evaluate_classes if task.task == "classification" else _evaluate_detections
@@ -123,7 +132,9 @@ def _evaluate_detections(task: CellTask, truth: Mapping[int, GroundTruth], count
     samples = _samples(task, truth, evaluation)
     metrics["AP"] = dataclasses.replace(metrics["AP"], interval=interval(samples))
     kept = predictions if task.cell.scenario == CLEAN and task.cell.input == "declared" else None
-    return CellEvaluation(CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts), samples, detections=kept)
+    return CellEvaluation(
+        CellResult(task.cell, "ok", images=len(truth), metrics=metrics, counts=counts), samples, detections=kept
+    )
 
 
 def _samples(task: CellTask, truth: Mapping[int, GroundTruth], evaluation: CocoEvaluation) -> NDArray[np.float64]:

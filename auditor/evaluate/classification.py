@@ -41,13 +41,18 @@ class ClassificationEvaluation:
 
 
 def evaluate_classes(
-    scores: NDArray[np.float64], truth: NDArray[np.int64], to_judged: NDArray[np.int64], judged: Sequence[str], weights: NDArray[np.int64]
+    scores: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    to_judged: NDArray[np.int64],
+    judged: Sequence[str],
+    weights: NDArray[np.int64],
 ) -> ClassificationEvaluation:
-    """Evaluate `scores` (N, C) against `truth` (N,), indices of `judged`; `to_judged` (C,) maps the model's classes to these,
+    """Evaluate `scores` (N, C) against `truth` (N,), indices of `judged`; `to_judged` (C,) maps the model's classes to
+    these,
     -1 where a class is not judged, and then it is never right. `weights` (R, N) are the resamples.
 
-    top1 and top5 are shares of images; top5 is None for a model of five classes or fewer. ECE is the expected calibration
-    error over 15 bins of equal width: the mean over images of |accuracy - confidence| of each image's bin.
+    top1 and top5 are shares of images; top5 is None for a model of five classes or fewer. ECE is the expected
+    calibration error over 15 bins of equal width: the mean over images of |accuracy - confidence| of each image's bin.
     Source: Guo et al. 2017, arXiv:1706.04599, eq. 3.
     """
     ranked = np.argsort(-scores, axis=1, kind="stable")
@@ -89,8 +94,8 @@ def expected_calibration_error(confidence: NDArray[np.float64], correct: NDArray
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Compare two classifiers on the same images: how many only `first` has right, how many only `second`, and the exact
-    two-sided p-value that both are equally good.
+    """Compare two classifiers on the same images: how many only `first` has right, how many only `second`, and the
+    exact two-sided p-value that both are equally good.
 
     Source: McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial distribution in place of its chi-square.
 

@@ -20,7 +20,20 @@ from auditor.values import Detections, GroundTruth, MetricValue
 
 __all__ = ["NAMES", "CocoEvaluation", "coco_metrics", "evaluate_coco", "per_class"]
 
-NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large")
+NAMES = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR1",
+    "AR10",
+    "AR100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+)
 
 _CLASSES_AT_ONCE = 8  # pycocotools keeps a record per image, class and area: this bounds its memory
 _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
@@ -28,8 +41,8 @@ _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
 
 @dataclass(frozen=True, eq=False)
 class CocoEvaluation:
-    """What pycocotools found: `precision` (IoUs, recalls, classes, areas, limits), `recall` (IoUs, classes, areas, limits),
-    and for each class how its detections of all sizes were matched."""
+    """What pycocotools found: `precision` (IoUs, recalls, classes, areas, limits), `recall` (IoUs, classes, areas,
+    limits), and for each class how its detections of all sizes were matched."""
 
     images: int
     categories: tuple[str, ...]
@@ -46,10 +59,15 @@ class CocoEvaluation:
         values |= {"AR1": self.recall[:, :, 0, 0], "AR10": self.recall[:, :, 0, 1]}
         metrics = [_metric(name, values[name], self.images) for name in NAMES]
         of_classes = [self.precision[:, :, index, 0, 2] for index in range(len(self.categories))]
-        return metrics + [_metric(per_class(name), value, self.images) for name, value in zip(self.categories, of_classes, strict=True)]
+        return metrics + [
+            _metric(per_class(name), value, self.images)
+            for name, value in zip(self.categories, of_classes, strict=True)
+        ]
 
 
-def coco_metrics(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]) -> list[MetricValue]:
+def coco_metrics(
+    truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]
+) -> list[MetricValue]:
     """Return COCO's twelve metrics, and `AP/<class>` for each class, as the extension point `auditor.metrics` has it.
 
     Raises:
@@ -58,7 +76,9 @@ def coco_metrics(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Det
     return evaluate_coco(truth, predictions, categories).metrics()
 
 
-def evaluate_coco(truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]) -> CocoEvaluation:
+def evaluate_coco(
+    truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], categories: Sequence[str]
+) -> CocoEvaluation:
     """Evaluate with pycocotools: averages over IoU 0.50 to 0.95, at most 100 detections an image and class.
 
     `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`.
@@ -86,7 +106,11 @@ def evaluate_coco(truth: Mapping[int, GroundTruth], predictions: Mapping[int, De
         recalls.append(evaluation.eval["recall"])
         matches += [_matches(evaluation, position, len(images)) for position in range(len(chunk))]
     return CocoEvaluation(
-        len(images), tuple(categories), np.concatenate(precisions, axis=2), np.concatenate(recalls, axis=1), tuple(matches)
+        len(images),
+        tuple(categories),
+        np.concatenate(precisions, axis=2),
+        np.concatenate(recalls, axis=1),
+        tuple(matches),
     )
 
 
@@ -125,10 +149,18 @@ def _matches(evaluation: Any, position: int, images: int) -> ClassMatches:
             score.append(np.asarray(record["dtScores"], dtype=np.float64))
             hit.append(np.asarray(record["dtMatches"]) > 0)
             ignored.append(np.asarray(record["dtIgnore"]).astype(bool))
-    return ClassMatches(np.concatenate(image), np.concatenate(score), np.concatenate(hit, axis=1), np.concatenate(ignored, axis=1), truths)
+    return ClassMatches(
+        np.concatenate(image),
+        np.concatenate(score),
+        np.concatenate(hit, axis=1),
+        np.concatenate(ignored, axis=1),
+        truths,
+    )
 
 
-def _annotations(objects: Mapping[int, GroundTruth] | Mapping[int, Detections], classes: int) -> list[list[dict[str, Any]]]:
+def _annotations(
+    objects: Mapping[int, GroundTruth] | Mapping[int, Detections], classes: int
+) -> list[list[dict[str, Any]]]:
     """The objects of each class as COCO annotations, by image id and then in their own order."""
     by_class: list[list[dict[str, Any]]] = [[] for _ in range(classes)]
     for image_id in sorted(objects):
@@ -138,9 +170,18 @@ def _annotations(objects: Mapping[int, GroundTruth] | Mapping[int, Detections], 
             areas, crowds, scores = (boxes[:, 2] * boxes[:, 3]).tolist(), [0] * len(boxes), found.scores.tolist()
         else:
             areas, crowds, scores = found.area.tolist(), found.iscrowd.astype(int).tolist(), [1.0] * len(boxes)
-        for box, label, area, crowd, score in zip(boxes.tolist(), found.labels.tolist(), areas, crowds, scores, strict=True):
+        for box, label, area, crowd, score in zip(
+            boxes.tolist(), found.labels.tolist(), areas, crowds, scores, strict=True
+        ):
             by_class[label].append(
-                {"image_id": image_id, "category_id": label + 1, "bbox": box, "area": area, "iscrowd": crowd, "score": score}
+                {
+                    "image_id": image_id,
+                    "category_id": label + 1,
+                    "bbox": box,
+                    "area": area,
+                    "iscrowd": crowd,
+                    "score": score,
+                }
             )
     return by_class
 

@@ -1,4 +1,5 @@
-"""Many cells compared with one, so that none is called better by chance: simultaneous intervals of paired differences."""
+"""Many cells compared with one, so that none is called better by chance: simultaneous intervals of paired
+differences."""
 
 from __future__ import annotations
 
@@ -25,12 +26,14 @@ _LEAST_IMAGES = 10
 """On fewer images resampling knows too little of what other images would show."""
 
 
-def simultaneous(differences: NDArray[np.float64], samples: NDArray[np.float64], *, error: float) -> NDArray[np.float64]:
+def simultaneous(
+    differences: NDArray[np.float64], samples: NDArray[np.float64], *, error: float
+) -> NDArray[np.float64]:
     """Intervals (K, 2) of K differences that all hold at once with probability 1 - `error`, on the side that matters.
 
-    `samples` (R, K) are the differences on R resamples. The intervals are difference ± c × its standard error, c being the
-    1 - `error` quantile of the largest studentized deviation over the comparisons; those clearly worse (below -2 standard
-    errors) cannot be called better by chance and are left out of that maximum.
+    `samples` (R, K) are the differences on R resamples. The intervals are difference ± c × its standard error, c being
+    the 1 - `error` quantile of the largest studentized deviation over the comparisons; those clearly worse (below -2
+    standard errors) cannot be called better by chance and are left out of that maximum.
     Source: Romano and Wolf 2005, https://doi.org/10.1198/016214504000000539; the last step is Hansen's 2005,
     https://doi.org/10.1198/073500105000000063.
     """
@@ -49,7 +52,9 @@ def error_of_look(look: int, looks: int) -> float:
     return FAMILY_ERROR * (1 - _EARLY) if look == looks else FAMILY_ERROR * _EARLY / (looks - 1)
 
 
-def compare_with_declared(declared: CellEvaluation, others: Sequence[CellEvaluation], *, error: float) -> list[MetricValue]:
+def compare_with_declared(
+    declared: CellEvaluation, others: Sequence[CellEvaluation], *, error: float
+) -> list[MetricValue]:
     """The difference of each of `others` from `declared`, with simultaneous intervals; both of the same images."""
     first = declared.result.primary
     if first is None:
@@ -60,7 +65,9 @@ def compare_with_declared(declared: CellEvaluation, others: Sequence[CellEvaluat
     for index, other in enumerate(others):
         mine = other.result.primary
         if first.value is None or mine is None or mine.value is None:
-            values[index] = MetricValue(name, None, reason=(mine and mine.reason) or first.reason or other.result.error or "not measured")
+            values[index] = MetricValue(
+                name, None, reason=(mine and mine.reason) or first.reason or other.result.error or "not measured"
+            )
         elif other.result.images < _LEAST_IMAGES:
             values[index] = MetricValue(name, mine.value - first.value, images=other.result.images)
         elif other.samples.shape == declared.samples.shape and np.isfinite(other.samples - declared.samples).all():
@@ -70,11 +77,18 @@ def compare_with_declared(declared: CellEvaluation, others: Sequence[CellEvaluat
     if usable:
         differences = np.array([(others[index].result.value or 0.0) - (first.value or 0.0) for index in usable])
         samples = np.stack([others[index].samples - declared.samples for index in usable], axis=1)
-        for index, value, (low, high) in zip(usable, differences, simultaneous(differences, samples, error=error), strict=True):
-            values[index] = MetricValue(name, float(value), interval=(float(low), float(high)), images=others[index].result.images)
+        for index, value, (low, high) in zip(
+            usable, differences, simultaneous(differences, samples, error=error), strict=True
+        ):
+            values[index] = MetricValue(
+                name, float(value), interval=(float(low), float(high)), images=others[index].result.images
+            )
     return [value for value in values if value is not None]
 
 
 def undecided(values: Sequence[MetricValue]) -> bool:
     """Whether any difference would be worth having but may be chance."""
-    return any(value.value is not None and value.value >= WORTH and (value.interval is None or value.interval[0] <= 0) for value in values)
+    return any(
+        value.value is not None and value.value >= WORTH and (value.interval is None or value.interval[0] <= 0)
+        for value in values
+    )

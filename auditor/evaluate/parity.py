@@ -20,8 +20,9 @@ _IOU = 0.9
 
 @dataclass(frozen=True)
 class Parity:
-    """`matched` is the share of both sides' detections that have a partner, None where there are none at all; `score` and
-    `corner_px` are the largest differences of partners; `image` is the image with the most detections without one."""
+    """`matched` is the share of both sides' detections that have a partner, None where there are none at all; `score`
+    and `corner_px` are the largest differences of partners; `image` is the image with the most detections without
+    one."""
 
     matched: float | None
     score: float
@@ -31,7 +32,8 @@ class Parity:
 
 
 def compare_detections(first: Mapping[int, Detections], second: Mapping[int, Detections]) -> Parity:
-    """Match the detections of each image (by descending score, same label, IoU at least 0.9), those of score 0.1 and more.
+    """Match the detections of each image (by descending score, same label, IoU at least 0.9), those of score 0.1 and
+    more.
 
     A detection just below that score may be the partner of one above it.
     """
@@ -43,7 +45,9 @@ def compare_detections(first: Mapping[int, Detections], second: Mapping[int, Det
         partners = _partners(mine, theirs)
         seen = {index for index, _ in partners}, {other for _, other in partners}
         counted = int((mine.scores >= SCORE).sum()) + int((theirs.scores >= SCORE).sum())
-        paired = sum(mine.scores[index] >= SCORE for index in seen[0]) + sum(theirs.scores[other] >= SCORE for other in seen[1])
+        paired = sum(mine.scores[index] >= SCORE for index in seen[0]) + sum(
+            theirs.scores[other] >= SCORE for other in seen[1]
+        )
         total, matched = total + counted, matched + int(paired)
         if counted - paired > worst:
             worst, image = int(counted - paired), image_id
@@ -54,7 +58,11 @@ def compare_detections(first: Mapping[int, Detections], second: Mapping[int, Det
 
 
 def _partners(mine: Detections, theirs: Detections) -> list[tuple[int, int]]:
-    near = iou(mine.boxes, theirs.boxes) if len(mine.boxes) and len(theirs.boxes) else np.zeros((len(mine.boxes), len(theirs.boxes)))
+    near = (
+        iou(mine.boxes, theirs.boxes)
+        if len(mine.boxes) and len(theirs.boxes)
+        else np.zeros((len(mine.boxes), len(theirs.boxes)))
+    )
     allowed = (near >= _IOU) & (mine.labels[:, np.newaxis] == theirs.labels[np.newaxis])
     taken: set[int] = set()
     pairs = []

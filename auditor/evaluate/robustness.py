@@ -32,7 +32,10 @@ def _metric(cells: Sequence[CellResult]) -> str:
 
 
 def _summary(cells: Sequence[CellResult], metric: str) -> list[MetricValue]:
-    clean = next((_value(cell, metric) for cell in cells if cell.cell.scenario == CLEAN), MetricValue(metric, None, reason="not measured"))
+    clean = next(
+        (_value(cell, metric) for cell in cells if cell.cell.scenario == CLEAN),
+        MetricValue(metric, None, reason="not measured"),
+    )
     by_scenario: dict[str, list[MetricValue]] = {}
     for cell in cells:
         if cell.cell.scenario != CLEAN:
@@ -43,7 +46,11 @@ def _summary(cells: Sequence[CellResult], metric: str) -> list[MetricValue]:
     first = MetricValue(f"{metric}_clean", clean.value, reason=clean.reason, images=images)
     if not values or missing:
         reason = missing or "the audit has no scenario but clean"
-        return [first, MetricValue("mPC", None, reason=reason, images=images), MetricValue("rPC", None, reason=reason, images=images)]
+        return [
+            first,
+            MetricValue("mPC", None, reason=reason, images=images),
+            MetricValue("rPC", None, reason=reason, images=images),
+        ]
     means = [sum(value.value or 0.0 for value in found) / len(found) for found in by_scenario.values()]
     mpc = MetricValue("mPC", sum(means) / len(means), images=images)
     if not clean.value:

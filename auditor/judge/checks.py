@@ -16,10 +16,13 @@ _BROKEN = 0.02
 """A clean AP below this is no weak model: something is wrong with what it is fed or how it is read."""
 
 _REMEDIES = {
-    "low_light": "Train with darkened images (albumentations RandomGamma or RandomBrightnessContrast towards dark), or raise exposure, add light, or brighten before the model.",
+    "low_light": "Train with darkened images (albumentations RandomGamma or RandomBrightnessContrast towards dark), "
+    "or raise exposure, add light, or brighten before the model.",
     "overexposure": "Train with overexposed images, or meter for the highlights on the camera.",
-    "low_contrast": "Train with reduced contrast (RandomBrightnessContrast), or equalize contrast before the model as in training.",
-    "color_temperature": "Train with shifted white balance (PlanckianJitter), or fix the camera's white balance for the site.",
+    "low_contrast": "Train with reduced contrast (RandomBrightnessContrast), or equalize contrast before the model as "
+    "in training.",
+    "color_temperature": "Train with shifted white balance (PlanckianJitter), or fix the camera's white balance for "
+    "the site.",
     "uneven_light": "Train with RandomShadow or illumination ramps, or even out the light at the site.",
     "low_resolution": "Train with Downscale, raise the model's input size, or mount the camera nearer.",
     "defocus": "Train with Defocus or GaussianBlur, or check the lens' focus as part of the installation.",
@@ -47,7 +50,13 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
         broken_heads = {model["name"] for model in result.models if breaks_in_head(model.get("diagnosis") or {})}
         detects = clean.name == "AP_clean"
         asked = result.plan.get("checks", {}).get("input_contract") is not False and summary.file not in made
-        if asked and detects and clean.value is not None and clean.value < _BROKEN and summary.file not in broken_heads | explained:
+        if (
+            asked
+            and detects
+            and clean.value is not None
+            and clean.value < _BROKEN
+            and summary.file not in broken_heads | explained
+        ):
             yield _broken(summary, clean.value)
         if not clean.value:
             continue
@@ -66,7 +75,8 @@ def check_robustness(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="robustness",
                 level="info",
-                message=f"{label} keeps {means[worst]:.0%} of its {clean.name.replace('_', ' ')} over {worst}, its weakest scenario, and {means[best]:.0%} over {best}, its strongest",
+                message=f"{label} keeps {means[worst]:.0%} of its {clean.name.replace('_', ' ')} over {worst}, its "
+                f"weakest scenario, and {means[best]:.0%} over {best}, its strongest",
                 remedy=_remedy(worst),
                 cell={
                     "model": summary.model,
@@ -83,8 +93,10 @@ def _broken(summary: Summary, clean: float) -> Finding:
     return Finding(
         check="input_contract",
         level="error",
-        message=f"{summary} has AP {clean:.3f} on clean images: it is probably fed or decoded wrongly, or broken by its export",
-        remedy="Check `input:` (color, mean, std, resize), `decoder:` (box_format, box_unit) and `labels:` against the training code; the report lists each with its source.",
+        message=f"{summary} has AP {clean:.3f} on clean images: it is probably fed or decoded wrongly, or broken by "
+        "its export",
+        remedy="Check `input:` (color, mean, std, resize), `decoder:` (box_format, box_unit) and `labels:` against "
+        "the training code; the report lists each with its source.",
         cell={
             "model": summary.model,
             "file": summary.file,
@@ -102,7 +114,8 @@ def _weakness(cell: CellResult, share: float, clean: float, label: str, scenario
         check="robustness",
         level="warning",
         message=(
-            f"{label} keeps only {share:.0%} of its clean {_name(cell)} under {scenario} at severity {cell.cell.severity:g} "
+            f"{label} keeps only {share:.0%} of its clean {_name(cell)} under {scenario} at severity "
+            f"{cell.cell.severity:g} "
             f"({_name(cell)} {share * clean:.3f} instead of {clean:.3f})"
         ),
         remedy=_remedy(scenario),
@@ -117,7 +130,9 @@ def _name(cell: CellResult) -> str:
 
 
 def _remedy(scenario: str) -> str:
-    return _REMEDIES.get(scenario.rpartition("/")[2], "Train with images of this kind, or keep the condition from reaching the camera.")
+    return _REMEDIES.get(
+        scenario.rpartition("/")[2], "Train with images of this kind, or keep the condition from reaching the camera."
+    )
 
 
 def _kept_by_scenario(result: AuditResult, summary: Summary, clean: float) -> dict[str, list[tuple[CellResult, float]]]:
@@ -148,7 +163,9 @@ def check_labels(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="labels",
                 level="info",
-                message=f"{model['name']} has no label for {len(missing)} of the data set's classes ({_some(missing)}); {'top1' if model['task'] == 'classification' else 'AP'} is over the {len(model['classes_judged'])} shared",
+                message=f"{model['name']} has no label for {len(missing)} of the data set's classes "
+                f"({_some(missing)}); {'top1' if model['task'] == 'classification' else 'AP'} is over the "
+                f"{len(model['classes_judged'])} shared",
                 remedy="Nothing, if the model is not meant to find these; else check `labels`.",
                 cell=where,
             )
@@ -157,8 +174,10 @@ def check_labels(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="labels",
                 level="info",
-                message=f"the data set has no truth for {len(extra)} classes of {model['name']} ({_some(extra)}); predictions of them are {'wrong' if model['task'] == 'classification' else 'dropped'}",
-                remedy="Nothing, if these do not matter; else add annotations of these classes, since nothing tells how well they are found.",
+                message=f"the data set has no truth for {len(extra)} classes of {model['name']} ({_some(extra)}); "
+                f"predictions of them are {'wrong' if model['task'] == 'classification' else 'dropped'}",
+                remedy="Nothing, if these do not matter; else add annotations of these classes, since nothing tells "
+                "how well they are found.",
                 cell=where,
             )
 
@@ -174,7 +193,8 @@ def check_run(result: AuditResult) -> Iterable[Finding]:
         yield Finding(
             check="run",
             level="error",
-            message=f"not measured: {where}: {error.strip().splitlines()[-1] if error.strip() else 'no reason was recorded'}",
+            message=f"not measured: {where}: "
+            f"{error.strip().splitlines()[-1] if error.strip() else 'no reason was recorded'}",
             remedy="See `error` of the cell in result.json; when mended, run again: what is complete is not done twice.",
             cell=dataclasses.asdict(cells[0].cell),
         )
@@ -182,7 +202,8 @@ def check_run(result: AuditResult) -> Iterable[Finding]:
         yield Finding(
             check="run",
             level="info",
-            message=f"the auditor ran from a source tree with uncommitted changes (commit {result.provenance['source'].get('commit', '')[:12]})",
+            message="the auditor ran from a source tree with uncommitted changes (commit "
+            f"{result.provenance['source'].get('commit', '')[:12]})",
             remedy="Commit them before a run whose numbers must be repeatable.",
         )
 

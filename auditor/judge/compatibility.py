@@ -21,15 +21,18 @@ def check_compatibility(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="compatibility",
                 level="info",
-                message=f"{model['name']} has the custom ops {', '.join([*facts['custom'], *facts['flex']])}, which a runtime must be built with",
-                remedy="Check that the target's interpreter registers them (LiteRT and TFLite Micro have TFLite_Detection_PostProcess), or export without them.",
+                message=f"{model['name']} has the custom ops {', '.join([*facts['custom'], *facts['flex']])}, which a "
+                "runtime must be built with",
+                remedy="Check that the target's interpreter registers them (LiteRT and TFLite Micro have "
+                "TFLite_Detection_PostProcess), or export without them.",
                 cell=where,
             )
         if facts["dynamic"]:
             yield Finding(
                 check="compatibility",
                 level="warning",
-                message=f"{model['name']} leaves its input size open: delegates that plan ahead (GPU, NPUs, microcontrollers) refuse such graphs",
+                message=f"{model['name']} leaves its input size open: delegates that plan ahead (GPU, NPUs, "
+                "microcontrollers) refuse such graphs",
                 remedy="Export it with the size that it is deployed at.",
                 cell=where,
             )
@@ -38,7 +41,9 @@ def check_compatibility(result: AuditResult) -> Iterator[Finding]:
             f" ({runtime['op']} version {runtime['op_version']})" if runtime["op"] else ""
         )
         refused = {target: found for target, found in facts["targets"].items() if found["ops"] or found["types"]}
-        told = "".join(f"; a {target} does not take {_listed(found, facts['ops'])}" for target, found in refused.items())
+        told = "".join(
+            f"; a {target} does not take {_listed(found, facts['ops'])}" for target, found in refused.items()
+        )
         remedies = " ".join(f"{target}: {found['remedy']}" for target, found in refused.items())
         yield Finding(
             check="compatibility",
@@ -53,6 +58,10 @@ def check_compatibility(result: AuditResult) -> Iterator[Finding]:
 def _listed(found: Mapping[str, Any], ops: int) -> str:
     """What a target refuses, in words."""
     names = [f"{name} {count}" for name, count in found["ops"].items()]
-    parts = [f"{sum(found['ops'].values())} of its {ops} ops ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"] if names else []
+    parts = (
+        [f"{sum(found['ops'].values())} of its {ops} ops ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"]
+        if names
+        else []
+    )
     parts += [f"{count} tensors of {name}" for name, count in found["types"].items()]
     return " and ".join(parts)

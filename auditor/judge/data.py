@@ -26,7 +26,8 @@ _CALLED = {
 
 
 def check_data(result: AuditResult) -> Iterator[Finding]:
-    """Say what the data set lacks for its numbers to be trusted, and where calibration images are unlike evaluated ones."""
+    """Say what the data set lacks for its numbers to be trusted, and where calibration images are unlike evaluated
+    ones."""
     for name, dataset in result.datasets.items():
         label = "the data set" if name == "default" else f"the data set {name}"
         yield from _size(dataset, label)
@@ -55,7 +56,8 @@ def _size(dataset: Mapping[str, Any], label: str) -> Iterator[Finding]:
             check="data",
             level="info",
             message=(
-                f"{len(rare)} of {len(dataset['instances'])} classes of {label} have fewer than {_FEW_INSTANCES} {'images' if classes else 'boxes'} "
+                f"{len(rare)} of {len(dataset['instances'])} classes of {label} have fewer than {_FEW_INSTANCES} "
+                f"{'images' if classes else 'boxes'} "
                 f"({_some([f'{category} {count}' for category, count in rare.items()])}){f', {len(none)} have none' if none else ''}"
             ),
             remedy="Read the per-class numbers of these classes as noise, or add images of them.",
@@ -64,7 +66,10 @@ def _size(dataset: Mapping[str, Any], label: str) -> Iterator[Finding]:
 
 
 def _truth(dataset: Mapping[str, Any], label: str) -> Iterator[Finding]:
-    counts = {**dataset["counts"], **{key: dataset.get(key, 0) for key in ("duplicate_images", "duplicate_boxes", "boxes_outside")}}
+    counts = {
+        **dataset["counts"],
+        **{key: dataset.get(key, 0) for key in ("duplicate_images", "duplicate_boxes", "boxes_outside")},
+    }
     told = {
         "missing_files": (
             "image files of {} are missing; they are left out of every cell",
@@ -87,13 +92,18 @@ def _truth(dataset: Mapping[str, Any], label: str) -> Iterator[Finding]:
     for key, (message, remedy) in told.items():
         if counts.get(key):
             yield Finding(
-                check="data", level="warning", message=f"{counts[key]} {message.format(label)}", remedy=remedy, observed=counts[key]
+                check="data",
+                level="warning",
+                message=f"{counts[key]} {message.format(label)}",
+                remedy=remedy,
+                observed=counts[key],
             )
     if counts.get("difficult_objects"):
         yield Finding(
             check="data",
             level="info",
-            message=f"{counts['difficult_objects']} objects of {label} are marked difficult; AP ignores them, as Pascal VOC does",
+            message=f"{counts['difficult_objects']} objects of {label} are marked difficult; AP ignores them, as "
+            "Pascal VOC does",
             remedy="Nothing, if they are hard even for people.",
             observed=counts["difficult_objects"],
         )
@@ -105,7 +115,8 @@ def _images(result: AuditResult) -> Iterator[Finding]:
         yield Finding(
             check="data",
             level="warning",
-            message=f"{other} images have another size than their annotations say; their true boxes are probably misplaced",
+            message=f"{other} images have another size than their annotations say; their true boxes are probably "
+            "misplaced",
             remedy="Give the images that were annotated, or scale the annotations.",
             observed=other,
         )
@@ -133,10 +144,12 @@ def _small_boxes(result: AuditResult) -> Iterator[Finding]:
             check="data",
             level="warning",
             message=(
-                f"{boxes['under_8px']:.0%} of the true boxes are under 8 px and {boxes['under_16px']:.0%} under 16 px (square root of the area) "
+                f"{boxes['under_8px']:.0%} of the true boxes are under 8 px and {boxes['under_16px']:.0%} under 16 px "
+                "(square root of the area) "
                 f"at the {model['input']['width']} × {model['input']['height']} input of {model['name']}"
             ),
-            remedy="Such objects can hardly be found at this input size: take a larger input or tiles, mount the camera nearer, or judge on boxes that matter.",
+            remedy="Such objects can hardly be found at this input size: take a larger input or tiles, mount the "
+            "camera nearer, or judge on boxes that matter.",
             cell={"model": model["model"], "file": model["name"]},
             observed=boxes["under_8px"],
             limit=_TINY,
@@ -156,7 +169,8 @@ def _calibration(result: AuditResult) -> Iterator[Finding]:
                 yield Finding(
                     check="data",
                     level="warning",
-                    message=f"the calibration images of {name} are unlike the evaluated ones in {called}: median {_median(mine):.3g} against {_median(theirs):.3g} (Kolmogorov-Smirnov D {apart:.2f})",
+                    message=f"the calibration images of {name} are unlike the evaluated ones in {called}: median "
+                    f"{_median(mine):.3g} against {_median(theirs):.3g} (Kolmogorov-Smirnov D {apart:.2f})",
                     remedy="Calibrate on images like those of the deployment: ranges that were never seen are cut off.",
                     cell={"model": name},
                     observed=apart,
@@ -165,13 +179,17 @@ def _calibration(result: AuditResult) -> Iterator[Finding]:
 
 
 def distance(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the largest distance of two samples' distribution functions. Source: Kolmogorov and Smirnov's D, two-sample.
+    """Return the largest distance of two samples' distribution functions. Source: Kolmogorov and Smirnov's D,
+    two-sample.
 
     >>> distance([1, 2], [3, 4]), distance([1, 2], [1, 2])
     (1.0, 0.0)
     """
     values = sorted({*first, *second})
-    return max(abs(sum(x <= value for x in first) / len(first) - sum(x <= value for x in second) / len(second)) for value in values)
+    return max(
+        abs(sum(x <= value for x in first) / len(first) - sum(x <= value for x in second) / len(second))
+        for value in values
+    )
 
 
 def _by_chance(first: int, second: int) -> float:

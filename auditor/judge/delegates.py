@@ -16,13 +16,19 @@ def check_delegates(result: AuditResult) -> Iterator[Finding]:
     told = set()
     for cell in result.cells:
         key = cell.cell.file, cell.cell.delegate
-        if cell.status == "skipped" and key not in told and cell.cell.delegate in (cell.error or "") and cell.cell.delegate not in _RUNTIME:
+        if (
+            cell.status == "skipped"
+            and key not in told
+            and cell.cell.delegate in (cell.error or "")
+            and cell.cell.delegate not in _RUNTIME
+        ):
             told.add(key)
             yield Finding(
                 check="delegate_parity",
                 level="warning",
                 message=f"{cell.cell.file} was not measured on {cell.cell.delegate}: {cell.error}",
-                remedy="Run the audit where the delegate can be had, or take it out of `delegates`; nothing else ran in its place.",
+                remedy="Run the audit where the delegate can be had, or take it out of `delegates`; nothing else ran "
+                "in its place.",
                 cell={"file": cell.cell.file, "delegate": cell.cell.delegate},
             )
     for found in result.measurements:
@@ -30,7 +36,8 @@ def check_delegates(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="delegate_parity",
                 level="warning",
-                message=f"{found.delegate} took none of the {found.value['ops']} ops of {found.model}: what ran are the built-in kernels",
+                message=f"{found.delegate} took none of the {found.value['ops']} ops of {found.model}: what ran are "
+                "the built-in kernels",
                 remedy="See which ops and types the delegate supports; its cells say nothing of it.",
                 cell={"file": found.model, "delegate": found.delegate},
                 observed=0.0,
@@ -69,8 +76,11 @@ def _differs(cell: CellResult, matched: float, *, noise: bool | None) -> Finding
         check="delegate_parity",
         level="warning" if noise is False else "info",
         message=(
-            f"{cell.cell.file}{'' if cell.cell.device == 'local' else f' on {cell.cell.device}'}: {cell.cell.delegate} and {against} are not interchangeable: {matched:.1%} of the detections match (same class, IoU 0.9); "
-            f"the largest difference of a score is {details.get('score', 0.0):.3f}, of a corner {details.get('corner_px', 0.0):.1f} px, worst on image {details.get('image')}{shown}"
+            f"{cell.cell.file}{'' if cell.cell.device == 'local' else f' on {cell.cell.device}'}: "
+            f"{cell.cell.delegate} and {against} are not interchangeable: {matched:.1%} of the detections match (same "
+            "class, IoU 0.9); "
+            f"the largest difference of a score is {details.get('score', 0.0):.3f}, of a corner "
+            f"{details.get('corner_px', 0.0):.1f} px, worst on image {details.get('image')}{shown}"
         ),
         remedy="Judge the model on the delegate that it is deployed with, and set its gates there."
         + (" Integer kernels round differently: other boxes are not worse ones." if noise else ""),

@@ -58,7 +58,11 @@ def _apply(result: AuditResult, rule: Rule) -> GateOutcome:
         value = subject.metric.value
         if (value > limit) if rule.kind == "max" else (value < limit):
             findings.append(_violation(rule, subject, value, limit, why))
-    findings.sort(key=lambda finding: -abs((finding.observed or 0.0) - (finding.limit or 0.0)) if finding.observed is not None else 1.0)
+    findings.sort(
+        key=lambda finding: (
+            -abs((finding.observed or 0.0) - (finding.limit or 0.0)) if finding.observed is not None else 1.0
+        )
+    )
     failed = any(finding.level == "error" and finding.observed is not None for finding in findings)
     if not measured and not findings:
         findings.append(_nothing(rule))
@@ -69,15 +73,23 @@ def _apply(result: AuditResult, rule: Rule) -> GateOutcome:
 def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
     if rule.metric in SUMMARY_METRICS:
         for summary in result.summaries:
-            if all(_matches(summary, key, wanted) for key, wanted in rule.selectors.items() if key not in ("scenario", "severity")):
-                where = {name: getattr(summary, name) for name in ("model", "file", "quantization", "delegate", "device")}
+            if all(
+                _matches(summary, key, wanted)
+                for key, wanted in rule.selectors.items()
+                if key not in ("scenario", "severity")
+            ):
+                where = {
+                    name: getattr(summary, name) for name in ("model", "file", "quantization", "delegate", "device")
+                }
                 yield _Subject(where, str(summary), summary.metrics.get(rule.metric), None)
         return
     if rule.metric in MEASURED_METRICS:
         yield from _measured(result, rule)
         return
     for found in result.cells:
-        if found.cell.input != "declared" or not all(_matches(found.cell, key, wanted) for key, wanted in rule.selectors.items()):
+        if found.cell.input != "declared" or not all(
+            _matches(found.cell, key, wanted) for key, wanted in rule.selectors.items()
+        ):
             continue
         if found.cell.quantization in EVIDENCE_LEVELS and "quantization" not in rule.selectors:
             continue
@@ -103,15 +115,21 @@ def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
             "delegate": found.delegate,
             "device": found.device,
         }
-        others = {name: wanted for name, wanted in rule.selectors.items() if name not in ("scenario", "severity", "model")}
+        others = {
+            name: wanted for name, wanted in rule.selectors.items() if name not in ("scenario", "severity", "model")
+        }
         chosen = rule.selectors.get("model") in (None, where["model"], where["file"])
         if found.probe != probe or not chosen or any(where[name] != wanted for name, wanted in others.items()):
             continue
         value = found.value if key is None or found.value is None else found.value.get(key)
-        metric = MetricValue(rule.metric, value, reason=found.error or "not measured", higher_is_better=rule.kind == "min")
+        metric = MetricValue(
+            rule.metric, value, reason=found.error or "not measured", higher_is_better=rule.kind == "min"
+        )
         threads = f", {found.threads} threads" if found.threads > 1 else ""
         device = "" if found.device == "local" else f", {found.device}"
-        yield _Subject(where, f"{found.model} ({found.quantization}, {found.delegate}{threads}{device})", metric, found.error)
+        yield _Subject(
+            where, f"{found.model} ({found.quantization}, {found.delegate}{threads}{device})", metric, found.error
+        )
 
 
 def _matches(subject: Cell | Summary, key: str, wanted: str | float) -> bool:
@@ -136,7 +154,8 @@ def _limit(result: AuditResult, rule: Rule, subject: _Subject) -> tuple[float | 
 
 
 def _reference(cells: Sequence[CellResult], rule: Rule, key: dict[str, Any]) -> CellResult | None:
-    """`against: clean` is the same file, delegate and device; a level is the family's, in the same scenario and severity."""
+    """`against: clean` is the same file, delegate and device; a level is the family's, in the same scenario and
+    severity."""
     same = ["model", "delegate", "device"]
     wanted: dict[str, Any] = {}
     if rule.against == CLEAN:
@@ -164,7 +183,8 @@ def _violation(rule: Rule, subject: _Subject, value: float, limit: float, why: s
         check="gate",
         level="error",
         message=message,
-        remedy="Do not deploy for these conditions, or improve the model for them and audit again; a limit that was set wrongly is changed in `gates:` and judged again with `auditor judge`.",
+        remedy="Do not deploy for these conditions, or improve the model for them and audit again; a limit that was "
+        "set wrongly is changed in `gates:` and judged again with `auditor judge`.",
         cell=subject.cell,
         observed=value,
         limit=limit,

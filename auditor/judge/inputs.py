@@ -32,7 +32,11 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
         value = cell.difference("declared")
         if cell.cell.input != "declared" and cell.status == "ok" and value is not None:
             compared.setdefault(cell.cell.file, []).append((cell, value))
-    misread = {file for file, cells in compared.items() if _best([item for item in cells if item[0].details.get("kind") != "input"])}
+    misread = {
+        file
+        for file, cells in compared.items()
+        if _best([item for item in cells if item[0].details.get("kind") != "input"])
+    }
     yield from _overconfident(result, compared, {models[file]["model"] for file in misread if file in models})
     for file, cells in compared.items():
         if file not in models:
@@ -43,7 +47,9 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
         if better is not None and other is not None:  # what explains more; the rest is judged when that is mended
             better, other = (better, None) if (better[1].value or 0.0) >= (other[1].value or 0.0) else (None, other)
         if better is not None:
-            yield _finding(models[file], better, check="input_contract", what=f"{file} is fed {_described(models[file]['input'])}")
+            yield _finding(
+                models[file], better, check="input_contract", what=f"{file} is fed {_described(models[file]['input'])}"
+            )
         else:
             unusual = list(_unusual(models[file], fed))
             yield from unusual
@@ -56,13 +62,19 @@ def check_input_contract(result: AuditResult) -> Iterator[Finding]:
 
 
 def _overconfident(result: AuditResult, compared: Mapping[str, Compared], misread: Container[str]) -> Iterator[Finding]:
-    """Classifiers whose confidence is far from their accuracy, which top1 does not show; the first of each family, and none
-    that is read wrongly."""
+    """Classifiers whose confidence is far from their accuracy, which top1 does not show; the first of each family, and
+    none that is read wrongly."""
     told: set[str] = set()
     for cell in result.cells:
         error = cell.metrics.get("ECE")
         declared = cell.cell.scenario == CLEAN and cell.cell.input == "declared"
-        if not declared or error is None or error.value is None or error.value < _MISCALIBRATED or cell.images < _ENOUGH_FOR_ECE:
+        if (
+            not declared
+            or error is None
+            or error.value is None
+            or error.value < _MISCALIBRATED
+            or cell.images < _ENOUGH_FOR_ECE
+        ):
             continue
         if cell.cell.model in told or cell.cell.model in misread:
             continue
@@ -84,7 +96,9 @@ def _overconfident(result: AuditResult, compared: Mapping[str, Compared], misrea
         yield Finding(
             check="input_contract",
             level="warning",
-            message=f"{cell.cell.file} ({cell.cell.quantization}, {cell.cell.delegate}): its confidence is not its accuracy: top1 is {cell.value or 0.0:.3f} on {cell.images} images, but the expected calibration error {error.value:.3f}",
+            message=f"{cell.cell.file} ({cell.cell.quantization}, {cell.cell.delegate}): its confidence is not its "
+            f"accuracy: top1 is {cell.value or 0.0:.3f} on {cell.images} images, but the expected calibration "
+            f"error {error.value:.3f}",
             remedy=remedy,
             cell={"model": cell.cell.model, "file": cell.cell.file, "quantization": cell.cell.quantization},
             observed=error.value,
@@ -95,11 +109,17 @@ def _overconfident(result: AuditResult, compared: Mapping[str, Compared], misrea
 def _best(cells: Compared) -> tuple[CellResult, MetricValue] | None:
     """Of those whose gain is worth having and is not chance the one of fewest changes, unless another is worth more."""
     sure = [
-        (cell, value) for cell, value in cells if value.interval is not None and value.interval[0] > 0 and (value.value or 0.0) >= WORTH
+        (cell, value)
+        for cell, value in cells
+        if value.interval is not None and value.interval[0] > 0 and (value.value or 0.0) >= WORTH
     ]
     most = max((value.value or 0.0 for _, value in sure), default=0.0)
     near = [(cell, value) for cell, value in sure if (value.value or 0.0) > most - WORTH]
-    return min(near, key=lambda item: (len(str(item[0].details.get("factor")).split(" and ")), -(item[1].value or 0.0)), default=None)
+    return min(
+        near,
+        key=lambda item: (len(str(item[0].details.get("factor")).split(" and ")), -(item[1].value or 0.0)),
+        default=None,
+    )
 
 
 def _unusual(model: Mapping[str, Any], fed: Compared) -> Iterator[Finding]:
@@ -108,17 +128,23 @@ def _unusual(model: Mapping[str, Any], fed: Compared) -> Iterator[Finding]:
     if model["decoder"]["name"] not in _YOLO or not source.startswith("audit.yaml (instead of letterbox"):
         return
     letterboxed = [
-        (cell, value) for cell, value in fed if cell.cell.input.startswith("resize=letterbox") and "and" not in cell.details["factor"]
+        (cell, value)
+        for cell, value in fed
+        if cell.cell.input.startswith("resize=letterbox") and "and" not in cell.details["factor"]
     ]
-    for cell, value in sorted(letterboxed, key=lambda item: len(item[0].cell.input)):  # the shortest keeps the declared anchor
+    for cell, value in sorted(
+        letterboxed, key=lambda item: len(item[0].cell.input)
+    ):  # the shortest keeps the declared anchor
         low, high = value.interval or (0.0, 0.0)
         if high >= WORTH:
             yield Finding(
                 check="input_contract",
                 level="warning",
                 message=(
-                    f"{model['name']} is fed {_described(model['input'])}, but models with a {model['decoder']['name']} head are trained on letterboxed images; "
-                    f"{cell.images} images do not tell them apart ({cell.cell.input}: {value.value or 0.0:+.3f}, {low:+.3f} to {high:+.3f} at 95 %)"
+                    f"{model['name']} is fed {_described(model['input'])}, but models with a "
+                    f"{model['decoder']['name']} head are trained on letterboxed images; "
+                    f"{cell.images} images do not tell them apart ({cell.cell.input}: {value.value or 0.0:+.3f}, "
+                    f"{low:+.3f} to {high:+.3f} at 95 %)"
                 ),
                 remedy=f"Unless the training code stretches, write in its entry of audit.yaml: {cell.details['yaml']}",
                 cell={"model": model["model"], "file": model["name"], "input": cell.cell.input},
@@ -136,7 +162,8 @@ def _finding(model: Mapping[str, Any], better: tuple[CellResult, MetricValue], *
         check=check,
         level="error" if reached - gain < _WRONG * reached else "warning",
         message=(
-            f"{what} and reaches {metric} {reached - gain:.3f} on {cell.images} clean images; with {_changed(cell)} it reaches {reached:.3f} "
+            f"{what} and reaches {metric} {reached - gain:.3f} on {cell.images} clean images; with {_changed(cell)} "
+            f"it reaches {reached:.3f} "
             f"(+{gain:.3f}; {low:+.3f} to {high:+.3f} at 95 % over all {cell.details.get('compared', 1)} comparisons)"
         ),
         remedy=f"Write in its entry of audit.yaml: {cell.details['yaml']}",
@@ -156,12 +183,17 @@ def _sound(model: Mapping[str, Any], fed: Compared) -> Finding:
         remedy = f"{cell.images} images do not decide whether {cell.cell.input} is better: judge on more."
     elif reached < _BROKEN:
         remedy = "None of these inputs makes it work: check `decoder:` and `labels:`, and the file itself."
-    interval = "" if value.interval is None else f", {value.interval[0]:+.3f} to {value.interval[1]:+.3f} at 95 % over all comparisons"
+    interval = (
+        ""
+        if value.interval is None
+        else f", {value.interval[0]:+.3f} to {value.interval[1]:+.3f} at 95 % over all comparisons"
+    )
     return Finding(
         check="input_contract",
         level="info",
         message=(
-            f"{model['name']}: no other input contract of {len(fed)} is better: declared {_described(model['input'])} reaches {metric} {reached - gain:.3f} "
+            f"{model['name']}: no other input contract of {len(fed)} is better: declared {_described(model['input'])} "
+            f"reaches {metric} {reached - gain:.3f} "
             f"on {cell.images} clean images, the next best ({cell.cell.input}) {reached:.3f} ({gain:+.3f}{interval})"
         ),
         remedy=remedy,
@@ -182,7 +214,9 @@ def _described(contract: Mapping[str, Any]) -> str:
     mean, std = tuple(contract["mean"]), tuple(contract["std"])
     rounded = (tuple(round(value, 2) for value in mean), tuple(round(value, 2) for value in std))
     values = _RANGES.get(rounded, f"(pixel - {_numbers(mean)}) / {_numbers(std)}")
-    place = contract["resize"] + (f" {contract['anchor'].replace('_', ' ')}" if contract["resize"] == "letterbox" else "")
+    place = contract["resize"] + (
+        f" {contract['anchor'].replace('_', ' ')}" if contract["resize"] == "letterbox" else ""
+    )
     return f"{contract['color'].upper()} {values}, {place}"
 
 

@@ -21,7 +21,8 @@ _FLOAT_MORE = "int8_float_more"
 
 
 def check_quantization(result: AuditResult) -> Iterator[Finding]:
-    """Name levels that could not be made, causes that a file's own codes show, losses against float32, and the remedy."""
+    """Name levels that could not be made, causes that a file's own codes show, losses against float32, and the
+    remedy."""
     for model in result.models:
         where = {"model": model["model"], "file": model["name"], "quantization": model["quantization"]}
         facts = model.get("diagnosis") or {}
@@ -37,7 +38,8 @@ def check_quantization(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="quantization",
                 level="warning",
-                message=f"{calibration['unreadable']} calibration images of {name} cannot be read; its levels are calibrated on the other {calibration['images']}",
+                message=f"{calibration['unreadable']} calibration images of {name} cannot be read; its levels are "
+                f"calibrated on the other {calibration['images']}",
                 remedy="Replace or remove the damaged files.",
                 cell={"model": name},
                 observed=float(calibration["unreadable"]),
@@ -68,7 +70,8 @@ def _limit(result: AuditResult) -> float:
 
 
 def breaks_in_head(facts: Mapping[str, Any]) -> bool:
-    """Whether one scale serves boxes and scores so that the scores are lost: keeping the head in float may mend that."""
+    """Whether one scale serves boxes and scores so that the scores are lost: keeping the head in float may mend
+    that."""
     return any(_one_scale(output) for output in facts.get("outputs", []))
 
 
@@ -76,14 +79,18 @@ def _one_scale(output: Mapping[str, Any]) -> bool:
     return "zero_scores" in output and 1 / output["scale"] < _FEW_CODES
 
 
-def _output(result: AuditResult, model: Mapping[str, Any], output: Mapping[str, Any], where: dict[str, Any]) -> Iterator[Finding]:
+def _output(
+    result: AuditResult, model: Mapping[str, Any], output: Mapping[str, Any], where: dict[str, Any]
+) -> Iterator[Finding]:
     codes = 1 / output["scale"]
     if output["high"] <= 0:
         yield Finding(
             check="quantization",
             level="error",
-            message=f"{model['name']}: its output {output['name']} can never be positive (largest code is {output['high']:.4g}, scale {output['scale']:.4g}, zero point {output['zero_point']})",
-            remedy="Calibrate again on images that the model detects something on; the range of this output was never seen.",
+            message=f"{model['name']}: its output {output['name']} can never be positive (largest code is "
+            f"{output['high']:.4g}, scale {output['scale']:.4g}, zero point {output['zero_point']})",
+            remedy="Calibrate again on images that the model detects something on; the range of this output was never "
+            "seen.",
             cell=where,
             observed=output["high"],
             limit=0.0,
@@ -93,19 +100,26 @@ def _output(result: AuditResult, model: Mapping[str, Any], output: Mapping[str, 
             check="quantization",
             level="error",
             message=(
-                f"{model['name']}: one scale of {output['scale']:.4g} serves boxes (up to {output['box_values'][1]:.4g}) and scores (0 to 1) in the output {output['name']}: "
-                f"{output['zero_scores']:.3%} of the scores round to 0, and {output['distinct_scores']} different score{'s' if output['distinct_scores'] != 1 else ''} can be told apart"
+                f"{model['name']}: one scale of {output['scale']:.4g} serves boxes (up to "
+                f"{output['box_values'][1]:.4g}) and scores (0 to 1) in the output {output['name']}: "
+                f"{output['zero_scores']:.3%} of the scores round to 0, and {output['distinct_scores']} different "
+                f"score{'s' if output['distinct_scores'] != 1 else ''} can be told apart"
             ),
             remedy=_head_remedy(result, model),
             cell=where,
             observed=codes,
             limit=float(_FEW_CODES),
         )
-    elif "score_values" in output and output["high"] < 0.9 and output["score_values"][1] >= output["high"] - output["scale"]:
+    elif (
+        "score_values" in output
+        and output["high"] < 0.9
+        and output["score_values"][1] >= output["high"] - output["scale"]
+    ):
         yield Finding(
             check="quantization",
             level="warning",
-            message=f"{model['name']}: its output {output['name']} saturates at {output['high']:.3f}, so no score can be higher",
+            message=f"{model['name']}: its output {output['name']} saturates at {output['high']:.3f}, so no score can "
+            "be higher",
             remedy="Calibrate on images with confident detections.",
             cell=where,
             observed=output["high"],
@@ -115,8 +129,13 @@ def _output(result: AuditResult, model: Mapping[str, Any], output: Mapping[str, 
 
 def _head_remedy(result: AuditResult, model: Mapping[str, Any]) -> str:
     """What keeping the head in float brought, where it was measured."""
-    remedied = next((other for other in result.models if other["model"] == model["model"] and other["quantization"] == _FLOAT_HEAD), None)
-    before, after, reference = (_clean_ap(result, name) for name in (model["name"], remedied and remedied["name"], model["model"]))
+    remedied = next(
+        (other for other in result.models if other["model"] == model["model"] and other["quantization"] == _FLOAT_HEAD),
+        None,
+    )
+    before, after, reference = (
+        _clean_ap(result, name) for name in (model["name"], remedied and remedied["name"], model["model"])
+    )
     if remedied is None or after is None:
         return "Export the model with boxes divided by the input size, or with boxes and scores as two outputs, or keep the ops from the outputs back to the last convolutions in float."
     if before is not None and after <= before + _limit(result):
@@ -130,16 +149,21 @@ def _head_remedy(result: AuditResult, model: Mapping[str, Any]) -> str:
 
 
 def _more_float(result: AuditResult, model: Mapping[str, Any], after: float) -> str:
-    """What keeping still more ops in float brings, where it was measured: whether the rest of the loss sits in the head."""
+    """What keeping still more ops in float brings, where it was measured: whether the rest of the loss sits in the
+    head."""
     other = _other_levels(result, model)
-    more = next((other for other in result.models if other["model"] == model["model"] and other["quantization"] == _FLOAT_MORE), None)
+    more = next(
+        (other for other in result.models if other["model"] == model["model"] and other["quantization"] == _FLOAT_MORE),
+        None,
+    )
     brought = _clean_ap(result, more["name"]) if more else None
     if more is None or brought is None:
         return f"To mend the rest, {other}"
     if brought - after > _limit(result):
         return f"More float helps: {more['name']}, with four more weighted ops of each path in float, has AP {_shown(brought)} at {more['size_bytes']:,} bytes"
     return (
-        f"More float does not help: with four more weighted ops of each path in float ({more['name']}) AP is {_shown(brought)}, "
+        f"More float does not help: with four more weighted ops of each path in float ({more['name']}) AP is "
+        f"{_shown(brought)}, "
         f"so the rest is lost in the 8-bit activations of the backbone: {other}"
     )
 
@@ -149,15 +173,25 @@ def _other_levels(result: AuditResult, model: Mapping[str, Any]) -> str:
     losses = {
         cell.cell.file: cell.difference("float32")
         for cell in result.cells
-        if cell.cell.model == model["model"] and cell.cell.scenario == CLEAN and cell.cell.input == "declared" and cell.status == "ok"
+        if cell.cell.model == model["model"]
+        and cell.cell.scenario == CLEAN
+        and cell.cell.input == "declared"
+        and cell.status == "ok"
     }
     sizes = {other["name"]: (other["size_bytes"], other["quantization"]) for other in result.models}
     good = [
         f"{file} ({loss.value:+.3f}, {sizes[file][0]:,} bytes)"
         for file, loss in losses.items()
-        if loss is not None and loss.value is not None and loss.value >= -_limit(result) and sizes[file][1] not in ("float32", "parent")
+        if loss is not None
+        and loss.value is not None
+        and loss.value >= -_limit(result)
+        and sizes[file][1] not in ("float32", "parent")
     ]
-    return f"take {' or '.join(good)}, or train with quantization in the loop" if good else "train with quantization in the loop"
+    return (
+        f"take {' or '.join(good)}, or train with quantization in the loop"
+        if good
+        else "train with quantization in the loop"
+    )
 
 
 def _tool(model: Mapping[str, Any]) -> str:
@@ -173,10 +207,12 @@ def _input(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str, 
         check="quantization",
         level="warning",
         message=(
-            f"{model['name']}: its input holds {facts['low']:.4g} to {facts['high']:.4g}, but is fed {facts['fed_low']:.4g} to {facts['fed_high']:.4g}: "
+            f"{model['name']}: its input holds {facts['low']:.4g} to {facts['high']:.4g}, but is fed "
+            f"{facts['fed_low']:.4g} to {facts['fed_high']:.4g}: "
             f"{facts['codes_used']} of its 256 codes are used, and {facts['clipped']:.1%} of the values are clipped"
         ),
-        remedy="It was calibrated on other preprocessing than it is fed: calibrate with this `input:`, or write the `input: {mean, std}` that it was calibrated with.",
+        remedy="It was calibrated on other preprocessing than it is fed: calibrate with this `input:`, or write the "
+        "`input: {mean, std}` that it was calibrated with.",
         cell=where,
         observed=float(facts["codes_used"]),
         limit=float(_CODES_USED),
@@ -192,13 +228,17 @@ def _loss(result: AuditResult, model: Mapping[str, Any], where: dict[str, Any]) 
         interval = metric.interval if metric else None
         noise = interval is not None and interval[1] >= 0
         shown = (
-            "" if interval is None else f" (95 % {interval[0]:+.3f} to {interval[1]:+.3f}, paired{', which may be noise' if noise else ''})"
+            ""
+            if interval is None
+            else f" (95 % {interval[0]:+.3f} to {interval[1]:+.3f}, paired{', which may be noise' if noise else ''})"
         )
         yield Finding(
             check="quantization",
             level="info" if noise else "warning",
-            message=f"{model['name']} ({model['quantization']}, {cell.cell.delegate}) loses {-value:.3f} {_metric(cell)} against its family's reference on clean images{shown}{_mcnemar(cell)}",
-            remedy="Take a level of the trade-off that loses less, train with quantization in the loop, or calibrate on images like those of the deployment.",
+            message=f"{model['name']} ({model['quantization']}, {cell.cell.delegate}) loses {-value:.3f} "
+            f"{_metric(cell)} against its family's reference on clean images{shown}{_mcnemar(cell)}",
+            remedy="Take a level of the trade-off that loses less, train with quantization in the loop, or calibrate "
+            "on images like those of the deployment.",
             cell=where,
             observed=value,
             limit=-_limit(result),
@@ -218,8 +258,11 @@ def _conversion(result: AuditResult, model: Mapping[str, Any], where: dict[str, 
         yield Finding(
             check="quantization",
             level="warning" if lost else "info",
-            message=f"{model['name']} ({cell.cell.delegate}): the conversion from the parent to float32 changes {_metric(cell)} by {metric.value:+.3f}{shown}; what lower levels lose beyond that, quantization costs",
-            remedy="Compare the outputs of the parent and the converted file op by op: an op was converted to another one, or the parent runs in training mode."
+            message=f"{model['name']} ({cell.cell.delegate}): the conversion from the parent to float32 changes "
+            f"{_metric(cell)} by {metric.value:+.3f}{shown}; what lower levels lose beyond that, quantization "
+            "costs",
+            remedy="Compare the outputs of the parent and the converted file op by op: an op was converted to another "
+            "one, or the parent runs in training mode."
             if lost
             else "Nothing: the float32 file is what was trained.",
             cell=where,
@@ -236,8 +279,10 @@ def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str,
         yield Finding(
             check="quantization",
             level="info",
-            message=f"{model['name']}: the lowest signal-to-quantization-noise ratios against the float model, on {images} images: {worst}",
-            remedy=f"Keep these ops in float, or train with quantization in the loop; `diagnosis.layers` of {model['name']} in result.json has the worst ten.",
+            message=f"{model['name']}: the lowest signal-to-quantization-noise ratios against the float model, on "
+            f"{images} images: {worst}",
+            remedy="Keep these ops in float, or train with quantization in the loop; `diagnosis.layers` of "
+            f"{model['name']} in result.json has the worst ten.",
             cell=where,
             observed=layers[0]["sqnr_db"],
         )
@@ -247,8 +292,10 @@ def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str,
         yield Finding(
             check="quantization",
             level="warning",
-            message=f"{model['name']}: activations lie outside of their calibrated range in {facts.get('saturating_tensors', len(saturating))} tensors, worst: {worst} of the values",
-            remedy="Calibrate on more images, and on images like those that are evaluated; where they are alike already, the quantizer's moving average cuts the ends off: take a wider range, or int16x8.",
+            message=f"{model['name']}: activations lie outside of their calibrated range in "
+            f"{facts.get('saturating_tensors', len(saturating))} tensors, worst: {worst} of the values",
+            remedy="Calibrate on more images, and on images like those that are evaluated; where they are alike "
+            "already, the quantizer's moving average cuts the ends off: take a wider range, or int16x8.",
             cell=where,
             observed=saturating[0]["saturated"],
             limit=_SATURATED,
@@ -257,7 +304,12 @@ def _layers(model: Mapping[str, Any], facts: Mapping[str, Any], where: dict[str,
 
 def _clean_ap(result: AuditResult, file: Any) -> float | None:
     for cell in result.cells:
-        if cell.cell.file == file and cell.cell.scenario == CLEAN and cell.cell.input == "declared" and cell.status == "ok":
+        if (
+            cell.cell.file == file
+            and cell.cell.scenario == CLEAN
+            and cell.cell.input == "declared"
+            and cell.status == "ok"
+        ):
             return cell.value
     return None
 

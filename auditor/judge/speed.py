@@ -21,7 +21,8 @@ def check_latency(result: AuditResult) -> Iterator[Finding]:
                 check="latency",
                 level="error",
                 message=f"{found.model} on {found.delegate} could not be timed: {found.error}",
-                remedy="It ran before: see whether the delegate survives many invocations, or give it more time with `measure: {timeout: …}`.",
+                remedy="It ran before: see whether the delegate survives many invocations, or give it more time with "
+                "`measure: {timeout: …}`.",
                 cell=where,
             )
         if found.probe == "sustained" and found.value is not None:
@@ -30,8 +31,10 @@ def check_latency(result: AuditResult) -> Iterator[Finding]:
                 check="latency",
                 level="warning" if degrading else "info",
                 message=(
-                    f"{found.model} on {found.delegate} is {found.value['verdict']} over {found.value['seconds']:g} s: throughput drifts by {found.value['drift']:+.1%} "
-                    f"against the first window (Mann's trend test p = {found.value['p']:.3g}), lowest window {found.value['lowest_fps']:.1f} images a second"
+                    f"{found.model} on {found.delegate} is {found.value['verdict']} over {found.value['seconds']:g} "
+                    f"s: throughput drifts by {found.value['drift']:+.1%} "
+                    f"against the first window (Mann's trend test p = {found.value['p']:.3g}), lowest window "
+                    f"{found.value['lowest_fps']:.1f} images a second"
                 ),
                 remedy="Plan with the lowest window, cool the device, or leave pauses."
                 if degrading
@@ -44,7 +47,9 @@ def check_latency(result: AuditResult) -> Iterator[Finding]:
             yield Finding(
                 check="latency",
                 level="warning" if grown > _CROWDED * found.value["streams"] else "info",
-                message=f"{found.model} on {found.delegate}: with {found.value['streams']} streams at once p99 is {found.value['p99']:.1f} ms, {grown:.1f} times that of one, and {found.value['throughput_fps']:.1f} images a second in all",
+                message=f"{found.model} on {found.delegate}: with {found.value['streams']} streams at once p99 is "
+                f"{found.value['p99']:.1f} ms, {grown:.1f} times that of one, and "
+                f"{found.value['throughput_fps']:.1f} images a second in all",
                 remedy="Run as many streams as there are cores to spare, or feed one interpreter from a queue.",
                 cell=where,
                 observed=grown,
@@ -61,8 +66,11 @@ def check_memory(result: AuditResult) -> Iterator[Finding]:
         yield Finding(
             check="memory",
             level="info" if fits else "error",
-            message=f"{found.model} on {found.delegate} {'fits' if fits else 'does not fit'} in {found.value['limit_mb']:g} MB of address space above a bare process{'' if fits else reason}",
-            remedy="Nothing." if fits else "Take a smaller input or model, an integer level, or a delegate that packs no weights (`none`).",
+            message=f"{found.model} on {found.delegate} {'fits' if fits else 'does not fit'} in "
+            f"{found.value['limit_mb']:g} MB of address space above a bare process{'' if fits else reason}",
+            remedy="Nothing."
+            if fits
+            else "Take a smaller input or model, an integer level, or a delegate that packs no weights (`none`).",
             cell=_where(found),
             limit=found.value["limit_mb"],
         )

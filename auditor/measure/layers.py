@@ -33,8 +33,9 @@ class LayersRequest:
 
 
 def measure_layers(request: LayersRequest) -> dict[str, Any]:
-    """Return `layers`, the ten tensors of the lowest signal-to-quantization-noise ratio, and `saturating`, those of which
-    the most values lie outside of what their codes can hold; each with its op, both measures and the images they are of.
+    """Return `layers`, the ten tensors of the lowest signal-to-quantization-noise ratio, and `saturating`, those of
+    which the most values lie outside of what their codes can hold; each with its op, both measures and the images they
+    are of.
 
     The ratio is 10 log10(sum x² / sum (x - y)²) in dB, x being the float model's values and y the level's. Tensors are
     paired by name, which litert-quantizer keeps; where no name is shared, both lists are empty.
@@ -65,8 +66,12 @@ def measure_layers(request: LayersRequest) -> dict[str, Any]:
         }
         for name, (signal, noise, outside, count) in sums.items()
     ]
-    ranked = sorted((row for row in rows if row["sqnr_db"] is not None), key=lambda row: (row["sqnr_db"], row["tensor"]))
-    saturating = sorted((row for row in rows if row["saturated"] > 0), key=lambda row: (-row["saturated"], row["tensor"]))
+    ranked = sorted(
+        (row for row in rows if row["sqnr_db"] is not None), key=lambda row: (row["sqnr_db"], row["tensor"])
+    )
+    saturating = sorted(
+        (row for row in rows if row["saturated"] > 0), key=lambda row: (-row["saturated"], row["tensor"])
+    )
     many = sum(row["saturated"] > _SATURATED for row in rows)
     return {
         "layers": ranked[:_SHOWN],
@@ -77,11 +82,14 @@ def measure_layers(request: LayersRequest) -> dict[str, Any]:
 
 
 def _limits(graph: Graph) -> dict[str, tuple[float, float]]:
-    """What the codes of each per-tensor quantized activation can hold, and two codes more at either end: a sigmoid's codes
-    end at 255/256 by design, which is no lack of calibration."""
+    """What the codes of each per-tensor quantized activation can hold, and two codes more at either end: a sigmoid's
+    codes end at 255/256 by design, which is no lack of calibration."""
     limits = {}
     for tensor in graph.tensors:
         if tensor.dtype in ("int8", "uint8", "int16") and len(tensor.scales) == 1 and not tensor.constant:
             info, scale = np.iinfo(tensor.dtype), tensor.scales[0]
-            limits[tensor.name] = ((info.min - tensor.zero_points[0] - _SLACK) * scale, (info.max - tensor.zero_points[0] + _SLACK) * scale)
+            limits[tensor.name] = (
+                (info.min - tensor.zero_points[0] - _SLACK) * scale,
+                (info.max - tensor.zero_points[0] + _SLACK) * scale,
+            )
     return limits

@@ -34,7 +34,8 @@ _KEPT_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class UnitMeasurement:
-    """Every prediction of one unit, and the seconds spent by stage; not `complete` where a worker was lost on a model."""
+    """Every prediction of one unit, and the seconds spent by stage; not `complete` where a worker was lost on a
+    model."""
 
     predictions: tuple[ImagePrediction, ...]
     times_s: dict[str, float]
@@ -71,27 +72,42 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
                 image = _read(record)
         except DataError as error:
             predictions += [
-                failed_prediction(model, record, severity, str(error), "image") for severity in unit.severities for model in unit.models
+                failed_prediction(model, record, severity, str(error), "image")
+                for severity in unit.severities
+                for model in unit.models
             ]
             continue
         seed = image_seed(unit.seed, unit.scenario_key, record.id)
         for severity in unit.severities:
             try:
                 with clock.stage("corrupt"):
-                    seen = image if unit.scenario is None else corrupt(image, unit.scenario, severity=severity, seed=seed)
+                    seen = (
+                        image if unit.scenario is None else corrupt(image, unit.scenario, severity=severity, seed=seed)
+                    )
             except ScenarioError as error:
-                predictions += [failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models]
+                predictions += [
+                    failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models
+                ]
                 continue
-            predictions += [_predict(record, severity, seen, model, libraries.get(model[1], model[1]), clock) for model in unit.models]
+            predictions += [
+                _predict(record, severity, seen, model, libraries.get(model[1], model[1]), clock)
+                for model in unit.models
+            ]
         if record.size is not None and record.size != (image.shape[1], image.shape[0]):
             predictions = [
-                dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item for item in predictions
+                dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item
+                for item in predictions
             ]
     return UnitMeasurement(tuple(predictions), dict(clock.times_s))
 
 
 def _predict(
-    record: ImageRecord, severity: float, image: NDArray[np.uint8], model: tuple[ModelSpec, str], on: Delegate, clock: _Clock
+    record: ImageRecord,
+    severity: float,
+    image: NDArray[np.uint8],
+    model: tuple[ModelSpec, str],
+    on: Delegate,
+    clock: _Clock,
 ) -> ImagePrediction:
     spec, delegate = model
     try:
@@ -105,7 +121,9 @@ def _predict(
         with clock.stage("decode"):
             found = extensions.resolve("decoders", spec.decoder)(outputs, spec)
             if not isinstance(found, ClassScores):
-                found = postprocess(found, spec.postprocess, geometry=geometry, image_size=(image.shape[0], image.shape[1]))
+                found = postprocess(
+                    found, spec.postprocess, geometry=geometry, image_size=(image.shape[0], image.shape[1])
+                )
     except (ModelError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         return failed_prediction(model, record, severity, f"{type(error).__name__}: {error}", "model")
     nothing: NDArray[Any] = np.zeros(0)
@@ -122,7 +140,9 @@ def _predict(
     )
 
 
-def failed_prediction(model: tuple[ModelSpec, str], record: ImageRecord, severity: float, error: str, scope: str) -> ImagePrediction:
+def failed_prediction(
+    model: tuple[ModelSpec, str], record: ImageRecord, severity: float, error: str, scope: str
+) -> ImagePrediction:
     """The record of an image that one model could not be measured on."""
     empty: NDArray[Any] = np.zeros(0)
     return ImagePrediction(

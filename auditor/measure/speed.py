@@ -1,4 +1,5 @@
-"""How fast a model answers and how much memory it takes, on one delegate with so many threads; alone in a fresh process."""
+"""How fast a model answers and how much memory it takes, on one delegate with so many threads; alone in a fresh
+process."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ _DEGRADED = -0.05
 
 @dataclass(frozen=True, eq=False)
 class SpeedRequest:
-    """Measure `spec` on `delegate` with `threads` threads on `images`, over and over; `sustained_s` and `streams` where asked."""
+    """Measure `spec` on `delegate` with `threads` threads on `images`, over and over; `sustained_s` and `streams` where
+    asked."""
 
     spec: ModelSpec
     delegate: Delegate
@@ -47,11 +49,12 @@ class SpeedRequest:
 
 
 def measure_speed(request: SpeedRequest) -> dict[str, Any]:
-    """Return `latency_ms` (load, first invocation, warm-up, then p50, p90 and p99 of the invocation with 95 % intervals, the
-    medians of encode and decode, and images a second over all three), `peak_memory_mb` above the process before the model was
-    opened, and `sustained` and `streams` where asked.
+    """Return `latency_ms` (load, first invocation, warm-up, then p50, p90 and p99 of the invocation with 95 %
+    intervals, the medians of encode and decode, and images a second over all three), `peak_memory_mb` above the process
+    before the model was opened, and `sustained` and `streams` where asked.
 
-    Warm-up ends when the medians of two windows of 10 invocations differ by less than 5 %, at 300 invocations at the latest.
+    Warm-up ends when the medians of two windows of 10 invocations differ by less than 5 %, at 300 invocations at the
+    latest.
     """
     load_runtime()  # before anything is timed or weighed
     spec, decode = request.spec, extensions.resolve("decoders", request.spec.decoder)
@@ -62,7 +65,9 @@ def measure_speed(request: SpeedRequest) -> dict[str, Any]:
     warmed = warm_up(lambda step: _timed(lambda: runner.invoke(tensors[step % len(tensors)]))[0])
     parts: dict[str, list[float]] = {"encode": [], "invoke": [], "decode": []}
     begin = time.perf_counter()
-    while (len(parts["invoke"]) < _LEAST or time.perf_counter() - begin < _LEAST_S) and time.perf_counter() - begin < _MOST_S:
+    while (
+        len(parts["invoke"]) < _LEAST or time.perf_counter() - begin < _LEAST_S
+    ) and time.perf_counter() - begin < _MOST_S:
         image = request.images[len(parts["invoke"]) % len(request.images)]
         encode_ms, (tensor, _) = _timed(lambda image=image: encode(image, spec.input))  # type: ignore[misc]
         invoke_ms, outputs = _timed(lambda tensor=tensor: runner.invoke(tensor))  # type: ignore[misc]
@@ -91,8 +96,8 @@ def measure_speed(request: SpeedRequest) -> dict[str, Any]:
 
 
 def warm_up(invoke: Callable[[int], float]) -> int:
-    """Invoke until the medians of two windows of 10 differ by less than 5 %; return how often that was. `invoke` gives the
-    milliseconds of an invocation."""
+    """Invoke until the medians of two windows of 10 differ by less than 5 %; return how often that was. `invoke` gives
+    the milliseconds of an invocation."""
     last = None
     for start in range(0, _MOST_WARM_UP, _WINDOW):
         median = float(np.median([invoke(start + step) for step in range(_WINDOW)]))
@@ -102,10 +107,12 @@ def warm_up(invoke: Callable[[int], float]) -> int:
     return _MOST_WARM_UP
 
 
-def sustain(invoke: Callable[[int], Any], seconds: float, *, clock: Callable[[], float] = time.perf_counter) -> dict[str, Any]:
-    """Invoke without pause for `seconds`, in 12 windows; return their throughputs, the drift of the last quarter against the
-    first window, and a verdict: `degrading` where the drift is below -5 % and the windows have a falling trend (p < 0.05),
-    else `steady`."""
+def sustain(
+    invoke: Callable[[int], Any], seconds: float, *, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Any]:
+    """Invoke without pause for `seconds`, in 12 windows; return their throughputs, the drift of the last quarter
+    against the first window, and a verdict: `degrading` where the drift is below -5 % and the windows have a falling
+    trend (p < 0.05), else `steady`."""
     throughputs = []
     step = 0
     for _ in range(_SUSTAINED_WINDOWS):
@@ -117,7 +124,14 @@ def sustain(invoke: Callable[[int], Any], seconds: float, *, clock: Callable[[],
     drift = float(np.mean(throughputs[-_SUSTAINED_WINDOWS // 4 :])) / throughputs[0] - 1
     slope, p = trend(throughputs)
     verdict = "degrading" if drift < _DEGRADED and slope < 0 and p < 0.05 else "steady"
-    return {"seconds": seconds, "throughput_fps": throughputs, "drift": drift, "p": p, "verdict": verdict, "lowest_fps": min(throughputs)}
+    return {
+        "seconds": seconds,
+        "throughput_fps": throughputs,
+        "drift": drift,
+        "p": p,
+        "verdict": verdict,
+        "lowest_fps": min(throughputs),
+    }
 
 
 def trend(values: Sequence[float]) -> tuple[int, float]:
@@ -156,7 +170,13 @@ def _streams(request: SpeedRequest, tensors: Sequence[NDArray[Any]], alone_p99: 
         thread.join()
     every = [value for mine in times for value in mine]
     p99 = float(np.quantile(every, 0.99))
-    return {"streams": count, "p50": float(np.median(every)), "p99": p99, "p99_alone": alone_p99, "throughput_fps": len(every) / _STREAMS_S}
+    return {
+        "streams": count,
+        "p50": float(np.median(every)),
+        "p99": p99,
+        "p99_alone": alone_p99,
+        "throughput_fps": len(every) / _STREAMS_S,
+    }
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, Any]:
@@ -179,7 +199,8 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _resident_bytes(which: str) -> int:
-    """The kernel's count of this process: `VmRSS` now, `VmHWM` the most so far (getrusage's begins with the parent's)."""
+    """The kernel's count of this process: `VmRSS` now, `VmHWM` the most so far (getrusage's begins with the
+    parent's)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) * 1024
 
@@ -195,7 +216,8 @@ def _begin_peak() -> int:
 
 @dataclass(frozen=True)
 class LimitRequest:
-    """Load and invoke `spec` on `delegate` with at most `limit_mb` megabytes of address space above the bare process."""
+    """Load and invoke `spec` on `delegate` with at most `limit_mb` megabytes of address space above the bare
+    process."""
 
     spec: ModelSpec
     delegate: Delegate

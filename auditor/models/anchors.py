@@ -27,7 +27,9 @@ def ssd_anchors(outputs: Outputs, spec: ModelSpec) -> Candidates:
     """
     options = spec.decoder_options
     boxes = outputs[options["boxes"]].reshape(-1, 4).astype(np.float64)
-    anchors = np.asarray(outputs[options["anchors"]] if isinstance(options["anchors"], str) else options["anchors"], dtype=np.float64)
+    anchors = np.asarray(
+        outputs[options["anchors"]] if isinstance(options["anchors"], str) else options["anchors"], dtype=np.float64
+    )
     anchors = anchors.reshape(-1, 4)
     y_first = options["box_format"] == "yxyx"
     if y_first:
@@ -57,7 +59,9 @@ def load_anchors(path: Path) -> NDArray[np.float64]:
         ModelError: the file cannot be read or holds something else.
     """
     try:
-        raw = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=_delimiter(path))
+        raw = (
+            np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=_delimiter(path))
+        )
     except (OSError, ValueError) as error:
         raise ModelError(f"anchors {path}: cannot be read ({error}); expected .npy or four numbers a line") from error
     if raw.size == 0 or raw.size % 4:
@@ -81,7 +85,9 @@ def generate_anchors(parameters: Mapping[str, Any]) -> NDArray[np.float64]:
     Source: arXiv:1512.02325, eq. 4; object_detection/anchor_generators/multiple_grid_anchor_generator.py of
     https://github.com/tensorflow/models.
     """
-    unknown = sorted(set(parameters) - {"feature_maps", "min_scale", "max_scale", "aspect_ratios", "interpolated", "reduce_lowest"})
+    unknown = sorted(
+        set(parameters) - {"feature_maps", "min_scale", "max_scale", "aspect_ratios", "interpolated", "reduce_lowest"}
+    )
     if unknown:
         raise ValueError(f"unknown generator parameters {', '.join(unknown)}")
     maps = [tuple(size) for size in parameters["feature_maps"]]

@@ -1,4 +1,5 @@
-"""The runner inside a bundle: `python BUNDLE.pyz -o measurements.npz`. It stands alone: Python 3.9, numpy and an interpreter.
+"""The runner inside a bundle: `python BUNDLE.pyz -o measurements.npz`. It stands alone: Python 3.9, numpy and an
+interpreter.
 
 It runs every model on every input of the bundle and keeps the raw outputs, times each model, and notes the machine.
 Finished parts lie beside the output until all is done, so that an interrupted run continues.
@@ -34,7 +35,9 @@ def _interpreter_module():
 
 def _open(module, content, delegate, shape):
     options = {}
-    kernels = getattr(module, "OpResolverType", None) or getattr(getattr(module, "experimental", None), "OpResolverType", None)
+    kernels = getattr(module, "OpResolverType", None) or getattr(
+        getattr(module, "experimental", None), "OpResolverType", None
+    )
     if delegate == "none":
         if kernels is None:
             return None
@@ -105,7 +108,9 @@ def _run_model(module, bundle, parts, model, delegate, speeds, done, total):
         if not _whole(part, note):
             if interpreter is None:
                 before, begin = _begin_peak(), time.perf_counter()
-                interpreter = _open(module, bundle.read("models/{}.tflite".format(model["sha256"])), delegate, model["shape"])
+                interpreter = _open(
+                    module, bundle.read("models/{}.tflite".format(model["sha256"])), delegate, model["shape"]
+                )
                 load_ms = 1e3 * (time.perf_counter() - begin)
             if interpreter is None:
                 print("this interpreter cannot leave XNNPACK out; {} is skipped".format(delegate), file=sys.stderr)
@@ -153,7 +158,9 @@ def main(arguments=None):
     """Run the bundle that this file lies in."""
     parser = argparse.ArgumentParser(description="Run an auditor's bundle on this device.")
     parser.add_argument("-o", "--output", required=True, help="the .npz file to write")
-    parser.add_argument("--device", default=platform.node() or "elsewhere", help="what this device is called in the report")
+    parser.add_argument(
+        "--device", default=platform.node() or "elsewhere", help="what this device is called in the report"
+    )
     options = parser.parse_args(arguments)
     if options.device.strip() in ("", "local"):
         sys.exit("error: --device {!r}: give this device a name of its own".format(options.device))

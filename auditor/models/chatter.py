@@ -12,8 +12,8 @@ __all__ = ["captured_stderr", "dropped_output", "dropped_stderr"]
 
 
 def dropped_stderr() -> contextlib.AbstractContextManager[None]:
-    """Silence what C++ writes to the standard error stream ("Created TensorFlow Lite XNNPACK delegate"): it cannot be turned
-    off, and its errors come as exceptions as well."""
+    """Silence what C++ writes to the standard error stream ("Created TensorFlow Lite XNNPACK delegate"): it cannot be
+    turned off, and its errors come as exceptions as well."""
     return _dropped(2)
 
 

@@ -21,7 +21,8 @@ _KERNELS = {
 
 
 def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[Any], Geometry]:
-    """Encode an (H, W, 3) uint8 RGB image as the (1, h, w, c), (1, c, h, w) or (1, h, w) tensor that `contract` describes.
+    """Encode an (H, W, 3) uint8 RGB image as the (1, h, w, c), (1, c, h, w) or (1, h, w) tensor that `contract`
+    describes.
 
     Raises:
         ValueError: the image is not (H, W, 3) uint8, or the contract has an unknown value.
@@ -59,7 +60,9 @@ def quantize(real: NDArray[Any], dtype: str, *, scale: float, zero_point: int) -
     return np.clip(np.rint(codes), limits.min, limits.max).astype(dtype)
 
 
-def dequantize(codes: NDArray[Any], *, scale: NDArray[np.floating[Any]] | float, zero_point: NDArray[Any] | int) -> NDArray[Any]:
+def dequantize(
+    codes: NDArray[Any], *, scale: NDArray[np.floating[Any]] | float, zero_point: NDArray[Any] | int
+) -> NDArray[Any]:
     """Turn the integer codes of a quantized tensor into float32 real values: (q - zero_point) * scale.
 
     Source: https://ai.google.dev/edge/litert/models/quantization_spec

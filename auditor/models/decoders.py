@@ -59,7 +59,8 @@ def tflite_postprocess(outputs: Outputs, spec: ModelSpec) -> Detections:
     classes = outputs[slots["classes"]].ravel()[:count]
     if np.abs(classes - np.rint(classes)).max(initial=0.0) > 0.01:
         raise ValueError(
-            f"expected whole numbers as classes but got {classes[:3].tolist()}: the outputs are in another order; write `slots:`"
+            f"expected whole numbers as classes but got {classes[:3].tolist()}: the outputs are in another order; "
+            "write `slots:`"
         )
     boxes = outputs[slots["boxes"]].reshape(-1, 4)[:count]
     return _sorted(
@@ -80,7 +81,9 @@ def yolox(outputs: Outputs, spec: ModelSpec) -> Candidates:
     boxes = rows[:, :4]
     if spec.decoder_options.get("grid") == "raw":
         cells, strides = _cells(rows, spec)
-        boxes = np.concatenate([(boxes[:, :2] + cells) * strides, np.exp(np.minimum(boxes[:, 2:4], 20.0)) * strides], axis=1)
+        boxes = np.concatenate(
+            [(boxes[:, :2] + cells) * strides, np.exp(np.minimum(boxes[:, 2:4], 20.0)) * strides], axis=1
+        )
     return _with_objectness(boxes, rows, spec)
 
 
@@ -172,8 +175,8 @@ def activated(values: NDArray[Any], activation: str) -> NDArray[Any]:
 
 
 def _with_objectness(boxes: NDArray[Any], rows: NDArray[Any], spec: ModelSpec) -> Candidates:
-    """Score each class by objectness × class. A candidate whose objectness is below the score floor cannot reach it with
-    any class and is left out, which spares most of the work."""
+    """Score each class by objectness × class. A candidate whose objectness is below the score floor cannot reach it
+    with any class and is left out, which spares most of the work."""
     kept = np.nonzero(rows[:, 4] > spec.postprocess.score_floor)[0]
     return Candidates(in_pixels(boxes[kept], spec, default_format="cxcywh"), rows[kept, 4:5] * rows[kept, 5:])
 
@@ -192,7 +195,9 @@ def _cells(rows: NDArray[Any], spec: ModelSpec) -> tuple[NDArray[np.float64], ND
     sizes = tuple(spec.decoder_options.get("strides", (8, 16, 32)))
     cells, strides = grid(spec.input, sizes)
     if len(cells) != len(rows):
-        raise ValueError(f"expected {len(rows)} candidates to be the cells of the strides {sizes}, but those are {len(cells)}")
+        raise ValueError(
+            f"expected {len(rows)} candidates to be the cells of the strides {sizes}, but those are {len(cells)}"
+        )
     return cells, strides
 
 

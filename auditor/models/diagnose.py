@@ -65,7 +65,8 @@ def _codes(tensor: Tensor) -> dict[str, Any]:
 
 def _output_facts(spec: ModelSpec, name: str, samples: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Any]:
     values = np.concatenate(
-        [sample[name].reshape(-1, *sample[name].shape[-2:]) for sample in samples if sample[name].ndim >= 2] or [np.zeros((0, 0, 0))]
+        [sample[name].reshape(-1, *sample[name].shape[-2:]) for sample in samples if sample[name].ndim >= 2]
+        or [np.zeros((0, 0, 0))]
     )
     facts: dict[str, Any] = {}
     if spec.task == "classification" and values.size:

@@ -53,8 +53,8 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """The main subgraph of a file. `signatures` maps a key to the names of its outputs by tensor index; `signature_input` is
-    what the first of them calls the input."""
+    """The main subgraph of a file. `signatures` maps a key to the names of its outputs by tensor index;
+    `signature_input` is what the first of them calls the input."""
 
     path: Path
     tensors: tuple[Tensor, ...]
@@ -89,8 +89,19 @@ def load_graph(path: Path) -> Graph:
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
         return _graph(path, model, len(content), content)
-    except (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, UnicodeDecodeError, OverflowError) as error:
-        raise ModelError(f"{path}: the flatbuffer is damaged or truncated ({type(error).__name__}: {error}); get the file again") from error
+    except (
+        struct.error,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        UnicodeDecodeError,
+        OverflowError,
+    ) as error:
+        raise ModelError(
+            f"{path}: the flatbuffer is damaged or truncated ({type(error).__name__}: {error}); get the file again"
+        ) from error
 
 
 def quantization_level(graph: Graph) -> str:
@@ -147,17 +158,24 @@ def _graph(path: Path, model: Any, size_bytes: int, content: bytes) -> Graph:
     )
     produced = {index for op in ops for index in op.outputs}
     inputs = _ints(main.inputs)
-    tensors = tuple(_tensor(tensor, constant=index not in produced and index not in inputs) for index, tensor in enumerate(main.tensors))
+    tensors = tuple(
+        _tensor(tensor, constant=index not in produced and index not in inputs)
+        for index, tensor in enumerate(main.tensors)
+    )
     signatures = {
         _text(signature.signatureKey): {item.tensorIndex: _text(item.name) for item in signature.outputs or []}
         for signature in model.signatureDefs or []
     }
     used = [*inputs, *_ints(main.outputs), *(index for op in ops for index in (*op.inputs, *op.outputs) if index != -1)]
     if any(not 0 <= index < len(tensors) for index in used):
-        raise ModelError(f"{path}: the graph refers to tensors that it does not have: the file is damaged; get it again")
+        raise ModelError(
+            f"{path}: the graph refers to tensors that it does not have: the file is damaged; get it again"
+        )
     buffers = {_text(item.name): _buffer(model.buffers[item.buffer], content) for item in model.metadata or []}
     called = [_text(item.name) for signature in model.signatureDefs or [] for item in signature.inputs or []]
-    return Graph(path, tensors, ops, inputs, _ints(main.outputs), signatures, next(iter(called), None), buffers, size_bytes)
+    return Graph(
+        path, tensors, ops, inputs, _ints(main.outputs), signatures, next(iter(called), None), buffers, size_bytes
+    )
 
 
 def _op_code(code: Any) -> tuple[str, bool, int]:

@@ -47,14 +47,19 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
         raise ModelError("it has no outputs, so nothing to judge")
     if len(arrays) == 1 and next(iter(arrays.values())).size == 1:
         raise ModelError(
-            f"its one output {_listed(arrays)} is a single value: a binary classifier's sigmoid, or no classifier; export it with one score for each class"
+            f"its one output {_listed(arrays)} is a single value: a binary classifier's sigmoid, or no classifier; "
+            "export it with one score for each class"
         )
     if len(arrays) == 1 and _is_classifier(next(iter(arrays.values())).shape):
         (shape,) = (array.shape for array in arrays.values())
         return Head("classifier", {}, f"one output {tuple(shape)}: the scores of {shape[-1]} classes")
     _refuse_other_tasks(notes, arrays, [name for outputs in graph.signatures.values() for name in outputs.values()])
     if any(op.name == _POSTPROCESS for op in graph.ops):
-        return Head("tflite_postprocess", structure("tflite_postprocess", graph, arrays, contract, classes), f"its op {_POSTPROCESS}")
+        return Head(
+            "tflite_postprocess",
+            structure("tflite_postprocess", graph, arrays, contract, classes),
+            f"its op {_POSTPROCESS}",
+        )
     shapes = [array.shape for array in arrays.values()]
     if len(shapes) == 4 and all(array.ndim <= 3 for array in arrays.values()):
         return Head(
@@ -68,7 +73,8 @@ def recognise(graph: Graph, notes: FileNotes, arrays: Arrays, *, contract: Input
         name, reason = _split(shapes, contract)
     else:
         raise ModelError(
-            f"its outputs {_listed(arrays)} fit no decoder; write `decoder:` with the head's name, or register one of your own"
+            f"its outputs {_listed(arrays)} fit no decoder; write `decoder:` with the head's name, or register one of "
+            "your own"
         )
     return Head(name, structure(name, graph, arrays, contract, classes), reason)
 
@@ -92,7 +98,8 @@ def structure(
         return _ssd_outputs(graph, arrays)
     if decoder == "classifier" and (len(arrays) != 1 or not _is_classifier(next(iter(arrays.values())).shape)):
         raise ModelError(
-            f"decoder classifier expects one output (1, C) but the model has {_listed(arrays)}; name it with `outputs: [NAME]`",
+            f"decoder classifier expects one output (1, C) but the model has {_listed(arrays)}; name it with "
+            "`outputs: [NAME]`",
             field="decoder",
         )
     if decoder not in ("yolox", "yolov5", "yolov8", "end2end", "nanodet"):
@@ -104,16 +111,21 @@ def structure(
     channels = sum(pair[0] if first else pair[1] for pair in pairs.values())
     candidates = {pair[1] if first else pair[0] for pair in pairs.values()}
     if len(candidates) != 1:
-        raise ModelError(f"decoder {decoder} expects outputs over the same candidates but the model has {_listed(arrays)}")
+        raise ModelError(
+            f"decoder {decoder} expects outputs over the same candidates but the model has {_listed(arrays)}"
+        )
     options: dict[str, Any] = {"channels_first": first}
     if ordered:
         options["outputs"] = list(pairs)
     elif len(pairs) > 1:  # boxes first, then what is scored
-        options["outputs"] = _boxes_first(graph, arrays, [name for name, pair in pairs.items() if (pair[0] if first else pair[1]) == 4])
+        options["outputs"] = _boxes_first(
+            graph, arrays, [name for name, pair in pairs.items() if (pair[0] if first else pair[1]) == 4]
+        )
     least = {"yolox": 6, "yolov5": 6, "yolov8": 5, "end2end": 6, "nanodet": 5}[decoder]
     if channels < least or (decoder == "end2end" and channels != 6):
         raise ModelError(
-            f"decoder {decoder} expects {'exactly' if decoder == 'end2end' else 'at least'} {least} channels but the model has {_listed(arrays)}"
+            f"decoder {decoder} expects {'exactly' if decoder == 'end2end' else 'at least'} {least} channels but the "
+            f"model has {_listed(arrays)}"
         )
     count = candidates.pop()
     if decoder in ("yolox", "nanodet"):
@@ -122,7 +134,8 @@ def structure(
             options["strides"] = list(strides)
         elif decoder == "nanodet":
             raise ModelError(
-                f"decoder nanodet: {count} candidates are not the cells of strides 8, 16, 32 (and 64) of a {contract.height} × {contract.width} input; give `strides:`"
+                f"decoder nanodet: {count} candidates are not the cells of strides 8, 16, 32 (and 64) of a "
+                f"{contract.height} × {contract.width} input; give `strides:`"
             )
     if decoder == "nanodet":
         options["bins"] = _bins(channels, classes)
@@ -137,22 +150,29 @@ def _refuse_other_tasks(notes: FileNotes, arrays: Arrays, called: Sequence[str])
     ranks = sorted(len(shape) for shape in shapes)
     if ranks and all(rank == 2 for rank in ranks) and len(shapes) == 2 and all(shape[0] == 1 for shape in shapes):
         raise ModelError(
-            f"it looks like a classifier with two outputs {_listed(arrays)}; write which holds the scores: `decoder: {{name: classifier, outputs: [NAME]}}`",
+            f"it looks like a classifier with two outputs {_listed(arrays)}; write which holds the scores: `decoder: "
+            f"{{name: classifier, outputs: [NAME]}}`",
             field="decoder",
         )
     if len(shapes) == 8 and any("raw_detection" in f"{name} {signature}" for name in arrays for signature in called):
         raise ModelError(
-            f"it has the eight outputs of a TensorFlow detection SavedModel {_listed(arrays)}; export it with export_tflite_graph_tf2.py, which ends in TFLite_Detection_PostProcess"
+            f"it has the eight outputs of a TensorFlow detection SavedModel {_listed(arrays)}; export it with "
+            "export_tflite_graph_tf2.py, which ends in TFLite_Detection_PostProcess"
         )
     if ranks == [4]:
-        raise ModelError(f"it looks like a segmentation model (one output {_listed(arrays)}, a value per pixel); only detection is judged")
+        raise ModelError(
+            f"it looks like a segmentation model (one output {_listed(arrays)}, a value per pixel); only detection is "
+            "judged"
+        )
     if len(shapes) == 2 and ranks == [3, 4]:
         raise ModelError(
-            f"it looks like an instance segmentation model (outputs {_listed(arrays)}: boxes with mask coefficients, and mask prototypes); only detection is judged"
+            f"it looks like an instance segmentation model (outputs {_listed(arrays)}: boxes with mask coefficients, "
+            "and mask prototypes); only detection is judged"
         )
     if ranks and min(ranks) >= 4:
         raise ModelError(
-            f"its outputs {_listed(arrays)} look like raw feature maps of a YOLO head; export the model with its boxes decoded"
+            f"its outputs {_listed(arrays)} look like raw feature maps of a YOLO head; export the model with its "
+            "boxes decoded"
         )
 
 
@@ -163,9 +183,14 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
     if not first and channels == 6 and _is_end2end(count, notes, contract, classes, shown):
         return "end2end", f"{shown}: box, score, class of at most {count} objects"
     if _strides_of(count, contract, anchors=3) is not None and not first:
-        return "yolov5", f"{shown}: {count} is three anchors a cell, {channels} is box, objectness and {channels - 5} classes"
+        return (
+            "yolov5",
+            f"{shown}: {count} is three anchors a cell, {channels} is box, objectness and {channels - 5} classes",
+        )
     if channels == 56 and classes != 52:
-        raise ModelError(f"it looks like a pose model ({shown}: box, score and 17 keypoints of three); only detection is judged")
+        raise ModelError(
+            f"it looks like a pose model ({shown}: box, score and 17 keypoints of three); only detection is judged"
+        )
     if channels < 5:
         raise ModelError(f"{shown} has too few channels for a box and a score")
     known = {"yolov8": channels - 4, "yolox": channels - 5}
@@ -173,7 +198,8 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
         return "yolov8", f"{shown}: box and {channels - 4} class scores of {count} candidates, without objectness"
     if first:
         raise ModelError(
-            f"{shown} is a yolov8 head of {channels - 4} classes (or a head with more than boxes and scores: pose, segmentation, rotated boxes), "
+            f"{shown} is a yolov8 head of {channels - 4} classes (or a head with more than boxes and scores: pose, "
+            "segmentation, rotated boxes), "
             f"but the model has {classes} labels: check `labels:`",
             field="labels",
         )
@@ -183,13 +209,17 @@ def _single(pair: tuple[int, int], notes: FileNotes, contract: InputContract, cl
         if len(fits) == 1:
             return fits[0], f"{shown}: {channels} channels are those of {fits[0]} with {classes} classes"
         raise ModelError(
-            f"{shown} has {channels} channels, which is neither 4 + {classes} (yolov8), 5 + {classes} (yolox) nor {classes} + 4 × bins (nanodet); "
+            f"{shown} has {channels} channels, which is neither 4 + {classes} (yolov8), 5 + {classes} (yolox) nor "
+            f"{classes} + 4 × bins (nanodet); "
             f"the model has {classes} labels: check `labels:`, or write `decoder:`"
         )
     if channels in (85, 84, 112):
         name = {85: "yolox", 84: "yolov8", 112: "nanodet"}[channels]
         return name, f"{shown}: {channels} channels are those of {name} with COCO's 80 classes"
-    raise ModelError(f"{shown} may be yolov8 with {channels - 4} classes or yolox with {channels - 5}; give `labels:`, or write `decoder:`")
+    raise ModelError(
+        f"{shown} may be yolov8 with {channels - 4} classes or yolox with {channels - 5}; give `labels:`, or write "
+        "`decoder:`"
+    )
 
 
 def _is_end2end(count: int, notes: FileNotes, contract: InputContract, classes: int | None, shown: str) -> bool:
@@ -202,7 +232,8 @@ def _is_end2end(count: int, notes: FileNotes, contract: InputContract, classes: 
         return True
     if count % 100 == 0:
         raise ModelError(
-            f"{shown} may be detections after NMS (`decoder: end2end`) or a raw head (`decoder: yolov8` or `yolox`); write which",
+            f"{shown} may be detections after NMS (`decoder: end2end`) or a raw head (`decoder: yolov8` or `yolox`); "
+            "write which",
             field="decoder",
         )
     return False
@@ -215,16 +246,20 @@ def _split(shapes: Sequence[tuple[int, ...]], contract: InputContract) -> tuple[
         if sum(pair[1] == 4 for pair in pairs) >= 1 and len({pair[0] for pair in pairs}) == 1:
             if _strides_of(pairs[0][0], contract, anchors=1) is not None and len(pairs) == 2:
                 raise ModelError(
-                    f"outputs {shown} may be a decoded head (`decoder: yolov8`) or a raw SSD head (`decoder: ssd_anchors`); write which"
+                    f"outputs {shown} may be a decoded head (`decoder: yolov8`) or a raw SSD head (`decoder: "
+                    "ssd_anchors`); write which"
                 )
             return "ssd_anchors", f"outputs {shown}: box encodings and class scores of the same anchors"
         if len(pairs) == 2 and pairs[0][1] == pairs[1][1] and 4 in (pairs[0][0], pairs[1][0]):
             return "yolov8", f"outputs {shown}: boxes and class scores, channels first"
-    raise ModelError(f"its outputs {shown} fit no decoder; write `decoder:` with the head's name, or register one of your own")
+    raise ModelError(
+        f"its outputs {shown} fit no decoder; write `decoder:` with the head's name, or register one of your own"
+    )
 
 
 def _slots(graph: Graph, arrays: Arrays) -> dict[str, str]:
-    """Which output holds boxes, classes, scores and the count: by the op's own slots, else signature names, else shapes."""
+    """Which output holds boxes, classes, scores and the count: by the op's own slots, else signature names, else
+    shapes."""
     names = graph.output_names()
     roles = ("boxes", "classes", "scores", "count")
     for op in graph.ops:
@@ -239,12 +274,17 @@ def _slots(graph: Graph, arrays: Arrays) -> dict[str, str]:
 
 
 def _slots_by_signature(graph: Graph, names: Sequence[str]) -> dict[str, str] | None:
-    """By what a signature calls its outputs, for example detection_boxes, detection_classes, detection_scores, num_detections."""
+    """By what a signature calls its outputs, for example detection_boxes, detection_classes, detection_scores,
+    num_detections."""
     marks = {"boxes": ("box",), "classes": ("class", "categor"), "scores": ("score",), "count": ("num", "count")}
     by_index = dict(zip(graph.outputs, names, strict=True))
     for outputs in graph.signatures.values():
         found = {
-            role: [by_index[index] for index, name in outputs.items() if index in by_index and any(mark in name.lower() for mark in words)]
+            role: [
+                by_index[index]
+                for index, name in outputs.items()
+                if index in by_index and any(mark in name.lower() for mark in words)
+            ]
             for role, words in marks.items()
         }
         if all(len(candidates) == 1 for candidates in found.values()):
@@ -253,21 +293,24 @@ def _slots_by_signature(graph: Graph, names: Sequence[str]) -> dict[str, str] | 
 
 
 def _slots_by_shape(graph: Graph, arrays: Arrays) -> dict[str, str]:
-    """By shape: boxes (1, N, 4), the count of one value; of the two (1, N) the order tells: TF1 has boxes, classes, scores,
-    count, TF2 has scores before classes, whether by the numbers of its names (count first) or in the file (boxes second)."""
+    """By shape: boxes (1, N, 4), the count of one value; of the two (1, N) the order tells: TF1 has boxes, classes,
+    scores, count, TF2 has scores before classes, whether by the numbers of its names (count first) or in the file
+    (boxes second)."""
     names = _numbered_order(graph, list(arrays))
     boxes = [name for name in names if arrays[name].ndim == 3 and arrays[name].shape[-1] == 4]
     flat = [name for name in names if arrays[name].ndim == 2 and arrays[name].size != 1]
     single = [name for name in names if arrays[name].size == 1]
     if len(boxes) != 1 or len(flat) != 2 or len(single) != 1:
-        raise ModelError(f"decoder tflite_postprocess expects (1, N, 4), (1, N), (1, N) and (1,) but the model has {_listed(arrays)}")
+        raise ModelError(
+            f"decoder tflite_postprocess expects (1, N, 4), (1, N), (1, N) and (1,) but the model has {_listed(arrays)}"
+        )
     classes, scores = flat if names.index(boxes[0]) == 0 else (flat[1], flat[0])
     return {"boxes": boxes[0], "classes": classes, "scores": scores, "count": single[0]}
 
 
 def _numbered_order(graph: Graph, names: list[str]) -> list[str]:
-    """The outputs in the order of the numbers that end what a signature calls them (`output_0`, …), else their own names
-    (`StatefulPartitionedCall:0`, …), else as they stand: converters store them in another order."""
+    """The outputs in the order of the numbers that end what a signature calls them (`output_0`, …), else their own
+    names (`StatefulPartitionedCall:0`, …), else as they stand: converters store them in another order."""
     for called in (lambda name: _signature_name(graph, name), lambda name: name):
         found = [re.fullmatch(r"(.*?)[_:](\d+)", called(name)) for name in names]
         if all(found) and len({match[1] for match in found if match}) == 1:
@@ -281,7 +324,8 @@ def _boxes_first(graph: Graph, arrays: Arrays, fours: Sequence[str]) -> list[str
     boxes = fours[0] if len(fours) == 1 else _called(graph, arrays).get("boxes")
     if boxes is None:
         raise ModelError(
-            f"which of the outputs {_listed(arrays)} holds the boxes cannot be told; write `decoder: {{name: …, outputs: [boxes, scores]}}` with their names",
+            f"which of the outputs {_listed(arrays)} holds the boxes cannot be told; write `decoder: {{name: …, "
+            "outputs: [boxes, scores]}}` with their names",
             field="decoder",
         )
     return [boxes, *(name for name in arrays if name != boxes)]
@@ -302,7 +346,8 @@ def _ssd_outputs(graph: Graph, arrays: Arrays) -> dict[str, Any]:
         roles["boxes"] = fours.pop()
     if "scores" not in roles or others or ("boxes" not in roles and len(fours) != 2) or len(fours) > 2:
         raise ModelError(
-            f"decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but cannot tell which is which of {_listed(arrays)}; "
+            "decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but cannot "
+            f"tell which is which of {_listed(arrays)}; "
             "write the names: `decoder: {name: ssd_anchors, boxes: …, scores: …}`",
             field="decoder",
         )
@@ -311,7 +356,11 @@ def _ssd_outputs(graph: Graph, arrays: Arrays) -> dict[str, Any]:
 
 def _called(graph: Graph, arrays: Arrays) -> dict[str, str]:
     """The roles that outputs' names, or what a signature calls them, give away; none that two outputs claim."""
-    marks = {"anchors": ("anchor", "prior"), "boxes": ("box", "loc", "regress"), "scores": ("score", "class", "conf", "prob")}
+    marks = {
+        "anchors": ("anchor", "prior"),
+        "boxes": ("box", "loc", "regress"),
+        "scores": ("score", "class", "conf", "prob"),
+    }
     found: dict[str, list[str]] = {role: [] for role in marks}
     for name in arrays:
         called = f"{_signature_name(graph, name)} {name}".lower()
@@ -327,7 +376,8 @@ def _signature_name(graph: Graph, name: str) -> str:
 
 
 def _channels_first(pair: tuple[int, int], contract: InputContract) -> bool:
-    """Whether (a, b) is channels × candidates: by which of the two counts the cells of a grid, else the shorter is channels."""
+    """Whether (a, b) is channels × candidates: by which of the two counts the cells of a grid, else the shorter is
+    channels."""
     known = [_strides_of(count, contract, anchors=1) or _strides_of(count, contract, anchors=3) for count in pair]
     if (known[0] is None) != (known[1] is None):
         return known[0] is None
@@ -345,7 +395,9 @@ def _strides_of(count: int, contract: InputContract, *, anchors: int) -> tuple[i
 def _bins(channels: int, classes: int | None) -> int:
     fits = [bins for bins in _NANODET_BINS if classes is None or channels - 4 * bins == classes]
     if not fits or channels <= 4 * fits[0]:
-        raise ModelError(f"decoder nanodet: {channels} channels are not {classes} classes + 4 × bins; give `bins:` (reg_max + 1)")
+        raise ModelError(
+            f"decoder nanodet: {channels} channels are not {classes} classes + 4 × bins; give `bins:` (reg_max + 1)"
+        )
     return fits[0]
 
 

@@ -1,4 +1,5 @@
-"""What a model file says of itself: inputs, outputs, ops, metadata, the likely task and decoder, and an estimate of its arena."""
+"""What a model file says of itself: inputs, outputs, ops, metadata, the likely task and decoder, and an estimate of its
+arena."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def inspect_model(path: Path, *, labels: str | None = None) -> dict[str, Any]:
         ModelError: the file cannot be read.
     """
     if is_parent(path):
-        raise ModelError(f"{path}: inspect reads .tflite files; make one with `auditor quantize {path} --levels float32 --output FOLDER`")
+        raise ModelError(
+            f"{path}: inspect reads .tflite files; make one with `auditor quantize {path} --levels float32 --output "
+            "FOLDER`"
+        )
     graph = load_graph(path)
     notes = load_notes(graph)
     ops = Counter(op.name for op in graph.ops)
@@ -61,8 +65,8 @@ def inspect_model(path: Path, *, labels: str | None = None) -> dict[str, Any]:
 
 
 def arena_bytes(graph: Graph) -> int:
-    """Estimate the memory that the runtime needs for activations: tensors placed largest first, each at the lowest offset
-    that is free over its life.
+    """Estimate the memory that the runtime needs for activations: tensors placed largest first, each at the lowest
+    offset that is free over its life.
 
     An estimate: scratch memory of ops and what a delegate packs are not in it; open dimensions count as 1.
     Source: Pisarchyk and Lee 2020, arXiv:2001.03288, greedy by size, as the runtime's arena planner places.
@@ -113,7 +117,9 @@ def _called(graph: Graph, index: int) -> str | None:
 
 def _likely(path: Path, labels: str | None) -> dict[str, Any]:
     """The task and decoder that an audit would take, with the reason; or why it cannot tell."""
-    request = ModelRequest(path.stem, path.stem, str(path), "default", ".", labels=labels, need_labels=False, images=_grey())
+    request = ModelRequest(
+        path.stem, path.stem, str(path), "default", ".", labels=labels, need_labels=False, images=_grey()
+    )
     try:
         spec = resolve_model(request)
     except (ModelError, AuditorError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as error:
@@ -124,9 +130,12 @@ def _likely(path: Path, labels: str | None) -> dict[str, Any]:
         "reason": spec.sources["decoder"].removeprefix("graph: "),
         "options": {key: value for key, value in spec.decoder_options.items() if key != "anchors"},
         "input": {
-            key: getattr(spec.input, key) for key in ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+            key: getattr(spec.input, key)
+            for key in ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
         },
-        "input_sources": {key.removeprefix("input."): value for key, value in spec.sources.items() if key.startswith("input.")},
+        "input_sources": {
+            key.removeprefix("input."): value for key, value in spec.sources.items() if key.startswith("input.")
+        },
     }
 
 
@@ -140,11 +149,14 @@ def shown(facts: dict[str, Any]) -> list[str]:
     """Return the facts as lines for people."""
     lines = [
         f"{facts['file']}: {facts['size_bytes']:,} bytes, sha256 {facts['sha256']}",
-        f"weights: {facts['quantization']}; arena: about {facts['arena_bytes_estimate']:,} bytes (an estimate from tensor lifetimes)",
+        f"weights: {facts['quantization']}; arena: about {facts['arena_bytes_estimate']:,} bytes (an estimate from "
+        "tensor lifetimes)",
     ]
     for kind in ("inputs", "outputs"):
         for tensor in facts[kind]:
-            codes = f", scale {_some(tensor['scale'])}, zero point {_some(tensor['zero_point'])}" if tensor["scale"] else ""
+            codes = (
+                f", scale {_some(tensor['scale'])}, zero point {_some(tensor['zero_point'])}" if tensor["scale"] else ""
+            )
             called = f" ({tensor['signature']})" if tensor.get("signature") else ""
             lines.append(f"{kind[:-1]:<7} {tensor['name']}{called}: {tensor['dtype']} {tuple(tensor['shape'])}{codes}")
     lines.append("ops     " + ", ".join(f"{name} {count}" for name, count in facts["ops"].items()))
@@ -152,7 +164,9 @@ def shown(facts: dict[str, Any]) -> list[str]:
         if facts[key]:
             lines.append(f"{title}: {', '.join(facts[key])}")
     said = {key: value for key, value in facts["metadata"].items() if value}
-    lines.append("metadata " + (", ".join(f"{key} {value}" for key, value in said.items() if key != "ultralytics") or "none"))
+    lines.append(
+        "metadata " + (", ".join(f"{key} {value}" for key, value in said.items() if key != "ultralytics") or "none")
+    )
     if facts["labels"]:
         lines.append(f"labels  {len(facts['labels'])}: {_some(facts['labels'])}")
     likely = facts["likely"]
@@ -162,7 +176,10 @@ def shown(facts: dict[str, Any]) -> list[str]:
         lines.append(f"likely  {likely['task']}, decoder {likely['decoder']}: {likely['reason']}")
         lines.append(
             "input   "
-            + ", ".join(f"{key} {_plain(value)} ({likely['input_sources'].get(key, '')})" for key, value in likely["input"].items())
+            + ", ".join(
+                f"{key} {_plain(value)} ({likely['input_sources'].get(key, '')})"
+                for key, value in likely["input"].items()
+            )
         )
     return lines
 

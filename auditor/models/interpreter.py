@@ -44,8 +44,8 @@ class _LiteRtRunner:
         return {name: _real(self._interpreter.get_tensor(details["index"]), details) for name, details in self._outputs}
 
     def delegated(self) -> tuple[int, int]:
-        """Count the ops between the inputs and the outputs of each DELEGATE node: the runtime keeps the original nodes in its
-        list and appends these, without a name or a count."""
+        """Count the ops between the inputs and the outputs of each DELEGATE node: the runtime keeps the original nodes
+        in its list and appends these, without a name or a count."""
         nodes = self._interpreter._get_ops_details()
         original = [node for node in nodes if node["op_name"] != "DELEGATE"]
         producers = {int(index): number for number, node in enumerate(original) for index in node["outputs"]}
@@ -98,8 +98,14 @@ def _open_gpu(path: Path, output_names: tuple[str, ...]) -> Runner:
             return _CompiledRunner(path, output_names)
     except (RuntimeError, ValueError, ImportError, KeyError) as error:
         lines = [*str(error).splitlines(), *said]
-        told = [line.split("] ", 1)[-1] for line in lines if re.search("fail|cannot|couldn't|no adapter|not found", line, re.IGNORECASE)]
-        raise DelegateError(f"gpu: the runtime has none here: {told[-1].strip() if told else _first_lines(error)}") from error
+        told = [
+            line.split("] ", 1)[-1]
+            for line in lines
+            if re.search("fail|cannot|couldn't|no adapter|not found", line, re.IGNORECASE)
+        ]
+        raise DelegateError(
+            f"gpu: the runtime has none here: {told[-1].strip() if told else _first_lines(error)}"
+        ) from error
 
 
 def _library(delegate: ExternalDelegate) -> Any:
@@ -108,7 +114,9 @@ def _library(delegate: ExternalDelegate) -> Any:
     try:
         return load_delegate(delegate.path, dict(delegate.options))
     except (ValueError, OSError, RuntimeError, AttributeError) as error:
-        raise DelegateError(f"{delegate.name}: {delegate.path} cannot be loaded: {_first_lines(error) or 'it gave no reason'}") from error
+        raise DelegateError(
+            f"{delegate.name}: {delegate.path} cannot be loaded: {_first_lines(error) or 'it gave no reason'}"
+        ) from error
 
 
 def load_runtime() -> None:
@@ -119,8 +127,8 @@ def load_runtime() -> None:
 def open_model(
     path: Path, *, delegate: Delegate, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]
 ) -> Runner:
-    """Open a model file on `delegate` with `threads` threads: `none` (the built-in kernels alone), `xnnpack`, `gpu` (through
-    LiteRT's CompiledModel), or an external one, beside which the built-in kernels run without XNNPACK.
+    """Open a model file on `delegate` with `threads` threads: `none` (the built-in kernels alone), `xnnpack`, `gpu`
+    (through LiteRT's CompiledModel), or an external one, beside which the built-in kernels run without XNNPACK.
 
     `input_shape` is given where the file leaves a dimension of its input open or has a batch above 1.
 
@@ -151,8 +159,11 @@ def open_model(
     return _LiteRtRunner(interpreter, output_names)
 
 
-def open_inspected(path: Path, *, input_shape: tuple[int, ...] | None) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Open a model so that every tensor can be read after an invocation: a function from the input to real values by name.
+def open_inspected(
+    path: Path, *, input_shape: tuple[int, ...] | None
+) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Open a model so that every tensor can be read after an invocation: a function from the input to real values by
+    name.
 
     Runs on the built-in kernels with one thread, since a delegate keeps its tensors to itself.
 

@@ -19,7 +19,16 @@ from auditor.errors import ModelError
 from auditor.models.chatter import dropped_output
 from auditor.provenance import digest, sha256_of
 
-__all__ = ["CONVERTED", "PARENT", "convert", "is_parent", "open_parent", "paired_outputs", "sha256_of_parent", "size_of_parent"]
+__all__ = [
+    "CONVERTED",
+    "PARENT",
+    "convert",
+    "is_parent",
+    "open_parent",
+    "paired_outputs",
+    "sha256_of_parent",
+    "size_of_parent",
+]
 
 PARENT = "parent"
 """The quantization of a model that is not TFLite yet: what the ladder is made of."""
@@ -50,9 +59,11 @@ def size_of_parent(path: Path) -> int:
     return sum(file.stat().st_size for file in ([path] if path.is_file() else _files(path)))
 
 
-def convert(path: Path, level: str, *, inputs: Inputs | None = None, io: str = "float32", size: tuple[int, int] | None = None) -> bytes:
-    """Convert a parent to the TFLite file of `level`, one of `CONVERTED`; `size` (height, width) fixes an input that leaves
-    them open.
+def convert(
+    path: Path, level: str, *, inputs: Inputs | None = None, io: str = "float32", size: tuple[int, int] | None = None
+) -> bytes:
+    """Convert a parent to the TFLite file of `level`, one of `CONVERTED`; `size` (height, width) fixes an input that
+    leaves them open.
 
     `inputs` yields encoded images for the integer levels, whose inputs and outputs are of the type `io`: `float32`, or
     `int8` (int16 for int16x8).
@@ -72,10 +83,14 @@ def convert(path: Path, level: str, *, inputs: Inputs | None = None, io: str = "
             converter.representative_dataset = lambda: ([tensor] for tensor in inputs()) if inputs else iter(())
             kernels = tf.lite.OpsSet
             converter.target_spec.supported_ops = [
-                kernels.TFLITE_BUILTINS_INT8 if level == "int8" else kernels.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+                kernels.TFLITE_BUILTINS_INT8
+                if level == "int8"
+                else kernels.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
             ]
             if io == "int8":
-                converter.inference_input_type = converter.inference_output_type = tf.int8 if level == "int8" else tf.int16
+                converter.inference_input_type = converter.inference_output_type = (
+                    tf.int8 if level == "int8" else tf.int16
+                )
         return bytes(converter.convert())
 
 
@@ -113,10 +128,16 @@ def paired_outputs(mine: list[NDArray[Any]], converted: Mapping[str, NDArray[Any
     """
     positions: dict[str, int] = {}
     for name, array in converted.items():
-        left = [index for index, output in enumerate(mine) if output.shape == array.shape and index not in positions.values()]
+        left = [
+            index
+            for index, output in enumerate(mine)
+            if output.shape == array.shape and index not in positions.values()
+        ]
         if not left:
             shapes = ", ".join(str(output.shape) for output in mine)
-            raise ModelError(f"{path}: the converted output {name} {array.shape} has no counterpart among the parent's ({shapes})")
+            raise ModelError(
+                f"{path}: the converted output {name} {array.shape} has no counterpart among the parent's ({shapes})"
+            )
         apart = [float(np.abs(mine[index].astype(np.float64) - array).mean()) for index in left]
         positions[name] = left[int(np.argmin(apart))]
     return positions
@@ -137,7 +158,9 @@ def _tensorflow() -> Any:
 
             tf.config.list_logical_devices()
     except ImportError as error:
-        raise ModelError('Keras and SavedModel sources need the extra: pip install "tflite-auditor[tensorflow]"', field="path") from error
+        raise ModelError(
+            'Keras and SavedModel sources need the extra: pip install "tflite-auditor[tensorflow]"', field="path"
+        ) from error
     tf.get_logger().setLevel("ERROR")
     return tf
 
@@ -148,12 +171,20 @@ def _converter(tf: Any, path: Path, size: tuple[int, int] | None) -> Any:
         shape = tuple(model.inputs[0].shape)
         if size is None or None not in shape[1:3]:
             return tf.lite.TFLiteConverter.from_keras_model(model)
-        return _fixed(tf, lambda tensor: model(tensor, training=False), model, (1, *size, *shape[3:]), model.inputs[0].dtype)
+        return _fixed(
+            tf, lambda tensor: model(tensor, training=False), model, (1, *size, *shape[3:]), model.inputs[0].dtype
+        )
     key, signature = _saved_model(tf, path)
     ((name, spec),) = signature.structured_input_signature[1].items()
     if size is None or spec.shape.rank is None or None not in tuple(spec.shape)[1:3]:
         return tf.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=[key])
-    return _fixed(tf, lambda tensor: signature(**{name: tensor}), signature.keeps_alive, (1, *size, *tuple(spec.shape)[3:]), spec.dtype)
+    return _fixed(
+        tf,
+        lambda tensor: signature(**{name: tensor}),
+        signature.keeps_alive,
+        (1, *size, *tuple(spec.shape)[3:]),
+        spec.dtype,
+    )
 
 
 def _fixed(tf: Any, call: Callable[[Any], Any], holder: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -172,20 +203,25 @@ def _keras_model(tf: Any, path: Path) -> Any:
 def _saved_model(tf: Any, path: Path) -> tuple[str, Any]:
     """The key and function of the signature to serve: `serving_default`, else the only one."""
     if not (path / "saved_model.pb").is_file():
-        raise ModelError(f"{path}: this folder holds no saved_model.pb; give a SavedModel folder, a .keras file or a .tflite file")
+        raise ModelError(
+            f"{path}: this folder holds no saved_model.pb; give a SavedModel folder, a .keras file or a .tflite file"
+        )
     loaded = tf.saved_model.load(str(path))
     keys = list(loaded.signatures)
     if _SIGNATURE not in keys and len(keys) != 1:
         found = f"its signatures are {', '.join(sorted(keys))}" if keys else "it has no signature at all"
         raise ModelError(
-            f"{path}: a SavedModel without the signature {_SIGNATURE} ({found}); export it with `signatures=`, or with `model.export()`"
+            f"{path}: a SavedModel without the signature {_SIGNATURE} ({found}); export it with `signatures=`, or "
+            "with `model.export()`"
         )
     key = _SIGNATURE if _SIGNATURE in keys else keys[0]
     signature = loaded.signatures[key]
     signature.keeps_alive = loaded  # a signature's variables die with the object that it was loaded from
     names = list(signature.structured_input_signature[1])
     if len(names) != 1:
-        raise ModelError(f"{path}: the signature {key} has {len(names)} inputs ({', '.join(names)}); expected one image")
+        raise ModelError(
+            f"{path}: the signature {key} has {len(names)} inputs ({', '.join(names)}); expected one image"
+        )
     return key, signature
 
 

@@ -49,7 +49,9 @@ def load_labels(name: str, path: Path) -> tuple[str | None, ...]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(BUILT_IN)
-        raise ModelError(f"labels {name!r}: not a built-in list ({known}), and the file {path} cannot be read ({error})") from error
+        raise ModelError(
+            f"labels {name!r}: not a built-in list ({known}), and the file {path} cannot be read ({error})"
+        ) from error
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:

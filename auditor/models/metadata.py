@@ -53,7 +53,9 @@ def load_notes(graph: Graph) -> FileNotes:
         except (struct.error, IndexError, TypeError, ValueError, OverflowError) as error:
             problems.append(f"its TFLite metadata cannot be read ({type(error).__name__}: {error})")
     label_files = [name for name in said.pop("label_files", []) if name in files]
-    label_files += [name for name in files if name.lower() in ("labelmap.txt", "labels.txt") and name not in label_files]
+    label_files += [
+        name for name in files if name.lower() in ("labelmap.txt", "labels.txt") and name not in label_files
+    ]
     labels, labels_from = None, None
     named = _numbered(ultralytics.get("names"), problems)
     if named:
@@ -178,5 +180,7 @@ def _floats(table: Table, field_number: int) -> tuple[float, ...] | None:
     if not offset:
         return None
     start = table.Vector(offset)
-    values = tuple(float(table.Get(number_types.Float32Flags, start + 4 * index)) for index in range(table.VectorLen(offset)))
+    values = tuple(
+        float(table.Get(number_types.Float32Flags, start + 4 * index)) for index in range(table.VectorLen(offset))
+    )
     return values or None

@@ -14,7 +14,9 @@ from auditor.values import Candidates, Detections, Geometry, Postprocess
 __all__ = ["postprocess", "suppress"]
 
 
-def postprocess(decoded: Candidates | Detections, settings: Postprocess, *, geometry: Geometry, image_size: tuple[int, int]) -> Detections:
+def postprocess(
+    decoded: Candidates | Detections, settings: Postprocess, *, geometry: Geometry, image_size: tuple[int, int]
+) -> Detections:
     """Apply score floor, NMS and detection limit, then map boxes to the original image of (height, width) pixels.
 
     Detections (NMS inside the model) get the floor and the limit only. Boxes, scores or both that are not finite are
@@ -23,7 +25,11 @@ def postprocess(decoded: Candidates | Detections, settings: Postprocess, *, geom
     if isinstance(decoded, Candidates):
         boxes, scores, labels = _chosen(decoded, settings)
         kept = suppress(
-            boxes, scores, labels if settings.class_wise else np.zeros_like(labels), iou=settings.nms_iou, most=settings.max_detections
+            boxes,
+            scores,
+            labels if settings.class_wise else np.zeros_like(labels),
+            iou=settings.nms_iou,
+            most=settings.max_detections,
         )
         boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
     else:
@@ -54,7 +60,9 @@ def suppress(
         length = min(2 * length, len(boxes))
 
 
-def _chosen(candidates: Candidates, settings: Postprocess) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+def _chosen(
+    candidates: Candidates, settings: Postprocess
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """The (box, score, label) triples above the floor, by descending score."""
     scores: NDArray[Any] = candidates.scores
     if settings.multi_label:

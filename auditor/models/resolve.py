@@ -62,7 +62,15 @@ _HEAD_INPUTS: dict[str, dict[str, Any]] = {
         "pad": 114.0,
     },
     # TensorFlow's SSDs: RGB in -1..1, aspect ratio not kept.
-    "ssd": {"color": "rgb", "mean": (127.5,), "std": (127.5,), "resize": "stretch", "anchor": "center", "rounding": "round", "pad": 0.0},
+    "ssd": {
+        "color": "rgb",
+        "mean": (127.5,),
+        "std": (127.5,),
+        "resize": "stretch",
+        "anchor": "center",
+        "rounding": "round",
+        "pad": 0.0,
+    },
     # No convention holds for classifiers: 0..1, stretched, until the input contract check or the user says better.
     "classifier": {
         "color": "rgb",
@@ -133,7 +141,9 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     sources: dict[str, str] = {}
     labels = _labels(request, notes, sources)
     shape = _input_facts(graph, notes, request, sources)
-    runner = open_model(path, delegate="xnnpack", threads=1, input_shape=input_shape_of(graph, shape), output_names=graph.output_names())
+    runner = open_model(
+        path, delegate="xnnpack", threads=1, input_shape=input_shape_of(graph, shape), output_names=graph.output_names()
+    )
     arrays = _invoke(runner, shape, path)
     head = _head(request, graph, notes, arrays, shape, labels, sources)
     contract = _contract(request, notes, shape, head.decoder, sources)
@@ -157,17 +167,23 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     level = quantization_level(graph)
     if request.quantization in LEVEL_NAMES and request.quantization != level:
         raise ModelError(
-            f"`quantization` says {request.quantization}, but the graph's weighted ops are {level}; leave it out, or give the level a name of its own",
+            f"`quantization` says {request.quantization}, but the graph's weighted ops are {level}; leave it out, or "
+            "give the level a name of its own",
             field="quantization",
         )
-    sources["quantization"] = f"audit.yaml (the graph says {level})" if request.quantization not in (None, level) else "graph"
+    sources["quantization"] = (
+        f"audit.yaml (the graph says {level})" if request.quantization not in (None, level) else "graph"
+    )
     sources["decoder"] = "audit.yaml" if request.decoder else f"graph: {head.reason}"
     for setting in dataclasses.fields(Postprocess):
         sources[f"postprocess.{setting.name}"] = "audit.yaml" if setting.name in request.postprocess else "default"
     first, rest = request.images[:_FIRST], request.images[_FIRST:]
     samples = [runner.invoke(encode(image, contract)[0]) for image in first] or [arrays]
     spec = settle.settle(
-        spec, samples, given=request.decoder_options, more=lambda: [runner.invoke(encode(image, contract)[0]) for image in rest]
+        spec,
+        samples,
+        given=request.decoder_options,
+        more=lambda: [runner.invoke(encode(image, contract)[0]) for image in rest],
     )
     return dataclasses.replace(spec, diagnosis=diagnose(spec, graph, samples, first))
 
@@ -193,7 +209,10 @@ def _resolve_parent(request: ModelRequest) -> ModelSpec:
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder; expected a .keras file or a SavedModel folder", field="path")
     if request.quantization not in (None, keras.PARENT):
-        raise ModelError(f"a Keras or SavedModel source is the level `{keras.PARENT}`; leave `quantization` out", field="quantization")
+        raise ModelError(
+            f"a Keras or SavedModel source is the level `{keras.PARENT}`; leave `quantization` out",
+            field="quantization",
+        )
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / f"{path.stem}.tflite"
         converted.write_bytes(keras.convert(path, "float32", size=request.input.get("size")))
@@ -241,9 +260,11 @@ def open_spec(spec: ModelSpec, *, delegate: Delegate, threads: int) -> Runner:
     )
 
 
-def derived_spec(spec: ModelSpec, path: Path, *, level: str, made: str, images: Sequence[NDArray[np.uint8]]) -> ModelSpec:
-    """The spec of a file that was made from the model of `spec`: everything is inherited but what its graph fixes. `made` says
-    with what.
+def derived_spec(
+    spec: ModelSpec, path: Path, *, level: str, made: str, images: Sequence[NDArray[np.uint8]]
+) -> ModelSpec:
+    """The spec of a file that was made from the model of `spec`: everything is inherited but what its graph fixes.
+    `made` says with what.
 
     The file is opened and invoked, and diagnosed on `images`.
 
@@ -276,7 +297,9 @@ def derived_spec(spec: ModelSpec, path: Path, *, level: str, made: str, images: 
         sources={**spec.sources, "quantization": f"{MADE} with {made}"},
     )
     runner = open_spec(derived, delegate="xnnpack", threads=1)
-    samples = [runner.invoke(encode(image, contract)[0]) for image in images[:_FIRST]] or [_invoke(runner, contract, path)]
+    samples = [runner.invoke(encode(image, contract)[0]) for image in images[:_FIRST]] or [
+        _invoke(runner, contract, path)
+    ]
     return dataclasses.replace(derived, diagnosis=diagnose(derived, graph, samples, images[:_FIRST]))
 
 
@@ -296,15 +319,20 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 def _check_runnable(graph: Graph) -> None:
     if any(op.name == _EDGE_TPU for op in graph.ops):
         raise ModelError(
-            f"{graph.path}: this model is compiled for the Edge TPU and runs nowhere else; audit the .tflite file it was compiled from"
+            f"{graph.path}: this model is compiled for the Edge TPU and runs nowhere else; audit the .tflite file it "
+            "was compiled from"
         )
     custom = sorted({op.name for op in graph.ops if op.custom} - {"TFLite_Detection_PostProcess"})
     if custom:
         flex = [name for name in custom if name.startswith("Flex")]
         hint = "convert without SELECT_TF_OPS" if flex else "export the model without it"
-        raise ModelError(f"{graph.path}: the runtime lacks the custom op{'s' if len(custom) > 1 else ''} {', '.join(custom)}; {hint}")
+        raise ModelError(
+            f"{graph.path}: the runtime lacks the custom op{'s' if len(custom) > 1 else ''} {', '.join(custom)}; {hint}"
+        )
     if len(graph.signatures) > 1:
-        raise ModelError(f"{graph.path}: it has several signatures ({', '.join(sorted(graph.signatures))}); export one of them alone")
+        raise ModelError(
+            f"{graph.path}: it has several signatures ({', '.join(sorted(graph.signatures))}); export one of them alone"
+        )
     if len(graph.inputs) != 1:
         names = ", ".join(graph.tensors[index].name for index in graph.inputs)
         raise ModelError(f"{graph.path}: it has {len(graph.inputs)} inputs ({names}); expected one image")
@@ -327,7 +355,8 @@ def _labels(request: ModelRequest, notes: FileNotes, sources: dict[str, str]) ->
         sources["labels"] = "default"
         return ()
     raise ModelError(
-        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91), a file with one label a line, or "
+        "the file names no labels; write `labels:` with a built-in list (coco80, coco90, coco91), a file with one "
+        "label a line, or "
         "`dataset` where the model's classes stand in the order of the data set's",
         field="labels",
     )
@@ -339,7 +368,8 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
     shape = tensor.shape
     if len(shape) not in (3, 4):
         raise ModelError(
-            f"its input {tensor.name} has the shape {shape}; expected an image (1, height, width, channels) or (1, height, width)"
+            f"its input {tensor.name} has the shape {shape}; expected an image (1, height, width, channels) or (1, "
+            "height, width)"
         )
     flat = len(shape) == 3
     nchw = not flat and shape[1] in (1, 3) and shape[3] not in (1, 3)
@@ -348,17 +378,23 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
     if channels not in (1, 3):
         raise ModelError(f"its input {tensor.name} has {channels} channels {shape}; expected 1 (grey) or 3 (colour)")
     sources.update(
-        dict.fromkeys(("input.height", "input.width", "input.layout", "input.dtype", "input.scale", "input.zero_point"), "graph")
+        dict.fromkeys(
+            ("input.height", "input.width", "input.layout", "input.dtype", "input.scale", "input.zero_point"), "graph"
+        )
     )
     if height <= 0 or width <= 0:
         size = request.input.get("size") or _ultralytics_size(notes)
         if size is None:
-            raise ModelError(f"its input leaves height or width open {shape}; write `input: {{size: [height, width]}}`", field="input")
+            raise ModelError(
+                f"its input leaves height or width open {shape}; write `input: {{size: [height, width]}}`",
+                field="input",
+            )
         height, width = int(size[0]), int(size[1])
         sources["input.height"] = sources["input.width"] = "audit.yaml" if request.input.get("size") else "metadata"
     elif request.input.get("size") not in (None, (height, width)):
         raise ModelError(
-            f"`input.size` says {tuple(request.input['size'])} but the file fixes its input at ({height}, {width}); leave `size` out"
+            f"`input.size` says {tuple(request.input['size'])} but the file fixes its input at ({height}, {width}); "
+            "leave `size` out"
         )
     if tensor.dtype not in ("float32", "uint8", "int8", "int16"):
         raise ModelError(f"its input {tensor.name} is {tensor.dtype}; expected float32, uint8, int8 or int16")
@@ -375,7 +411,9 @@ def _input_facts(graph: Graph, notes: FileNotes, request: ModelRequest, sources:
 
 def _ultralytics_size(notes: FileNotes) -> Sequence[int] | None:
     size = notes.ultralytics.get("imgsz")
-    return (size, size) if isinstance(size, int) else size if isinstance(size, (list, tuple)) and len(size) == 2 else None
+    return (
+        (size, size) if isinstance(size, int) else size if isinstance(size, (list, tuple)) and len(size) == 2 else None
+    )
 
 
 def _head(
@@ -395,13 +433,17 @@ def _head(
     else:
         if request.decoder not in extensions.names("decoders"):
             raise ModelError(
-                f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}", field="decoder"
+                f"decoder {request.decoder!r} is not known; known are: {', '.join(extensions.names('decoders'))}",
+                field="decoder",
             )
         settle.checked_options(request.decoder, request.decoder_options, folder=Path(request.folder))
         head = Head(request.decoder, _structure(request, graph, arrays, contract, len(labels) or None), "audit.yaml")
     if request.task is not None and (head.decoder == "classifier") != (request.task == "classification"):
         raise ModelError(f"`task` is {request.task}, but its decoder is {head.decoder} ({head.reason})", field="task")
-    options = {**head.options, **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder))}
+    options = {
+        **head.options,
+        **settle.checked_options(head.decoder, request.decoder_options, folder=Path(request.folder)),
+    }
     sources.update(dict.fromkeys((f"decoder.{name}" for name in head.options), "graph"))
     sources.update(dict.fromkeys((f"decoder.{name}" for name in request.decoder_options), "audit.yaml"))
     return dataclasses.replace(head, options=options)
@@ -410,13 +452,22 @@ def _head(
 def _own_names(options: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
     """Decoder options with outputs by the file's own names, where they are given as a signature calls them."""
     names = dict(zip(graph.outputs, graph.output_names(), strict=True))
-    called = {said: names[index] for outputs in graph.signatures.values() for index, said in outputs.items() if index in names}
+    called = {
+        said: names[index] for outputs in graph.signatures.values() for index, said in outputs.items() if index in names
+    }
     renamed = {said: own for said, own in called.items() if said not in names.values()}
-    return {key: _renamed(value, renamed) if key in ("outputs", "slots", "boxes", "scores") else value for key, value in options.items()}
+    return {
+        key: _renamed(value, renamed) if key in ("outputs", "slots", "boxes", "scores") else value
+        for key, value in options.items()
+    }
 
 
 def _structure(
-    request: ModelRequest, graph: Graph, arrays: Mapping[str, NDArray[Any]], contract: InputContract, classes: int | None
+    request: ModelRequest,
+    graph: Graph,
+    arrays: Mapping[str, NDArray[Any]],
+    contract: InputContract,
+    classes: int | None,
 ) -> dict[str, Any]:
     """What the shapes fix of a decoder that `audit.yaml` names; outputs that it names too need not be told apart."""
     given = request.decoder_options
@@ -424,7 +475,9 @@ def _structure(
     named += [given[role] for role in ("boxes", "scores") if role in given]
     absent = [name for name in named if name not in arrays]
     if absent:
-        raise ModelError(f"the model has no output {', '.join(map(repr, absent))}; it has {', '.join(arrays)}", field="decoder")
+        raise ModelError(
+            f"the model has no output {', '.join(map(repr, absent))}; it has {', '.join(arrays)}", field="decoder"
+        )
     if "slots" in given:
         return {"box_unit": "normalized"}
     if "outputs" in given:
@@ -436,8 +489,11 @@ def _structure(
     return structure(str(request.decoder), graph, arrays, contract, classes)
 
 
-def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, decoder: str, sources: dict[str, str]) -> InputContract:
-    """Fill the input contract: `audit.yaml`, then the file's own words, then what models with this head are trained with."""
+def _contract(
+    request: ModelRequest, notes: FileNotes, facts: InputContract, decoder: str, sources: dict[str, str]
+) -> InputContract:
+    """Fill the input contract: `audit.yaml`, then the file's own words, then what models with this head are trained
+    with."""
     values: dict[str, Any] = dict(_HEAD_INPUTS[_HEAD_FAMILY.get(decoder, "ultralytics")], interpolation="linear")
     origin = dict.fromkeys(values, "default")
     if notes.ultralytics:
@@ -460,16 +516,23 @@ def _contract(request: ModelRequest, notes: FileNotes, facts: InputContract, dec
             origin[key] = "audit.yaml"
     if facts.dtype in ("uint8", "int8") and (origin["mean"] == "audit.yaml") != (origin["std"] == "audit.yaml"):
         raise ModelError(
-            "its input is an integer type: give `input.mean` and `input.std` together, or neither (the pixels as they are)", field="input"
+            "its input is an integer type: give `input.mean` and `input.std` together, or neither (the pixels as they "
+            "are)",
+            field="input",
         )
     if (values["color"] == "gray") != (facts.color == "gray"):
         if origin["color"] == "audit.yaml":
-            raise ModelError(f"`input.color` is {values['color']} but the model's input has {facts.channels} channel(s)", field="input")
+            raise ModelError(
+                f"`input.color` is {values['color']} but the model's input has {facts.channels} channel(s)",
+                field="input",
+            )
         values["color"], origin["color"] = facts.color, "graph"
     for key in ("mean", "std"):
         if values["color"] == "gray" and len(values[key]) == 3:
             if origin[key] == "audit.yaml":
-                raise ModelError(f"`input.{key}` has three values but the model's input is grey; give one", field="input")
+                raise ModelError(
+                    f"`input.{key}` has three values but the model's input is grey; give one", field="input"
+                )
             values[key] = values[key][:1]
     for key, where in origin.items():
         before, said_by = conventional[0][key], conventional[1][key]
@@ -485,14 +548,18 @@ def _plain(value: Any) -> str:
 def input_shape_of(graph: Graph, contract: InputContract) -> tuple[int, ...] | None:
     """Return the shape to resize the input to, where the file leaves a dimension open or has a batch above 1."""
     size = (contract.height, contract.width)
-    shape = {"nchw": (1, contract.channels, *size), "nhw": (1, *size)}.get(contract.layout, (1, *size, contract.channels))
+    shape = {"nchw": (1, contract.channels, *size), "nhw": (1, *size)}.get(
+        contract.layout, (1, *size, contract.channels)
+    )
     return None if graph.tensors[graph.inputs[0]].shape == shape else shape
 
 
 def _invoke(runner: Runner, contract: InputContract, path: Path) -> Mapping[str, NDArray[Any]]:
     """Run the model once on grey, to learn the shapes of its outputs."""
     grey = np.full((contract.height, contract.width, 3), 128, dtype=np.uint8)
-    tensor, _ = encode(grey, dataclasses.replace(contract, color="gray" if contract.color == "gray" else "rgb", std=(255.0,)))
+    tensor, _ = encode(
+        grey, dataclasses.replace(contract, color="gray" if contract.color == "gray" else "rgb", std=(255.0,))
+    )
     try:
         return runner.invoke(tensor)
     except (RuntimeError, ValueError) as error:

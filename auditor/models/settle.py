@@ -1,4 +1,5 @@
-"""What a head leaves open, settled once per model from its outputs on the first images, and what those outputs confirm."""
+"""What a head leaves open, settled once per model from its outputs on the first images, and what those outputs
+confirm."""
 
 from __future__ import annotations
 
@@ -61,7 +62,10 @@ _OWN: dict[str, dict[str, tuple[str, Right]]] = {
     "yolox": {**_JOINED, "grid": _one_of("raw", "decoded"), "strides": _STRIDES},
     "yolov5": _JOINED,
     "yolov8": _JOINED,
-    "classifier": {"outputs": ("a list of one output's name", _names), "activation": _one_of("none", "sigmoid", "softmax")},
+    "classifier": {
+        "outputs": ("a list of one output's name", _names),
+        "activation": _one_of("none", "sigmoid", "softmax"),
+    },
     "nanodet": {
         **_JOINED,
         "strides": _STRIDES,
@@ -134,14 +138,15 @@ def _given_anchors(options: Mapping[str, Any], folder: Path) -> Any:
             return generate_anchors(anchors).tolist()
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                f"decoder ssd_anchors: anchors cannot be generated from {dict(anchors)} ({type(error).__name__}: {error})"
+                f"decoder ssd_anchors: anchors cannot be generated from {dict(anchors)} ({type(error).__name__}: "
+                f"{error})"
             ) from error
     return None if anchors == "output" else _corners(load_anchors(folder / anchors), options).tolist()
 
 
 def _corners(anchors: NDArray[np.float64], options: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Anchors as xyxy. Their format, where it is not given, is the box's; TensorFlow's centres and sizes beside boxes in
-    `center_size` are told from corners by their sides, which as corners would be inverted."""
+    """Anchors as xyxy. Their format, where it is not given, is the box's; TensorFlow's centres and sizes beside boxes
+    in `center_size` are told from corners by their sides, which as corners would be inverted."""
     if "anchor_format" in options:
         corners = as_corners(anchors, options["anchor_format"])
     else:
@@ -150,7 +155,8 @@ def _corners(anchors: NDArray[np.float64], options: Mapping[str, Any]) -> NDArra
             corners = as_corners(anchors, "cycxhw" if options["box_format"] == "yxyx" else "cxcywh")
     if (corners[:, 2:] < corners[:, :2]).any():
         raise ModelError(
-            "decoder ssd_anchors: some anchors are inverted; write `anchor_format:` xyxy, yxyx, cxcywh or cycxhw", field="decoder"
+            "decoder ssd_anchors: some anchors are inverted; write `anchor_format:` xyxy, yxyx, cxcywh or cycxhw",
+            field="decoder",
         )
     return corners
 
@@ -172,12 +178,16 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more:
     if spec.decoder == "ssd_anchors":
         _settle_anchors(options, settled, samples, labels=len(spec.labels))
     if spec.decoder == "nanodet" and "activation" not in options:
-        options["activation"], settled["activation"] = _activation(_score_samples(spec, options, samples), softmax=False), "images"
+        options["activation"], settled["activation"] = (
+            _activation(_score_samples(spec, options, samples), softmax=False),
+            "images",
+        )
     if "box_unit" not in options:
         unit = _box_unit(spec, options, samples) or _box_unit(spec, options, more())
         if unit is None:
             raise ModelError(
-                "nothing is detected on the first images, so whether its boxes are in pixels cannot be told; write `box_unit: pixels` or `normalized`",
+                "nothing is detected on the first images, so whether its boxes are in pixels cannot be told; write "
+                "`box_unit: pixels` or `normalized`",
                 field="decoder",
             )
         options["box_unit"], settled["box_unit"] = unit, "images"
@@ -193,18 +203,22 @@ def settle(spec: ModelSpec, samples: Samples, *, given: Mapping[str, Any], more:
 
 
 def _settle_classifier(spec: ModelSpec, samples: Samples, given: Mapping[str, Any]) -> ModelSpec:
-    """Whether a classifier's output is logits, and how its classes stand to the labels: a column more or less is a background."""
+    """Whether a classifier's output is logits, and how its classes stand to the labels: a column more or less is a
+    background."""
     options, settled = dict(spec.decoder_options), {}
     raw = dataclasses.replace(spec, decoder_options={**options, "activation": "none"})
     decode = extensions.resolve("decoders", spec.decoder)
     scores = np.stack([decode(sample, raw).scores for sample in samples])
     if not np.isfinite(scores).all():
-        raise ModelError("its scores are not finite on the first images; the model is broken, or fed wrongly", field="decoder")
+        raise ModelError(
+            "its scores are not finite on the first images; the model is broken, or fed wrongly", field="decoder"
+        )
     if "activation" not in options:
         options["activation"], settled["activation"] = _activation(scores, softmax=True), "images"
     elif options["activation"] == "none" and (scores.min() < -0.01 or scores.max() > 1.01):
         raise ModelError(
-            f"its scores go from {scores.min():.3g} to {scores.max():.3g}, expected 0 to 1: they are logits; write `activation: softmax`",
+            f"its scores go from {scores.min():.3g} to {scores.max():.3g}, expected 0 to 1: they are logits; write "
+            "`activation: softmax`",
             field="decoder",
         )
     classes, listed = scores.shape[1], len(spec.labels)
@@ -213,7 +227,9 @@ def _settle_classifier(spec: ModelSpec, samples: Samples, given: Mapping[str, An
     settled["label_offset"] = "audit.yaml" if "label_offset" in given else "graph"
     if listed and abs(classes + offset - listed) > ("label_offset" in given):
         raise ModelError(
-            f"the model has {classes} classes but `labels` has {listed}; give the labels of this model, one for each class", field="labels"
+            f"the model has {classes} classes but `labels` has {listed}; give the labels of this model, one for each "
+            "class",
+            field="labels",
         )
     options["label_offset"] = offset
     sources = {**spec.sources, **{f"decoder.{name}": origin for name, origin in settled.items()}}
@@ -221,14 +237,17 @@ def _settle_classifier(spec: ModelSpec, samples: Samples, given: Mapping[str, An
 
 
 def _box_unit(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> str | None:
-    """Pixels or fractions of the input: boxes of the best candidates are wider than 1.5 only in pixels. None: no box."""
+    """Pixels or fractions of the input: boxes of the best candidates are wider than 1.5 only in pixels. None: no
+    box."""
     decode = extensions.resolve("decoders", spec.decoder)
     every = dataclasses.replace(spec.postprocess, score_floor=-1.0)
     plain = dataclasses.replace(spec, decoder_options={**options, "box_unit": "pixels"}, postprocess=every)
     sides = []
     for sample in samples:
         decoded = decode(sample, plain)
-        scores = decoded.scores.max(axis=1) if decoded.scores.ndim == 2 and decoded.scores.size else decoded.scores.ravel()
+        scores = (
+            decoded.scores.max(axis=1) if decoded.scores.ndim == 2 and decoded.scores.size else decoded.scores.ravel()
+        )
         best = np.argsort(-scores, kind="stable")[:20]
         if len(best) and scores[best[0]] > 0:
             best = best[scores[best] >= 0.1 * scores[best[0]]]  # what pads a list of detections has next to no score
@@ -242,7 +261,9 @@ def _box_unit(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> 
 def _grid(spec: ModelSpec, options: Mapping[str, Any], samples: Samples) -> str:
     """Decoded centres follow their cells across the image; raw offsets do not."""
     cells, strides = grid(spec.input, options["strides"])
-    array = np.concatenate([sample[name].reshape(sample[name].shape[-2:]) for sample in samples[:1] for name in sample], axis=-1)
+    array = np.concatenate(
+        [sample[name].reshape(sample[name].shape[-2:]) for sample in samples[:1] for name in sample], axis=-1
+    )
     rows = array.T if options.get("channels_first") else array
     centres = (cells * strides)[:, 0]
     varies = rows[:, 0].std() > 0
@@ -265,17 +286,21 @@ def _activation(scores: NDArray[Any], *, softmax: bool) -> str:
 def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: Samples, *, labels: int) -> None:
     if "open_boxes" in options:
         pair = options.pop("open_boxes")
-        constant = [name for name in pair if all(np.array_equal(samples[0][name], sample[name]) for sample in samples[1:])]
+        constant = [
+            name for name in pair if all(np.array_equal(samples[0][name], sample[name]) for sample in samples[1:])
+        ]
         if len(samples) < 2 or len(constant) != 1:
             raise ModelError(
-                f"decoder ssd_anchors: of the outputs {pair[0]} and {pair[1]} none is named as anchors, and the first images do not tell; write `boxes:` and `scores:` with their names"
+                f"decoder ssd_anchors: of the outputs {pair[0]} and {pair[1]} none is named as anchors, and the first "
+                "images do not tell; write `boxes:` and `scores:` with their names"
             )
         if "anchors" not in options:
             options["anchors"], settled["anchors"] = constant[0], "images"
         options["boxes"] = next(name for name in pair if name != constant[0])
     if "anchors" not in options:
         raise ModelError(
-            "decoder ssd_anchors: the model has no output of anchors; write `anchors:` with a file or with generator parameters"
+            "decoder ssd_anchors: the model has no output of anchors; write `anchors:` with a file or with generator "
+            "parameters"
         )
     count = samples[0][options["boxes"]].size // 4
     if isinstance(options["anchors"], str):
@@ -289,7 +314,9 @@ def _settle_anchors(options: dict[str, Any], settled: dict[str, str], samples: S
         settled["background"] = "graph"
     if options["background"] is not None and options["background"] >= scores.shape[-1]:
         raise ModelError(
-            f"decoder ssd_anchors: background is column {options['background']}, but there are {scores.shape[-1]} columns", field="decoder"
+            f"decoder ssd_anchors: background is column {options['background']}, but there are {scores.shape[-1]} "
+            "columns",
+            field="decoder",
         )
     if "activation" not in options:
         values = np.concatenate([sample[options["scores"]].reshape(-1, scores.shape[-1]) for sample in samples])
@@ -305,7 +332,8 @@ def _confirm(decoder: str, decoded: Sequence[Any]) -> None:
     boxes = np.concatenate([item.boxes for item in decoded])
     if len(boxes) and not np.isfinite(boxes).all(axis=1).any():
         raise ModelError(
-            f"decoder {decoder} finds no box of finite numbers on the first images; the model is broken, or `decoder:` is wrong",
+            f"decoder {decoder} finds no box of finite numbers on the first images; the model is broken, or "
+            "`decoder:` is wrong",
             field="decoder",
         )
     scores = np.concatenate([item.scores.ravel() for item in decoded])
@@ -314,11 +342,13 @@ def _confirm(decoder: str, decoded: Sequence[Any]) -> None:
     low, high = float(scores.min()), float(scores.max())
     if not np.isfinite([low, high]).all():
         raise ModelError(
-            f"decoder {decoder} finds scores that are not finite on the first images; the model is broken, or `decoder:` is wrong"
+            f"decoder {decoder} finds scores that are not finite on the first images; the model is broken, or "
+            "`decoder:` is wrong"
         )
     if low < -0.01 or high > 1.01:
         raise ModelError(
-            f"decoder {decoder} finds scores from {low:.3g} to {high:.3g}, expected 0 to 1: the head has another layout; write `decoder:`"
+            f"decoder {decoder} finds scores from {low:.3g} to {high:.3g}, expected 0 to 1: the head has another "
+            "layout; write `decoder:`"
         )
 
 
@@ -340,29 +370,33 @@ def _label_offset(spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, A
     if "label_offset" in given and classes is not None:  # a list that is shifted by one lacks a line for a class
         if abs(classes + offset - listed) > 1:
             raise ModelError(
-                f"the head has {classes} classes, which with label_offset {offset} need {classes + offset} labels, but `labels` has {listed}",
+                f"the head has {classes} classes, which with label_offset {offset} need {classes + offset} labels, "
+                f"but `labels` has {listed}",
                 field="decoder",
             )
     elif classes is not None and classes + offset != listed:
         hint = f" ({listed} is a sparse COCO list: use coco80)" if classes == 80 and listed in (90, 91) else ""
         raise ModelError(
-            f"the head has {classes} classes but `labels` has {listed}{hint}; give the labels of this model, one for each class"
+            f"the head has {classes} classes but `labels` has {listed}{hint}; give the labels of this model, one for "
+            "each class"
         )
     if classes is None:
         most = max((int(item.labels.max()) for item in decoded if item.labels.size), default=0)
         if most + offset >= listed:
             raise ModelError(
-                f"the model gives class {most} but `labels` has only {listed} names (label_offset {offset}); give the labels of this model"
+                f"the model gives class {most} but `labels` has only {listed} names (label_offset {offset}); give the "
+                "labels of this model"
             )
     return offset, origin
 
 
 def _offset_of_ids(spec: ModelSpec, decoded: Sequence[Any], *, background: bool) -> tuple[int, str]:
-    """The offset of a head that gives class ids. TFLite_Detection_PostProcess numbers its classes without the background,
-    which label files keep in line 0 as ???; ids that reach one past a plain list are numbered from 1."""
+    """The offset of a head that gives class ids. TFLite_Detection_PostProcess numbers its classes without the
+    background, which label files keep in line 0 as ???; ids that reach one past a plain list are numbered from 1."""
     if background and spec.decoder == "end2end":
         raise ModelError(
-            "`labels` begins with a background, and the head does not say whether it counts it; write `label_offset: 0` or `1` in `decoder:`",
+            "`labels` begins with a background, and the head does not say whether it counts it; write `label_offset: "
+            "0` or `1` in `decoder:`",
             field="decoder",
         )
     seen = [item.labels for item in decoded if item.labels.size]

@@ -1,4 +1,5 @@
-"""Other ways to feed a model and to read what it says: one factor changed at a time, each with the YAML that declares it."""
+"""Other ways to feed a model and to read what it says: one factor changed at a time, each with the YAML that declares
+it."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ _WITHIN = ("end2end", "tflite_postprocess")
 
 @dataclass(frozen=True)
 class InputVariant:
-    """A model fed otherwise: `factor` is what was changed, `changes` the keys of the input contract with their values."""
+    """A model fed otherwise: `factor` is what was changed, `changes` the keys of the input contract with their
+    values."""
 
     spec: ModelSpec
     factor: str
@@ -60,7 +62,8 @@ class InputVariant:
     def yaml(self) -> str:
         """The line of `audit.yaml` that declares this variant."""
         shown = {
-            key: getattr(self.spec.input, key) for key in ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+            key: getattr(self.spec.input, key)
+            for key in ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
         }
         if shown["resize"] == "stretch":
             for key in ("anchor", "rounding", "pad"):
@@ -84,7 +87,8 @@ class Reading:
 
 
 def input_variants(spec: ModelSpec, images: Sequence[NDArray[np.uint8]]) -> list[InputVariant]:
-    """List each plausible other input contract, one factor changed: channel order, value range, resize, kernel, pad value.
+    """List each plausible other input contract, one factor changed: channel order, value range, resize, kernel, pad
+    value.
 
     Those that give the same tensors as the declared one (or as another) on `images` are left out.
     """
@@ -107,7 +111,9 @@ def combined(spec: ModelSpec, first: InputVariant, second: InputVariant) -> Inpu
         color = next(variant for variant in (first, second) if variant.factor == "color").changes["color"]
         other = next(variant for variant in (first, second) if "mean" in variant.changes and variant.factor != "color")
         turned = color != spec.input.color
-        changes |= {key: tuple(reversed(other.changes[key])) if turned else other.changes[key] for key in ("mean", "std")}
+        changes |= {
+            key: tuple(reversed(other.changes[key])) if turned else other.changes[key] for key in ("mean", "std")
+        }
     return _variant(spec, f"{first.factor} and {second.factor}", changes)
 
 
@@ -115,7 +121,9 @@ def readings(spec: ModelSpec, categories: Sequence[str]) -> list[Reading]:
     """List the other ways to read the model's predictions, for a data set of `categories`."""
     offset, labels = int(spec.decoder_options.get("label_offset", 0)), spec.labels
     given = {
-        key: value for key, value in spec.decoder_options.items() if spec.sources.get(f"decoder.{key}") == "audit.yaml" and key != "anchors"
+        key: value
+        for key, value in spec.decoder_options.items()
+        if spec.sources.get(f"decoder.{key}") == "audit.yaml" and key != "anchors"
     }
 
     def line(**changed: Any) -> str:
@@ -126,7 +134,11 @@ def readings(spec: ModelSpec, categories: Sequence[str]) -> list[Reading]:
     found: list[Reading] = []
     names = {label for label in BUILT_IN["coco80"] if label}
     if spec.task == "detection" and sum(category in names for category in categories) * 2 >= len(categories):
-        lists = [name for name, known in BUILT_IN.items() if known != labels and (spec.decoder in _WITHIN or len(known) == len(labels))]
+        lists = [
+            name
+            for name, known in BUILT_IN.items()
+            if known != labels and (spec.decoder in _WITHIN or len(known) == len(labels))
+        ]
         found += [Reading(f"labels={name}", "labels", f"labels: {name}", 0, BUILT_IN[name]) for name in lists]
     found += [
         Reading(f"label_offset={other}", "labels", line(label_offset=other), other, labels)
@@ -139,18 +151,23 @@ def readings(spec: ModelSpec, categories: Sequence[str]) -> list[Reading]:
     if declared is None or spec.postprocess.clip:
         return found
     found += [
-        Reading(f"box_format={other}", "boxes", line(box_format=other), offset, labels, {"box_format": (declared, other)})
+        Reading(
+            f"box_format={other}", "boxes", line(box_format=other), offset, labels, {"box_format": (declared, other)}
+        )
         for other in ("xyxy", "yxyx", "cxcywh")
         if other != declared
     ]
     unit = spec.decoder_options.get("box_unit")
     other = "pixels" if unit == "normalized" else "normalized"
-    return [*found, Reading(f"box_unit={other}", "boxes", line(box_unit=other), offset, labels, {"box_unit": (unit, other)})]
+    return [
+        *found,
+        Reading(f"box_unit={other}", "boxes", line(box_unit=other), offset, labels, {"box_unit": (unit, other)}),
+    ]
 
 
 def reread(found: Detections, reading: Reading, spec: ModelSpec, size: tuple[int, int]) -> Detections:
-    """Read the boxes of one image of (width, height), in its own pixels, in another order or unit; suppressed anew where
-    the auditor suppresses."""
+    """Read the boxes of one image of (width, height), in its own pixels, in another order or unit; suppressed anew
+    where the auditor suppresses."""
     if reading.kind != "boxes":
         return found
     geometry = geometry_of(size, spec.input)
@@ -165,7 +182,11 @@ def reread(found: Detections, reading: Reading, spec: ModelSpec, size: tuple[int
     kept = np.nonzero(right)[0]
     if spec.decoder not in _WITHIN:
         inner = suppress(
-            boxes[kept], found.scores[kept], found.labels[kept], iou=spec.postprocess.nms_iou, most=spec.postprocess.max_detections
+            boxes[kept],
+            found.scores[kept],
+            found.labels[kept],
+            iou=spec.postprocess.nms_iou,
+            most=spec.postprocess.max_detections,
         )
         kept = kept[inner]
     return Detections(geometry.to_original(boxes[kept]), found.scores[kept], found.labels[kept])
@@ -174,8 +195,13 @@ def reread(found: Detections, reading: Reading, spec: ModelSpec, size: tuple[int
 def _changes(declared: InputContract) -> Iterator[tuple[str, dict[str, Any]]]:
     grey = declared.color == "gray"
     if not grey:
-        turned = {key: tuple(reversed(getattr(declared, key))) for key in ("mean", "std") if len(getattr(declared, key)) == 3}
-        yield "color", {"color": "bgr" if declared.color == "rgb" else "rgb", **turned}  # each colour keeps its statistics
+        turned = {
+            key: tuple(reversed(getattr(declared, key))) for key in ("mean", "std") if len(getattr(declared, key)) == 3
+        }
+        yield (
+            "color",
+            {"color": "bgr" if declared.color == "rgb" else "rgb", **turned},
+        )  # each colour keeps its statistics
     for mean, std in _RANGES:
         if grey and len(mean) == 3:
             mean, std = (float(np.mean(mean)),), (float(np.mean(std)),)

@@ -1,4 +1,5 @@
-"""Whether a model runs on a delegate at all, and what the delegate takes of it: asked once, in a process that may be lost."""
+"""Whether a model runs on a delegate at all, and what the delegate takes of it: asked once, in a process that may be
+lost."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ class VerifyRequest:
 
 
 def verify(request: VerifyRequest) -> dict[str, Any]:
-    """Return `delegated` and `ops`, how many of the graph's ops the delegate took of how many (None where that cannot be
-    told), and the `seconds` that opening and invoking took; or `skipped` or `failed` with the reason."""
+    """Return `delegated` and `ops`, how many of the graph's ops the delegate took of how many (None where that cannot
+    be told), and the `seconds` that opening and invoking took; or `skipped` or `failed` with the reason."""
     image = np.full((request.spec.input.height, request.spec.input.width, 3), 128, dtype=np.uint8)
     begin = time.perf_counter()
     try:

@@ -15,7 +15,13 @@ _DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
 _CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
-    "axis": {"labelColor": "#444", "titleColor": "#444", "titleFontWeight": "normal", "domainColor": "#999", "tickColor": "#999"},
+    "axis": {
+        "labelColor": "#444",
+        "titleColor": "#444",
+        "titleFontWeight": "normal",
+        "domainColor": "#999",
+        "tickColor": "#999",
+    },
 }
 
 
@@ -25,7 +31,12 @@ def prepare() -> None:
 
 
 def severity_chart(
-    title: str, series: Mapping[str, Sequence[tuple[float, float]]], *, top: float, names: Sequence[str], metric: str = "AP"
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    top: float,
+    names: Sequence[str],
+    metric: str = "AP",
 ) -> str:
     """Draw `metric` over severity for one scenario as SVG: one line per model.
 
@@ -34,7 +45,10 @@ def severity_chart(
     """
     rows = [{"model": name, "severity": x, "value": y} for name, points in series.items() for x, y in points]
     scale = {"domain": list(names), "range": [COLORS[index % len(COLORS)] for index in range(len(names))]}
-    dash = {"domain": list(names), "range": [_DASHES[index // len(COLORS) % len(_DASHES)] for index in range(len(names))]}
+    dash = {
+        "domain": list(names),
+        "range": [_DASHES[index // len(COLORS) % len(_DASHES)] for index in range(len(names))],
+    }
     spec: dict[str, Any] = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": f"{metric} over severity for {title}",
@@ -66,8 +80,9 @@ def severity_chart(
 
 
 def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the levels of one family: the metric (with its interval) over the time of an invocation, the area of a point being the
-    file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and `dominated`."""
+    """Draw the levels of one family: the metric (with its interval) over the time of an invocation, the area of a point
+    being the file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and
+    `dominated`."""
     color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": COLORS[0]}
     x = {
         "field": "ms",
@@ -100,7 +115,12 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
                     "x": x,
                     "y": y,
                     "color": color,
-                    "size": {"field": "megabytes", "type": "quantitative", "legend": None, "scale": {"range": [40, 420], "zero": True}},
+                    "size": {
+                        "field": "megabytes",
+                        "type": "quantitative",
+                        "legend": None,
+                        "scale": {"range": [40, 420], "zero": True},
+                    },
                 },
             },
             {
@@ -114,7 +134,8 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
 
 
 def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str) -> str:
-    """Draw how one measure of images is spread, an area for each of `sets` (evaluated, calibration); `scale` is linear or log."""
+    """Draw how one measure of images is spread, an area for each of `sets` (evaluated, calibration); `scale` is linear
+    or log."""
     rows = [{"set": name, "value": value} for name, values in sets.items() for value in values]
     names = list(sets)
     spec: dict[str, Any] = {
@@ -137,7 +158,12 @@ def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str)
                 "axis": {"title": f"log10 of {title}" if scale == "log" else title, "grid": False, "tickCount": 5},
             },
             "y": {"field": "density", "type": "quantitative", "stack": None, "axis": None},
-            "color": {"field": "set", "type": "nominal", "scale": {"domain": names, "range": list(COLORS[: len(names)])}, "legend": None},
+            "color": {
+                "field": "set",
+                "type": "nominal",
+                "scale": {"domain": names, "range": list(COLORS[: len(names)])},
+                "legend": None,
+            },
         },
         "config": _CONFIG,
     }
@@ -163,7 +189,11 @@ def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> s
                 "sort": labels,
                 "axis": {"title": f"px at the input of {title}, from", "labelAngle": 0},
             },
-            "y": {"field": "boxes", "type": "quantitative", "axis": {"title": "boxes", "tickCount": 3, "gridColor": "#e4e4e0"}},
+            "y": {
+                "field": "boxes",
+                "type": "quantitative",
+                "axis": {"title": "boxes", "tickCount": 3, "gridColor": "#e4e4e0"},
+            },
         },
         "config": _CONFIG,
     }

@@ -11,7 +11,13 @@ from auditor.values import CLEAN, AuditResult, CellResult, Judgement, MetricValu
 
 __all__ = ["page_environment", "render_report", "template_source"]
 
-_STOPS = ((0.0, (214, 96, 84)), (0.25, (240, 152, 112)), (0.5, (250, 205, 145)), (0.75, (252, 240, 190)), (1.0, (214, 236, 215)))
+_STOPS = (
+    (0.0, (214, 96, 84)),
+    (0.25, (240, 152, 112)),
+    (0.5, (250, 205, 145)),
+    (0.75, (252, 240, 190)),
+    (1.0, (214, 236, 215)),
+)
 """Colour of the share of clean AP that is kept: from red over sand to green, all light enough for dark text."""
 
 
@@ -27,13 +33,19 @@ def render_report(judgement: Judgement) -> str:
         rows=[_row(result, summary, index) for index, summary in enumerate(result.summaries)],
         charts=_charts(result),
         metrics=" and ".join(dict.fromkeys(summary.clean.name.removesuffix("_clean") for summary in result.summaries)),
-        legend=[(_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)],
+        legend=[
+            (_label(summary, result), COLORS[index % len(COLORS)]) for index, summary in enumerate(result.summaries)
+        ],
         groups=_groups(result),
         families=_families(result),
         inputs=_inputs(result),
         spreads=_spreads(result),
         speeds=_speeds(result),
-        parities=[cell for cell in result.cells if (found := cell.metrics.get("parity_matched")) is not None and found.value is not None],
+        parities=[
+            cell
+            for cell in result.cells
+            if (found := cell.metrics.get("parity_matched")) is not None and found.value is not None
+        ],
         colors=COLORS,
         css=template_source("report.css"),
     )
@@ -152,7 +164,9 @@ def _paired(cell: CellResult) -> str:
     metric = cell.difference("clean")
     if metric is None or metric.value is None:
         return ""
-    interval = "" if metric.interval is None else f" (95 %: {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)"
+    interval = (
+        "" if metric.interval is None else f" (95 %: {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)"
+    )
     return f"{metric.value:+.3f} against clean{interval}"
 
 
@@ -202,7 +216,9 @@ def _charts(result: AuditResult) -> list[dict[str, Any]]:
                     series,
                     top=top,
                     names=names,
-                    metric=" or ".join(dict.fromkeys(summary.clean.name.removesuffix("_clean") for summary in result.summaries)),
+                    metric=" or ".join(
+                        dict.fromkeys(summary.clean.name.removesuffix("_clean") for summary in result.summaries)
+                    ),
                 ),
             }
         )
@@ -247,7 +263,9 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
                     "megabytes": sizes[cell.file] / 1e6,
                 }
             )
-    parents = {name: group[0] | {"dominated": False} for (name, delegate), group in groups.items() if delegate == _TENSORFLOW}
+    parents = {
+        name: group[0] | {"dominated": False} for (name, delegate), group in groups.items() if delegate == _TENSORFLOW
+    }
     families = []
     for (name, delegate), levels in groups.items():
         if delegate == _TENSORFLOW:
@@ -256,8 +274,13 @@ def _families(result: AuditResult) -> list[dict[str, Any]]:
             level["dominated"] = any(_dominates(other, level) for other in levels)
         parent = [parents[name]] if name in parents else []
         if len(levels) + len(parent) > 1:
-            drawn = [{key: value for key, value in level.items() if key not in ("loss", "conversion", "p")} for level in levels]
-            families.append({"name": name, "delegate": delegate, "levels": parent + levels, "svg": trade_off_chart(name, drawn)})
+            drawn = [
+                {key: value for key, value in level.items() if key not in ("loss", "conversion", "p")}
+                for level in levels
+            ]
+            families.append(
+                {"name": name, "delegate": delegate, "levels": parent + levels, "svg": trade_off_chart(name, drawn)}
+            )
     return families
 
 
@@ -271,8 +294,14 @@ _SAME_TIME = 1.1
 
 def _dominates(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether `first` is at least as good in AP, size and time, and better in one of them."""
-    no_worse = first["value"] >= second["value"] and first["bytes"] <= second["bytes"] and first["ms"] <= second["ms"] * _SAME_TIME
-    better = first["value"] > second["value"] or first["bytes"] < second["bytes"] or first["ms"] * _SAME_TIME < second["ms"]
+    no_worse = (
+        first["value"] >= second["value"]
+        and first["bytes"] <= second["bytes"]
+        and first["ms"] <= second["ms"] * _SAME_TIME
+    )
+    better = (
+        first["value"] > second["value"] or first["bytes"] < second["bytes"] or first["ms"] * _SAME_TIME < second["ms"]
+    )
     return bool(no_worse and better)
 
 
@@ -284,7 +313,13 @@ def _inputs(result: AuditResult) -> list[tuple[str, str, list[dict[str, Any]]]]:
         value = cell.difference("declared")
         if cell.cell.input != "declared" and cell.status == "ok" and value is not None and cell.primary is not None:
             better = value.interval is not None and value.interval[0] > 0
-            row = {"name": cell.cell.input, "metric": cell.primary.name, "value": cell.value, "difference": value, "images": cell.images}
+            row = {
+                "name": cell.cell.input,
+                "metric": cell.primary.name,
+                "value": cell.value,
+                "difference": value,
+                "images": cell.images,
+            }
             found.setdefault(cell.cell.file, []).append(row | {"better": better})
     shown = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
     return [
@@ -307,7 +342,11 @@ def _flow(value: Any) -> str:
 
 def _speeds(result: AuditResult) -> list[dict[str, Any]]:
     """One row for each file, delegate and number of threads: latency, memory and what the delegate took."""
-    values = {(found.probe, found.model, found.delegate, found.device): found.value for found in result.measurements if found.error is None}
+    values = {
+        (found.probe, found.model, found.delegate, found.device): found.value
+        for found in result.measurements
+        if found.error is None
+    }
     rows = []
     for found in result.measurements:
         if found.probe != "latency_ms":
@@ -323,7 +362,15 @@ def _speeds(result: AuditResult) -> list[dict[str, Any]]:
                 "error": found.error,
                 **{
                     name: values.get((name, *key))
-                    for name in ("peak_memory_mb", "arena_mb", "file_mb", "delegate_ops", "sustained", "streams", "memory_limit")
+                    for name in (
+                        "peak_memory_mb",
+                        "arena_mb",
+                        "file_mb",
+                        "delegate_ops",
+                        "sustained",
+                        "streams",
+                        "memory_limit",
+                    )
                 },
             }
         )
@@ -349,7 +396,10 @@ def _spreads(result: AuditResult) -> list[tuple[str, list[str], list[str]]]:
                 plots.append(spread_chart(fact.replace("_", " "), sets, scale=scale))
         seen = set()
         for model in result.models:
-            boxes, size = model.get("boxes_at_input") or {}, (model["input"]["width"], model["input"]["height"], model["input"]["resize"])
+            boxes, size = (
+                model.get("boxes_at_input") or {},
+                (model["input"]["width"], model["input"]["height"], model["input"]["resize"]),
+            )
             if model["dataset"] == name and boxes and size not in seen:
                 seen.add(size)
                 plots.append(size_chart(model["name"], boxes["from_px"], boxes["counts"]))
@@ -369,6 +419,8 @@ def _groups(result: AuditResult) -> list[tuple[str, list[dict[str, Any]]]]:
                     source = model["sources"].get("decoder", "")
                     settings.append({"name": "decoder", "value": value, "source": source})
                 else:
-                    settings.append({"name": f"{part}.{key}", "value": value, "source": model["sources"].get(f"{part}.{key}", "")})
+                    settings.append(
+                        {"name": f"{part}.{key}", "value": value, "source": model["sources"].get(f"{part}.{key}", "")}
+                    )
         groups.append((model["name"], settings))
     return groups

@@ -28,7 +28,9 @@ def render_junit(judgement: Judgement) -> str:
         problem.text = _clean("\n".join(finding.message for finding in gate.findings))
     for cell in failed_cells:
         case = ET.SubElement(suite, "testcase", classname="cell", name=str(cell.cell))
-        ET.SubElement(case, "error", message=_clean((cell.error or "").strip().splitlines()[-1])).text = _clean(cell.error or "")
+        ET.SubElement(case, "error", message=_clean((cell.error or "").strip().splitlines()[-1])).text = _clean(
+            cell.error or ""
+        )
     if len(suite) == 0:
         ET.SubElement(suite, "testcase", classname="audit", name="every cell was measured")
     suite.attrib |= {"tests": str(len(suite)), **{key: str(value) for key, value in counts.items()}}

@@ -24,13 +24,15 @@ def render_summary(judgement: Judgement) -> str:
         values = [summary.clean, summary.metrics["mPC"], summary.metrics["rPC"]]
         shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
         lines.append(
-            f"| {summary.file} | {summary.quantization} | {summary.delegate} | {summary.clean.name.removesuffix('_clean')} | {shown} |"
+            f"| {summary.file} | {summary.quantization} | {summary.delegate} | "
+            f"{summary.clean.name.removesuffix('_clean')} | {shown} |"
         )
     others = [finding for finding in result.findings if finding.check != "gate"]
     if others:
         lines += ["", f"## Findings ({len(others)})", ""]
         lines += [
-            f"- **{finding.level}** ({finding.check}): {_cell(finding.message)}. {_cell(finding.remedy)}" for finding in others[:_MOST]
+            f"- **{finding.level}** ({finding.check}): {_cell(finding.message)}. {_cell(finding.remedy)}"
+            for finding in others[:_MOST]
         ]
     if len(others) > _MOST:
         lines.append(f"- and {len(others) - _MOST} more in report.html")

@@ -1,4 +1,5 @@
-"""The composition: config -> plan -> measure -> evaluate -> judge -> report, each arrow ending in a durable artefact."""
+"""The composition: config -> plan -> measure -> evaluate -> judge -> report, each arrow ending in a durable
+artefact."""
 
 from __future__ import annotations
 
@@ -10,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from auditor import extensions
-from auditor.config import RESULT_SCHEMA_VERSION, load_audit, load_gates, nearest, parse_result, result_document, rule_of
+from auditor.config import (
+    RESULT_SCHEMA_VERSION,
+    load_audit,
+    load_gates,
+    nearest,
+    parse_result,
+    result_document,
+    rule_of,
+)
 from auditor.corruptions.packs import scenario_names
 from auditor.datasets.classes import normal_name
 from auditor.errors import InputError, StoreError
@@ -36,7 +45,16 @@ from auditor.run.measuring import measure
 from auditor.run.probing import probe
 from auditor.run.progress import Progress, SilentProgress
 from auditor.store import check_writable, has_unit, load_json, load_unit_times, save_json, save_text
-from auditor.values import MEASURED_METRICS, PRIMARY_METRICS, SUMMARY_METRICS, AuditResult, CellResult, Judgement, Measurement, Rule
+from auditor.values import (
+    MEASURED_METRICS,
+    PRIMARY_METRICS,
+    SUMMARY_METRICS,
+    AuditResult,
+    CellResult,
+    Judgement,
+    Measurement,
+    Rule,
+)
 
 __all__ = ["judge_run", "load_run", "report_run", "run_audit"]
 
@@ -124,10 +142,17 @@ def _documents(plan: Plan, rules: Sequence[Rule], described: Mapping[str, Any]) 
 
 
 def _carry_out(
-    plan: Plan, folder: Path, runner: Executor, progress: Progress, elsewhere: Sequence[Path], *, fresh: bool, seconds: dict[str, float]
+    plan: Plan,
+    folder: Path,
+    runner: Executor,
+    progress: Progress,
+    elsewhere: Sequence[Path],
+    *,
+    fresh: bool,
+    seconds: dict[str, float],
 ) -> tuple[Plan, list[CellResult], list[Measurement]]:
-    """Make levels, measure, measure what remedies ask for, evaluate, beside what another device measured; return the plan
-    with all that was added."""
+    """Make levels, measure, measure what remedies ask for, evaluate, beside what another device measured; return the
+    plan with all that was added."""
     threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
     plan = with_levels(plan, folder, progress)
     there = load_elsewhere(plan, elsewhere, progress) if elsewhere else None
@@ -182,10 +207,14 @@ def _rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
             if rule.metric not in known
         ]
         models = {name for cell in result.cells for name in (cell.cell.model, cell.cell.file)}
-        scenarios = {*scenario_names(), *(name for cell in result.cells for name in (cell.cell.scenario, cell.cell.pack))}
+        scenarios = {
+            *scenario_names(),
+            *(name for cell in result.cells for name in (cell.cell.scenario, cell.cell.pack)),
+        }
         for key, names in (("model", models), ("scenario", scenarios)):
             unknown += [
-                f"{gates}:{rule.line}: unknown {key} {rule.selectors[key]!r}; {nearest(str(rule.selectors[key]), names)}"
+                f"{gates}:{rule.line}: unknown {key} {rule.selectors[key]!r}; "
+                f"{nearest(str(rule.selectors[key]), names)}"
                 for rule in rules
                 if rule.selectors.get(key) not in (None, *names)
             ]
@@ -212,14 +241,20 @@ def _checks(result: AuditResult) -> dict[str, Any]:
 
 
 def _known_metrics(rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
-    """The rules, classes spelt as the data set does. A gate on a metric that nothing computes would never be met: say so
-    before anything runs."""
+    """The rules, classes spelt as the data set does. A gate on a metric that nothing computes would never be met: say
+    so before anything runs."""
     known = _METRICS | {*extensions.names("metrics")} - {"coco"}
-    known |= {f"{metric}/{category}" for metric in PRIMARY_METRICS.values() for match in plan.matches.values() for category in match.judged}
+    known |= {
+        f"{metric}/{category}"
+        for metric in PRIMARY_METRICS.values()
+        for match in plan.matches.values()
+        for category in match.judged
+    }
     spelt = {normal_name(name): name for name in known}
     rules = tuple(dataclasses.replace(rule, metric=spelt.get(normal_name(rule.metric), rule.metric)) for rule in rules)
     problems = [
-        f"{plan.config.source.where('gates', index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}"
+        f"{plan.config.source.where('gates', index, 'metric')}: unknown metric {rule.metric!r}; "
+        f"{nearest(rule.metric, known)}"
         for index, rule in enumerate(rules)
         if rule.metric not in known
     ]

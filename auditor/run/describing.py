@@ -20,7 +20,8 @@ _CHUNK = 25
 
 
 def describe_data(plan: Plan, runner: Executor) -> dict[str, dict[str, Any]]:
-    """Describe each data set (`datasets`), and the calibration images of each model (`calibration`), on a sample of images."""
+    """Describe each data set (`datasets`), and the calibration images of each model (`calibration`), on a sample of
+    images."""
     sets = {("datasets", name): dataset.images for name, dataset in plan.datasets.items()}
     sets |= {("calibration", name): images for name, images in plan.calibration.items()}
     described: dict[str, dict[str, Any]] = {"datasets": {}, "calibration": {}}

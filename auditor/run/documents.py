@@ -33,13 +33,18 @@ def plan_document(plan: Plan, rules: Sequence[Rule], described: Mapping[str, Any
                 "unit": scenario.unit,
                 "knobs": {name: list(values) for name, values in scenario.knobs.items()},
                 "transforms": [
-                    {name: arguments} if kind != "function" else {"function": name} for kind, name, arguments in scenario.transforms
+                    {name: arguments} if kind != "function" else {"function": name}
+                    for kind, name, arguments in scenario.transforms
                 ],
             }
             for scenario in plan.scenarios
         ],
         "calibration": {
-            name: {"images": len(images), "unreadable": plan.unreadable.get(name, 0), **described["calibration"].get(name, {})}
+            name: {
+                "images": len(images),
+                "unreadable": plan.unreadable.get(name, 0),
+                **described["calibration"].get(name, {}),
+            }
             for name, images in plan.calibration.items()
         },
         "checks": plan.config.checks.by_name,
@@ -106,5 +111,9 @@ def dataset_document(plan: Plan, name: str, described: Mapping[str, Any]) -> dic
         "counts": dict(dataset.counts),
         "fingerprint": dataset.fingerprint,
         **described["datasets"].get(name, {}),
-        **{key: Path(value).name if key in ("annotations", "images") else value for key, value in dataset.about.items() if key != "images"},
+        **{
+            key: Path(value).name if key in ("annotations", "images") else value
+            for key, value in dataset.about.items()
+            if key != "images"
+        },
     }

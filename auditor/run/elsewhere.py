@@ -66,23 +66,32 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
     config = load_audit(audit)
     check_writable(bundle.parent)
     if bundle.suffix != ".pyz" or (bundle.exists() and not zipfile.is_zipfile(bundle)):
-        raise InputError(f"--bundle {bundle}: expected the name of a .pyz file that is to be written, or of an earlier bundle")
+        raise InputError(
+            f"--bundle {bundle}: expected the name of a .pyz file that is to be written, or of an earlier bundle"
+        )
     left_out = [delegate_name(delegate) for delegate in config.delegates if delegate not in _KERNELS]
     if len(left_out) == len(config.delegates):
         raise InputError(
-            f"{config.source.where('delegates')}: a bundle runs none and xnnpack, which any interpreter has; {', '.join(left_out)} must be audited on the device itself"
+            f"{config.source.where('delegates')}: a bundle runs none and xnnpack, which any interpreter has; "
+            f"{', '.join(left_out)} must be audited on the device itself"
         )
     plan = make_plan(config)
     with tempfile.TemporaryDirectory() as folder:
         plan = with_levels(plan, Path(folder), _Sayer(say))
         specs = _packed(plan)
         if not specs:
-            raise InputError(f"{audit}: none of its models is a .tflite file, or has a level that is; there is nothing to send")
+            raise InputError(
+                f"{audit}: none of its models is a .tflite file, or has a level that is; there is nothing to send"
+            )
         every = max(len(dataset.images) for dataset in plan.datasets.values())
         models_mb = sum(spec.size_bytes for spec in specs) / 1e6
         inputs_mb = _estimate(plan, specs)
         parts = min(every, _MOST_PARTS, max(1, math.ceil(inputs_mb / max(limit_mb - models_mb, 0.1 * limit_mb))))
-        split = f", in {parts} parts of about {models_mb + inputs_mb / parts:.1f} MB that each carry the models" if parts > 1 else ""
+        split = (
+            f", in {parts} parts of about {models_mb + inputs_mb / parts:.1f} MB that each carry the models"
+            if parts > 1
+            else ""
+        )
         say(f"about {models_mb + inputs_mb:.1f} MB of models and inputs{split}")
         if left_out:
             say(f"left out, since a bundle runs none and xnnpack alone: {', '.join(left_out)}")
@@ -108,7 +117,8 @@ class _Sayer:
 
 
 def _packed(plan: Plan) -> list[ModelSpec]:
-    """The files that are sent: `.tflite` models and the levels that the audit asks for, not the remedies it finds on its way."""
+    """The files that are sent: `.tflite` models and the levels that the audit asks for, not the remedies it finds on
+    its way."""
     return [spec for spec in plan.specs if spec.quantization not in (PARENT, FLOAT_HEAD, *EVIDENCE_LEVELS)]
 
 
@@ -153,7 +163,9 @@ def _packed_bytes(plan: Plan, specs: Sequence[ModelSpec], part: int, parts: int)
     buffer = io.BytesIO()
     buffer.write(b"#!/usr/bin/env python3\n")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("__main__.py", importlib.resources.files("auditor.models").joinpath("bundle_runner.py").read_bytes())
+        archive.writestr(
+            "__main__.py", importlib.resources.files("auditor.models").joinpath("bundle_runner.py").read_bytes()
+        )
         kept: set[str] = set()
         models = []
         for spec in specs:
@@ -214,7 +226,8 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class _File:
-    """One file that a bundle's runner wrote: its note, and raw outputs by (model file, delegate, number of the item)."""
+    """One file that a bundle's runner wrote: its note, and raw outputs by (model file, delegate, number of the
+    item)."""
 
     meta: Mapping[str, Any]
     outputs: Mapping[tuple[str, str, int], Mapping[int, NDArray[Any]]]
@@ -235,7 +248,8 @@ def load_elsewhere(plan: Plan, files: Sequence[Path], progress: Progress) -> Els
             known = devices.setdefault(str(found.meta["device"]), {})
             if int(found.meta["part"]) in known:
                 problems.append(
-                    f"{path}: part {found.meta['part'] + 1} of {found.meta['device']} is given twice; give each device another --device, and each part once"
+                    f"{path}: part {found.meta['part'] + 1} of {found.meta['device']} is given twice; give each "
+                    "device another --device, and each part once"
                 )
             known[int(found.meta["part"])] = found
     for device, parts in devices.items():
@@ -243,7 +257,8 @@ def load_elsewhere(plan: Plan, files: Sequence[Path], progress: Progress) -> Els
         missing = [str(part + 1) for part in range(total) if part not in parts]
         if missing:
             problems.append(
-                f"--measurements: of {device} the parts {', '.join(missing)} of {total} are missing; measure them too, and give all"
+                f"--measurements: of {device} the parts {', '.join(missing)} of {total} are missing; measure them "
+                "too, and give all"
             )
     if problems:
         raise InputError(problems)
@@ -265,24 +280,41 @@ def _load(path: Path, fingerprint: str, names: Container[str], problems: list[st
         for name, array in arrays.items():
             file, delegate, number, index = name.split("|")
             outputs.setdefault((file, delegate, int(number)), {})[int(index)] = array
-        right = all(isinstance(meta[key], kind) for key, kind in _META.items()) and meta["device"].strip() not in ("", "local")
+        right = all(isinstance(meta[key], kind) for key, kind in _META.items()) and meta["device"].strip() not in (
+            "",
+            "local",
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        problems.append(f"{path}: not the measurements of a bundle ({type(error).__name__}); give what `python BUNDLE.pyz -o FILE` wrote")
+        problems.append(
+            f"{path}: not the measurements of a bundle ({type(error).__name__}); give what `python BUNDLE.pyz -o "
+            "FILE` wrote"
+        )
         return None
     if not right or any(key.partition("|")[0] not in names for key in meta["speeds"]):
         problems.append(
-            f"{path}: its note of device, parts and speeds is not that of a bundle's runner; give what `python BUNDLE.pyz -o FILE` wrote"
+            f"{path}: its note of device, parts and speeds is not that of a bundle's runner; give what `python "
+            "BUNDLE.pyz -o FILE` wrote"
         )
     elif meta["fingerprint"] != fingerprint:
         problems.append(
-            f"{path}: measured for another audit, or models, images or scenarios have changed since; make the bundle again and measure anew"
+            f"{path}: measured for another audit, or models, images or scenarios have changed since; make the bundle "
+            "again and measure anew"
         )
     else:
         return _File(meta, outputs)
     return None
 
 
-_META = {"fingerprint": str, "device": str, "part": int, "parts": int, "speeds": dict, "machine": str, "runtime": str, "python": str}
+_META = {
+    "fingerprint": str,
+    "device": str,
+    "part": int,
+    "parts": int,
+    "speeds": dict,
+    "machine": str,
+    "runtime": str,
+    "python": str,
+}
 
 
 def _evaluated(
@@ -297,7 +329,9 @@ def _evaluated(
             for part, file in sorted(parts.items()):
                 for number, item in enumerate(_sized(plan, spec, part, total)):
                     found = file.outputs.get((spec.name, delegate, number), {})
-                    predictions.setdefault((item[0].scenario, item[0].severity), []).append(_prediction(spec, graph, delegate, item, found))
+                    predictions.setdefault((item[0].scenario, item[0].severity), []).append(
+                        _prediction(spec, graph, delegate, item, found)
+                    )
             for (scenario, severity), items in predictions.items():
                 cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
                 yield evaluate_cell(dataclasses.replace(cell_task(plan, cell), predictions=tuple(items)))
@@ -305,7 +339,8 @@ def _evaluated(
 
 
 def _sized(plan: Plan, spec: ModelSpec, part: int, parts: int) -> Iterator[tuple[_Item, tuple[int, int] | None]]:
-    """The items of a bundle in its order, with the (width, height) of their images, None of those that cannot be read."""
+    """The items of a bundle in its order, with the (width, height) of their images, None of those that cannot be
+    read."""
     sizes: dict[int, tuple[int, int] | None] = {}
     for item in _items(plan, spec, part, parts):
         if item.record.id not in sizes:
@@ -318,11 +353,17 @@ def _sized(plan: Plan, spec: ModelSpec, part: int, parts: int) -> Iterator[tuple
 
 
 def _prediction(
-    spec: ModelSpec, graph: Graph, delegate: str, item: tuple[_Item, tuple[int, int] | None], found: Mapping[int, NDArray[Any]]
+    spec: ModelSpec,
+    graph: Graph,
+    delegate: str,
+    item: tuple[_Item, tuple[int, int] | None],
+    found: Mapping[int, NDArray[Any]],
 ) -> ImagePrediction:
     place, size = item
     nothing: NDArray[Any] = np.zeros(0)
-    empty = ImagePrediction(spec.key, delegate, place.severity, place.record.id, nothing.reshape(0, 4), nothing, nothing.astype(np.int64))
+    empty = ImagePrediction(
+        spec.key, delegate, place.severity, place.record.id, nothing.reshape(0, 4), nothing, nothing.astype(np.int64)
+    )
     if size is None:
         return dataclasses.replace(empty, error=f"{place.record.path}: cannot be read", scope="image")
     if len(found) != len(graph.outputs):
@@ -345,16 +386,28 @@ def _prediction(
 def _speeds(specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str) -> Iterator[Measurement]:
     """What the device is, how fast each file is there, and what of it does not depend on the device."""
     first = parts[min(parts)].meta
-    yield Measurement("device", "", "", "", {key: first[key] for key in ("machine", "runtime", "python")}, "", device=device)
+    yield Measurement(
+        "device", "", "", "", {key: first[key] for key in ("machine", "runtime", "python")}, "", device=device
+    )
     known = {spec.name: spec for spec in specs}
-    for key, facts in {key: facts for _, part in sorted(parts.items(), reverse=True) for key, facts in part.meta["speeds"].items()}.items():
+    for key, facts in {
+        key: facts for _, part in sorted(parts.items(), reverse=True) for key, facts in part.meta["speeds"].items()
+    }.items():
         file, _, delegate = key.partition("|")
         spec = known[file]
         latency = {name: value for name, value in facts.items() if name != "peak_memory_mb"}
         yield Measurement("latency_ms", file, spec.quantization, delegate, latency, "ms", device=device)
         yield Measurement("file_mb", file, spec.quantization, delegate, spec.size_bytes / 1e6, "MB", device=device)
         yield Measurement(
-            "arena_mb", file, spec.quantization, delegate, arena_bytes(load_graph(Path(spec.path))) / 1e6, "MB", device=device
+            "arena_mb",
+            file,
+            spec.quantization,
+            delegate,
+            arena_bytes(load_graph(Path(spec.path))) / 1e6,
+            "MB",
+            device=device,
         )
         if facts.get("peak_memory_mb") is not None:
-            yield Measurement("peak_memory_mb", file, spec.quantization, delegate, facts["peak_memory_mb"], "MB", device=device)
+            yield Measurement(
+                "peak_memory_mb", file, spec.quantization, delegate, facts["peak_memory_mb"], "MB", device=device
+            )

@@ -21,7 +21,13 @@ __all__ = ["cell_task", "delegate_ops", "evaluate", "timed_evaluation"]
 
 
 def evaluate(
-    plan: Plan, folder: Path, runner: Executor, progress: Progress, failures: dict[str, str], *, seconds: dict[str, float]
+    plan: Plan,
+    folder: Path,
+    runner: Executor,
+    progress: Progress,
+    failures: dict[str, str],
+    *,
+    seconds: dict[str, float],
 ) -> tuple[list[CellResult], list[Measurement]]:
     """Evaluate every cell, and take each file's time from its clean cell; `seconds` gets the time that evaluating took,
     summed over the workers."""
@@ -34,7 +40,9 @@ def evaluate(
         if outcome.died:
             (outcome,) = run_isolated(timed_evaluation, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
         if outcome.error is not None:
-            results.append(CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}"))
+            results.append(
+                CellResult(outcome.item.cell, "failed", images=0, error=f"evaluation failed: {outcome.error}")
+            )
         else:
             evaluation, spent = outcome.result
             results.append(evaluation.result)
@@ -74,7 +82,14 @@ def delegate_ops(plan: Plan) -> list[Measurement]:
     """What each delegate took of each file, as its first invocation showed."""
     specs = {spec.name: spec for spec in plan.specs}
     return [
-        Measurement("delegate_ops", file, specs[file].quantization, delegate, {"delegated": facts["delegated"], "ops": facts["ops"]}, "ops")
+        Measurement(
+            "delegate_ops",
+            file,
+            specs[file].quantization,
+            delegate,
+            {"delegated": facts["delegated"], "ops": facts["ops"]},
+            "ops",
+        )
         for (file, delegate), facts in plan.verified.items()
         if facts.get("ops") is not None
     ]
@@ -101,6 +116,12 @@ def _tasks(plan: Plan, folder: Path, failures: dict[str, str], results: list[Cel
             truths[cell.file],
             cell=cell,
             predictions=tuple(
-                load_predictions(folder, [unit.resume_key for unit in units], file=spec.key, delegate=cell.delegate, severity=cell.severity)
+                load_predictions(
+                    folder,
+                    [unit.resume_key for unit in units],
+                    file=spec.key,
+                    delegate=cell.delegate,
+                    severity=cell.severity,
+                )
             ),
         )

@@ -1,4 +1,5 @@
-"""Is each model fed, and read, as it was trained? Other input contracts and readings, measured beside the declared one."""
+"""Is each model fed, and read, as it was trained? Other input contracts and readings, measured beside the declared
+one."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ class _Comparison:
         truth = {record.id: dataset.truth[record.id] for record in images}
         return CellTask(
             cell=Cell(self.spec.model, self.spec.name, self.spec.quantization, self.delegate, CLEAN, 0, input=name),
-            truth=restrict_truth(truth, {dataset.categories.index(category): index for index, category in enumerate(judged)}),
+            truth=restrict_truth(
+                truth, {dataset.categories.index(category): index for index, category in enumerate(judged)}
+            ),
             judged=tuple(judged),
             to_judged=tuple(judged.index(category) if category in judged else None for category in names),
             label_offset=offset,
@@ -71,8 +74,8 @@ class _Comparison:
 def compare_inputs(
     plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]
 ) -> list[CellResult]:
-    """Measure each family's declared model fed otherwise, and read its predictions otherwise, on as many clean images as
-    it takes; one cell for each, with its difference from the declared one.
+    """Measure each family's declared model fed otherwise, and read its predictions otherwise, on as many clean images
+    as it takes; one cell for each, with its difference from the declared one.
 
     Sampling begins with the images that `checks: input_contract` says and is doubled, up to the whole set, while a
     difference that would be worth having may be chance. The best changes of two factors are then measured together.
@@ -90,15 +93,31 @@ def compare_inputs(
 
 
 def _begin(
-    plan: Plan, spec: ModelSpec, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]
+    plan: Plan,
+    spec: ModelSpec,
+    folder: Path,
+    runner: Executor,
+    progress: Progress,
+    *,
+    fresh: bool,
+    seconds: dict[str, float],
 ) -> _Comparison | None:
     """Collect what the clean cell of a model said; None where it was not measured."""
     delegate = delegates_of(plan.config, spec)[0]
-    clean = next((units for cell, units in plan.cells() if (cell.file, cell.delegate, cell.scenario) == (spec.name, delegate, CLEAN)), ())
+    clean = next(
+        (
+            units
+            for cell, units in plan.cells()
+            if (cell.file, cell.delegate, cell.scenario) == (spec.name, delegate, CLEAN)
+        ),
+        (),
+    )
     keys = [unit.resume_key for unit in clean]
     if not keys or not all(has_unit(folder, key) for key in keys):
         return None
-    declared = {item.image_id: item for item in load_predictions(folder, keys, file=spec.key, delegate=delegate, severity=0)}
+    declared = {
+        item.image_id: item for item in load_predictions(folder, keys, file=spec.key, delegate=delegate, severity=0)
+    }
     if any(item.error and item.scope != "image" for item in declared.values()):
         return None
     images = [record for unit in clean for record in unit.images if declared[record.id].error is None]
@@ -114,7 +133,11 @@ def _begin(
                 seconds["evaluate"] = seconds.get("evaluate", 0.0) + spent
         return done
 
-    return _Comparison(plan, spec, delegate, folder, [images[index] for index in drawn], declared, {}, run) if images else None
+    return (
+        _Comparison(plan, spec, delegate, folder, [images[index] for index in drawn], declared, {}, run)
+        if images
+        else None
+    )
 
 
 def _compare(comparison: _Comparison, first: int) -> list[CellResult]:
@@ -135,7 +158,12 @@ def _compare(comparison: _Comparison, first: int) -> list[CellResult]:
         variants.append(pair)
         results = _look(comparison, variants, others, size, error)
     facts: dict[str, dict[str, Any]] = {
-        variant.name: {"kind": "input", "factor": variant.factor, "yaml": variant.yaml, "contract": _plain(variant.spec.input)}
+        variant.name: {
+            "kind": "input",
+            "factor": variant.factor,
+            "yaml": variant.yaml,
+            "contract": _plain(variant.spec.input),
+        }
         for variant in variants
     }
     facts |= {reading.name: {"kind": reading.kind, "factor": reading.kind, "yaml": reading.yaml} for reading in others}
@@ -158,7 +186,11 @@ def _look(
         mine += added
         units += added
     done = comparison.run(units, _tasks(comparison, variants, others, images))
-    names = [name for name in (*(variant.name for variant in variants), *(reading.name for reading in others)) if name in done]
+    names = [
+        name
+        for name in (*(variant.name for variant in variants), *(reading.name for reading in others))
+        if name in done
+    ]
     if "declared" not in done:
         return []
     values = compare_with_declared(done["declared"], [done[name] for name in names], error=error)
@@ -168,7 +200,8 @@ def _look(
 def _tasks(
     comparison: _Comparison, variants: Sequence[InputVariant], others: Sequence[Reading], images: Sequence[ImageRecord]
 ) -> Iterator[CellTask]:
-    """What is evaluated on the same images, over the classes that any reading knows; predictions are loaded one cell at a time."""
+    """What is evaluated on the same images, over the classes that any reading knows; predictions are loaded one cell at
+    a time."""
     spec = comparison.spec
     dataset = comparison.plan.datasets[spec.dataset]
     offset = int(spec.decoder_options.get("label_offset", 0))
@@ -178,8 +211,12 @@ def _tasks(
     said = [comparison.declared[record.id] for record in images]
     yield comparison.task("declared", spec.labels, offset, said, images, judged)
     for variant in variants:
-        keys = [unit.resume_key for unit in comparison.units[variant.name] if has_unit(comparison.folder, unit.resume_key)]
-        found = list(load_predictions(comparison.folder, keys, file=variant.spec.key, delegate=comparison.delegate, severity=0))
+        keys = [
+            unit.resume_key for unit in comparison.units[variant.name] if has_unit(comparison.folder, unit.resume_key)
+        ]
+        found = list(
+            load_predictions(comparison.folder, keys, file=variant.spec.key, delegate=comparison.delegate, severity=0)
+        )
         yield comparison.task(variant.name, spec.labels, offset, found, images, judged)
     for reading in others:
         seen = said
@@ -197,7 +234,9 @@ def _reread(item: ImagePrediction, reading: Reading, spec: ModelSpec, record: Im
     return dataclasses.replace(item, boxes=found.boxes, scores=found.scores, labels=found.labels)
 
 
-def _best_pair(spec: ModelSpec, variants: Sequence[InputVariant], results: Sequence[tuple[CellResult, MetricValue]]) -> InputVariant | None:
+def _best_pair(
+    spec: ModelSpec, variants: Sequence[InputVariant], results: Sequence[tuple[CellResult, MetricValue]]
+) -> InputVariant | None:
     """The two best changes of different factors, where two factors have one that seems better at all."""
     gains = {result.cell.input: value.value for result, value in results if value.value is not None and value.value > 0}
     best: dict[str, InputVariant] = {}
@@ -209,7 +248,9 @@ def _best_pair(spec: ModelSpec, variants: Sequence[InputVariant], results: Seque
 
 def _plain(contract: InputContract) -> dict[str, Any]:
     """A contract as `result.json` holds it."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(contract).items()}
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(contract).items()
+    }
 
 
 def _cell(result: CellResult, value: MetricValue, facts: Mapping[str, Any]) -> CellResult:

@@ -1,4 +1,5 @@
-"""The quantization levels of an audit: those that it asks for, the remedies, and where a losing level's error arises."""
+"""The quantization levels of an audit: those that it asks for, the remedies, and where a losing level's error
+arises."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ def with_levels(plan: Plan, folder: Path, progress: Progress) -> Plan:
 
 
 def with_remedies(plan: Plan, folder: Path, progress: Progress) -> Plan:
-    """Where an int8 level that was made here breaks in its output head, make the level that keeps the head in float; and to
-    tell whether more float would help, one that keeps more, measured on clean images alone."""
+    """Where an int8 level that was made here breaks in its output head, make the level that keeps the head in float;
+    and to tell whether more float would help, one that keeps more, measured on clean images alone."""
     made = {spec.name: spec for spec in plan.specs}
     requests = []
     for spec, model in zip(plan.specs, plan.config.models, strict=False):
@@ -89,7 +90,11 @@ def with_layers(plan: Plan, cells: Sequence[CellResult], progress: Progress) -> 
 
 
 def _planned(
-    plan: Plan, requests: Sequence[LevelRequest], progress: Progress, *, scenarios: tuple[ScenarioSpec, ...] | None = None
+    plan: Plan,
+    requests: Sequence[LevelRequest],
+    progress: Progress,
+    *,
+    scenarios: tuple[ScenarioSpec, ...] | None = None,
 ) -> Plan:
     if not requests:
         return plan

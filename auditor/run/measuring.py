@@ -20,14 +20,19 @@ UNIT_TIMEOUT_S = 600.0
 _GIVEN_UP = "not tried again: the delegate hung or ended its process on other images"
 
 
-def measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]) -> dict[str, str]:
+def measure(
+    plan: Plan, folder: Path, runner: Executor, progress: Progress, *, fresh: bool, seconds: dict[str, float]
+) -> dict[str, str]:
     """Measure every unit that is not complete; return the error of each unit that could not be. `seconds` gets the time
     that storing took."""
     seconds.setdefault("store", 0.0)
     todo = [unit for unit in plan.units if fresh or not has_unit(folder, unit.resume_key)]
     progress.start(cells=sum(1 for _ in plan.cells()), images=sum(_inferences(unit) for unit in todo))
     if len(todo) < len(plan.units):
-        progress.say(f"{len(plan.units) - len(todo)} of {len(plan.units)} units are complete in {folder} and are not measured again")
+        progress.say(
+            f"{len(plan.units) - len(todo)} of {len(plan.units)} units are complete in {folder} and are not measured "
+            "again"
+        )
     failures: dict[str, str] = {}
     lost: set[tuple[str, str]] = set()
     foreign = any(unit.libraries or any(delegate == "gpu" for _, delegate in unit.models) for unit in todo)
@@ -49,9 +54,17 @@ def measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, f
         else:
             begin = time.perf_counter()
             left_out = [model for model in whole[unit.resume_key].models if model not in unit.models]
-            dropped = [item for model in left_out for item in _lost(dataclasses.replace(unit, models=(model,)), _GIVEN_UP)]
+            dropped = [
+                item for model in left_out for item in _lost(dataclasses.replace(unit, models=(model,)), _GIVEN_UP)
+            ]
             predictions = (*outcome.result.predictions, *dropped)
-            save_unit(folder, unit.resume_key, predictions, outcome.result.times_s, complete=outcome.result.complete and not dropped)
+            save_unit(
+                folder,
+                unit.resume_key,
+                predictions,
+                outcome.result.times_s,
+                complete=outcome.result.complete and not dropped,
+            )
             seconds["store"] += time.perf_counter() - begin
         progress.measured(images=_inferences(whole[unit.resume_key]))
     return failures
@@ -59,12 +72,14 @@ def measure(plan: Plan, folder: Path, runner: Executor, progress: Progress, *, f
 
 def _without(unit: Unit, lost: Container[tuple[str, str]]) -> Unit:
     """The unit without models that took a worker with them on a delegate: they are not tried again in this run."""
-    return dataclasses.replace(unit, models=tuple(model for model in unit.models if (model[0].key, model[1]) not in lost))
+    return dataclasses.replace(
+        unit, models=tuple(model for model in unit.models if (model[0].key, model[1]) not in lost)
+    )
 
 
 def _limit(plan: Plan, unit: Unit) -> float | None:
-    """How long a unit may take, in seconds, where a delegate that is not the runtime's own may hang: `timeout:` above three
-    times what the first invocations suggest."""
+    """How long a unit may take, in seconds, where a delegate that is not the runtime's own may hang: `timeout:` above
+    three times what the first invocations suggest."""
     if not unit.libraries and all(delegate != "gpu" for _, delegate in unit.models):
         return None
     once = [float(plan.verified.get((spec.name, delegate), {}).get("seconds") or 0.0) for spec, delegate in unit.models]
@@ -76,8 +91,8 @@ def _inferences(unit: Unit) -> int:
 
 
 def _retried(plan: Plan, unit: Unit, lost: set[tuple[str, str]]) -> Outcome:
-    """Measure a unit whose worker died one model at a time, each in a process of its own: only the guilty one is lost, and
-    noted in `lost` where its delegate is not the runtime's own."""
+    """Measure a unit whose worker died one model at a time, each in a process of its own: only the guilty one is lost,
+    and noted in `lost` where its delegate is not the runtime's own."""
     parts = [dataclasses.replace(unit, models=(model,)) for model in unit.models]
     predictions: list[ImagePrediction] = []
     times_s: dict[str, float] = {}

@@ -1,4 +1,5 @@
-"""The image on which two delegates, or two levels, differ most, with what each finds: a small picture for the report."""
+"""The image on which two delegates, or two levels, differ most, with what each finds: a small picture for the
+report."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ _COLORS = ((36, 88, 166), (226, 110, 30))
 """Of the one compared with, and of the cell itself; RGB."""
 
 
-def with_pictures(plan: Plan, cells: Sequence[CellResult], evaluations: Mapping[Cell, CellEvaluation]) -> list[CellResult]:
+def with_pictures(
+    plan: Plan, cells: Sequence[CellResult], evaluations: Mapping[Cell, CellEvaluation]
+) -> list[CellResult]:
     """Add to each clean cell whose detections are not those of the first delegate the picture of the worst image."""
     return [_with_picture(plan, cell, evaluations) for cell in cells]
 
@@ -45,7 +48,9 @@ def _with_picture(plan: Plan, cell: CellResult, evaluations: Mapping[Cell, CellE
     except DataError:
         return cell
     picture = _drawn(image, [first.detections[record.id], mine.detections[record.id]])
-    return dataclasses.replace(cell, details={**cell.details, "parity": {**parity, "picture": picture, "file": record.path.name}})
+    return dataclasses.replace(
+        cell, details={**cell.details, "parity": {**parity, "picture": picture, "file": record.path.name}}
+    )
 
 
 def _drawn(image: NDArray[np.uint8], sides: Sequence[Detections]) -> str:

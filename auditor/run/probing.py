@@ -1,4 +1,5 @@
-"""Measure speed and memory of every model on every delegate: after predicting, one at a time, each in a fresh process."""
+"""Measure speed and memory of every model on every delegate: after predicting, one at a time, each in a fresh
+process."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def probe(plan: Plan, progress: Progress) -> list[Measurement]:
         ]
         images = first_images(plan.datasets[spec.dataset])[:_IMAGES]
         for threads in wanted.threads:
-            progress.say(f"measuring the speed of {spec.name} on {delegate}, {threads} thread{'s' if threads > 1 else ''} …")
+            progress.say(
+                f"measuring the speed of {spec.name} on {delegate}, {threads} thread{'s' if threads > 1 else ''} …"
+            )
             once = threads == wanted.threads[0]
             request = SpeedRequest(
                 spec,
@@ -57,13 +60,18 @@ def probe(plan: Plan, progress: Progress) -> list[Measurement]:
             (outcome,) = run_isolated(measure_speed, [request], timeout_s=timeout_s)
             values: dict[str, Any] = outcome.result if outcome.error is None else {"latency_ms": None}
             error = outcome.error and outcome.error.strip().splitlines()[-1]
-            found += [_measurement(spec, delegate, name, value, threads=threads, error=error) for name, value in values.items()]
+            found += [
+                _measurement(spec, delegate, name, value, threads=threads, error=error)
+                for name, value in values.items()
+            ]
         if wanted.memory_limit is not None:
             limit = LimitRequest(spec, delegate_by_name(plan.config, delegate), wanted.memory_limit)
             (outcome,) = run_isolated(fits_in_memory, [limit], timeout_s=wanted.timeout)
             reason = (outcome.error or "nothing was told").strip().splitlines()[-1]
             lost = {"limit_mb": wanted.memory_limit, "fits": False, "reason": reason}
-            found.append(_measurement(spec, delegate, "memory_limit", outcome.result if outcome.error is None else lost))
+            found.append(
+                _measurement(spec, delegate, "memory_limit", outcome.result if outcome.error is None else lost)
+            )
     return found
 
 
@@ -77,5 +85,7 @@ def _pairs(plan: Plan) -> Iterator[tuple[ModelSpec, str]]:
                 yield spec, delegate
 
 
-def _measurement(spec: ModelSpec, delegate: str, name: str, value: Any, *, threads: int = 1, error: str | None = None) -> Measurement:
+def _measurement(
+    spec: ModelSpec, delegate: str, name: str, value: Any, *, threads: int = 1, error: str | None = None
+) -> Measurement:
     return Measurement(name, spec.name, spec.quantization, delegate, value, _UNITS[name], threads=threads, error=error)

@@ -1,6 +1,7 @@
 """How often the input contract check raises a false alarm: many audits of the demo's detector, each on other scenes.
 
-The declared contract is the one that the detector was trained with. Run with `pytest tests/benchmarks --benchmark-only -s`.
+The declared contract is the one that the detector was trained with. Run with `pytest tests/benchmarks --benchmark-only
+-s`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,16 @@ def matches_of(tmp_path):
     images = tuple(image for image, _ in scenes)
     truth = dict(enumerate(found for _, found in scenes))
     spec = resolve_model(
-        ModelRequest("m", "m", str(DEMO_MODEL), "d", str(tmp_path), labels="labels.txt", input={"resize": "letterbox"}, images=images[:4])
+        ModelRequest(
+            "m",
+            "m",
+            str(DEMO_MODEL),
+            "d",
+            str(tmp_path),
+            labels="labels.txt",
+            input={"resize": "letterbox"},
+            images=images[:4],
+        )
     )
     runner = open_spec(spec, delegate="xnnpack", threads=1)
 
@@ -39,7 +49,9 @@ def matches_of(tmp_path):
         found = {}
         for index, image in enumerate(images):
             tensor, geometry = encode(image, contract)
-            found[index] = postprocess(yolov8(runner.invoke(tensor), spec), spec.postprocess, geometry=geometry, image_size=image.shape[:2])
+            found[index] = postprocess(
+                yolov8(runner.invoke(tensor), spec), spec.postprocess, geometry=geometry, image_size=image.shape[:2]
+            )
         return found
 
     declared = detect(spec.input)
@@ -52,7 +64,9 @@ def matches_of(tmp_path):
 
 
 def relabelled(item, table, offset):
-    labels = np.array([table[label + offset] if 0 <= label + offset < len(table) else -1 for label in item.labels], dtype=np.int64)
+    labels = np.array(
+        [table[label + offset] if 0 <= label + offset < len(table) else -1 for label in item.labels], dtype=np.int64
+    )
     keep = labels >= 0
     return Detections(item.boxes[keep], item.scores[keep], labels[keep])
 
@@ -80,4 +94,7 @@ def test_false_alarms_of_a_right_contract(benchmark, tmp_path):
     matches = matches_of(tmp_path)
     rng = np.random.default_rng(3)
     found = benchmark.pedantic(lambda: sum(false_alarm(rng, matches) for _ in range(AUDITS)), rounds=1)
-    print(f"\nfalse alarms: {found} of {AUDITS} audits of {len(matches) - 1} comparisons each (at most {FAMILY_ERROR:.0%} are allowed)")
+    print(
+        f"\nfalse alarms: {found} of {AUDITS} audits of {len(matches) - 1} comparisons each (at most "
+        f"{FAMILY_ERROR:.0%} are allowed)"
+    )

@@ -1,4 +1,5 @@
-"""The latency that an audit measures beside a loop of an interpreter alone, in one run. `pytest tests/benchmarks --benchmark-only -s`."""
+"""The latency that an audit measures beside a loop of an interpreter alone, in one run. `pytest tests/benchmarks
+--benchmark-only -s`."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def alone(path) -> float:
 
 @pytest.mark.benchmark
 def test_latency_is_that_of_an_independent_loop(benchmark):
-    spec = resolve_model(ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", decoder="yolov8", need_labels=False, images=IMAGES))
+    spec = resolve_model(
+        ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", decoder="yolov8", need_labels=False, images=IMAGES)
+    )
     request = SpeedRequest(spec, "xnnpack", 1, IMAGES)
 
     def both():

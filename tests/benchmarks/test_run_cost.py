@@ -1,4 +1,5 @@
-"""What a run costs beyond what it must: `pytest tests/benchmarks --benchmark-only -s`. Ratios within one run; no limits.
+"""What a run costs beyond what it must: `pytest tests/benchmarks --benchmark-only -s`. Ratios within one run; no
+limits.
 
 Uses YOLOX-Nano and COCO images where AUDITOR_REAL names them, else the demo's detector and scenes.
 """
@@ -41,7 +42,8 @@ def write_audit(folder: Path, *, limit: int, scenarios: str, repeat: int = 1) ->
     audit = folder / "audit.yaml"
     dataset = f"dataset: {{format: coco, images: {images}, annotations: {annotations}, limit: {limit}}}\n"
     audit.write_text(
-        f"name: benchmark\n{dataset}models:\n  - {{name: m, path: {model}, labels: {labels}}}\n{scenarios}measure: {{threads: []}}\n"
+        f"name: benchmark\n{dataset}models:\n  - {{name: m, path: {model}, labels: {labels}}}\n{scenarios}measure: "
+        f"{{threads: []}}\n"
     )
     return audit
 
@@ -51,7 +53,11 @@ def repeated(source: Path, target: Path, times: int) -> None:
     document = json.loads(source.read_text())
     step = 1 + max(image["id"] for image in document["images"])
     images = [{**image, "id": image["id"] + step * turn} for turn in range(times) for image in document["images"]]
-    annotations = [{**item, "image_id": item["image_id"] + step * turn} for turn in range(times) for item in document["annotations"]]
+    annotations = [
+        {**item, "image_id": item["image_id"] + step * turn}
+        for turn in range(times)
+        for item in document["annotations"]
+    ]
     target.write_text(json.dumps(document | {"images": images, "annotations": annotations}))
 
 
@@ -61,11 +67,16 @@ def timed(audit: Path, output: Path) -> tuple[float, float, dict[str, float]]:
     code = (
         "import resource, sys; from auditor.cli import main\n"
         f"try: main(['run', {str(audit)!r}, '-o', {str(output)!r}, '--fresh', '--quiet'])\n"
-        "finally: print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+        "finally: print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, "
+        "resource.RUSAGE_CHILDREN)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     wall = time.perf_counter() - begin
-    return wall, int(done.stdout.split()[-1]) / 1024, json.loads((output / "result.json").read_text())["provenance"]["seconds"]
+    return (
+        wall,
+        int(done.stdout.split()[-1]) / 1024,
+        json.loads((output / "result.json").read_text())["provenance"]["seconds"],
+    )
 
 
 def test_overhead_of_a_run(benchmark, tmp_path):
@@ -77,10 +88,15 @@ def test_overhead_of_a_run(benchmark, tmp_path):
     wall, _, seconds = min(runs, key=lambda run: run[0])
     must = (seconds["invoke"] + seconds["evaluate"]) / 2
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "auditor.cli", "report", str(tmp_path / "out2")], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "auditor.cli", "report", str(tmp_path / "out2")], check=True, capture_output=True
+    )
     render = time.perf_counter() - begin
     print(f"\nwhole run {wall:.2f} s, start-up {start_up:.2f} s (the same command on one clean image)")
-    print("seconds by stage, summed over workers: " + ", ".join(f"{stage} {spent:.2f}" for stage, spent in seconds.items()))
+    print(
+        "seconds by stage, summed over workers: "
+        + ", ".join(f"{stage} {spent:.2f}" for stage, spent in seconds.items())
+    )
     print(f"rendering the report alone, in a process of its own: {render:.2f} s")
     print(f"(run - start-up) / ((invoke + evaluate) / 2 cores) = {(wall - start_up) / must:.2f}")
     benchmark.extra_info["ratio"] = (wall - start_up) / must
@@ -90,11 +106,17 @@ def test_memory_does_not_grow_with_images(benchmark, tmp_path):
     peaks = {}
     for times in (1, 10):
         audit = write_audit(
-            tmp_path / str(times), limit=79 * times, scenarios="scenarios: [noise/gaussian]\nseverities: [3]\n", repeat=times
+            tmp_path / str(times),
+            limit=79 * times,
+            scenarios="scenarios: [noise/gaussian]\nseverities: [3]\n",
+            repeat=times,
         )
         peaks[79 * times] = timed(audit, tmp_path / f"out{times}")[1]
     benchmark.pedantic(lambda: None, rounds=1)
-    print("\npeak memory of the largest process: " + ", ".join(f"{images} images {peak:.0f} MB" for images, peak in peaks.items()))
+    print(
+        "\npeak memory of the largest process: "
+        + ", ".join(f"{images} images {peak:.0f} MB" for images, peak in peaks.items())
+    )
     print(f"difference {peaks[790] - peaks[79]:.0f} MB")
 
 
@@ -110,7 +132,8 @@ def test_help_beside_a_bare_interpreter(benchmark):
 
 
 def test_resampling_beside_evaluating_again(benchmark):
-    """1,000 resamples of a cell of 79 images beside one evaluation by pycocotools, of which they would take a thousand."""
+    """1,000 resamples of a cell of 79 images beside one evaluation by pycocotools, of which they would take a
+    thousand."""
     import numpy as np
 
     from auditor.evaluate.bootstrap import draw_weights, resampled_ap
@@ -122,7 +145,9 @@ def test_resampling_beside_evaluating_again(benchmark):
     for image in range(79):
         low = rng.uniform(0, 400, (8, 2))
         boxes = np.concatenate([low, low + rng.uniform(10, 200, (8, 2))], axis=1)
-        truth[image] = GroundTruth(boxes, rng.integers(0, 80, 8), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.zeros(8, bool))
+        truth[image] = GroundTruth(
+            boxes, rng.integers(0, 80, 8), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.zeros(8, bool)
+        )
         seen = np.concatenate([boxes + rng.normal(0, 9, boxes.shape), rng.uniform(0, 400, (92, 4))])
         seen[:, 2:] = np.maximum(seen[:, 2:], seen[:, :2] + 1)
         labels = np.concatenate([truth[image].labels, rng.integers(0, 80, 92)])

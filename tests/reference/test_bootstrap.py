@@ -16,7 +16,9 @@ def recomputed(truth, predictions, weights):
     images = sorted(truth)
     copies = [(image, copy) for image, count in zip(images, weights, strict=True) for copy in range(count)]
     own = {number: pair[0] for number, pair in enumerate(copies)}
-    evaluation = evaluate_coco({n: truth[i] for n, i in own.items()}, {n: predictions[i] for n, i in own.items()}, CLASSES)
+    evaluation = evaluate_coco(
+        {n: truth[i] for n, i in own.items()}, {n: predictions[i] for n, i in own.items()}, CLASSES
+    )
     return next(metric.value for metric in evaluation.metrics() if metric.name == "AP")
 
 
@@ -26,7 +28,9 @@ def test_it_equals_recomputing_on_twenty_resamples(seed, ties):
     truth, predictions = scenes(seed, images=15)
     rng = np.random.default_rng(seed)
     for image, found in predictions.items():
-        scores = np.sort(rng.choice([0.2, 0.4, 0.6], len(found.scores)) if ties else rng.random(len(found.scores)))[::-1]
+        scores = np.sort(rng.choice([0.2, 0.4, 0.6], len(found.scores)) if ties else rng.random(len(found.scores)))[
+            ::-1
+        ]
         predictions[image] = Detections(found.boxes, scores.copy(), found.labels)
     weights = draw_weights(15, seed=seed, resamples=20)
     got = resampled_ap(evaluate_coco(truth, predictions, CLASSES).matches, weights)
@@ -39,5 +43,7 @@ def test_resamples_are_seeded_and_undefined_is_nan():
     assert (draw_weights(9, seed=1) == draw_weights(9, seed=1)).all()
     assert (draw_weights(9, seed=1) != draw_weights(9, seed=2)).any()
     truth, predictions = scenes(0, images=3)
-    assert np.isnan(resampled_ap(evaluate_coco(truth, predictions, CLASSES).matches, np.zeros((1, 3), dtype=np.int64))).all()
+    assert np.isnan(
+        resampled_ap(evaluate_coco(truth, predictions, CLASSES).matches, np.zeros((1, 3), dtype=np.int64))
+    ).all()
     assert interval(np.array([0.1, np.nan])) is None

@@ -87,7 +87,9 @@ def test_all_twelve_metrics_agree(seed, library):
         evaluation.accumulate()
         evaluation.summarize()
     ours = {metric.name: metric.value for metric in coco_metrics(truth, predictions, CLASSES)}
-    assert [ours[name] if ours[name] is not None else -1 for name in NAMES] == pytest.approx(list(evaluation.stats), abs=1e-9)
+    assert [ours[name] if ours[name] is not None else -1 for name in NAMES] == pytest.approx(
+        list(evaluation.stats), abs=1e-9
+    )
 
 
 def one(boxes, labels=None, scores=None):
@@ -108,7 +110,9 @@ def test_by_hand():
     predictions = {1: one([[0, 0, 100, 100], [400, 400, 500, 500], [200, 200, 300, 300]], scores=[0.9, 0.8, 0.7])}
     assert metric(truth, predictions, "AP").value == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     # IoU of 100 × 100 against 100 × 72 is 0.72: a hit at 0.50 to 0.70, five of ten thresholds
-    assert metric({1: one([[0, 0, 100, 100]])}, {1: one([[0, 0, 100, 72]], scores=[0.9])}, "AP").value == pytest.approx(0.5)
+    assert metric({1: one([[0, 0, 100, 100]])}, {1: one([[0, 0, 100, 72]], scores=[0.9])}, "AP").value == pytest.approx(
+        0.5
+    )
 
 
 def test_undefined_is_none_with_a_reason_and_nothing_found_is_0():

@@ -50,7 +50,9 @@ def test_each_level_has_the_reference_ap(result, level):
 
 
 def test_the_broken_head_is_named_and_its_remedy_measured(result):
-    (finding,) = [finding for finding in result.findings if finding.check == "quantization" and finding.level == "error"]
+    (finding,) = [
+        finding for finding in result.findings if finding.check == "quantization" and finding.level == "error"
+    ]
     assert "serves boxes" in finding.message
     assert "99.99" in finding.message
     assert "yolox_int8_float_head" in finding.remedy
@@ -58,5 +60,7 @@ def test_the_broken_head_is_named_and_its_remedy_measured(result):
 
 
 def test_the_trade_off_knows_what_int16x8_costs(result):
-    times = {found.quantization: found.value["p50"] for found in result.measurements if found.probe == "invoke_ms_in_run"}
+    times = {
+        found.quantization: found.value["p50"] for found in result.measurements if found.probe == "invoke_ms_in_run"
+    }
     assert times["int16x8"] > 5 * times["float32"]

@@ -1,4 +1,5 @@
-"""The three questions that users of a classifier ask first, answered on MNIST by the example of `tests/examples/mnist`."""
+"""The three questions that users of a classifier ask first, answered on MNIST by the example of
+`tests/examples/mnist`."""
 
 from __future__ import annotations
 
@@ -20,11 +21,16 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "mnist"
 def trained(real, folder, kind) -> Path:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(
-        [sys.executable, EXAMPLE / "train.py", real / "data" / "mnist", folder, kind], check=True, capture_output=True, env=environment
+        [sys.executable, EXAMPLE / "train.py", real / "data" / "mnist", folder, kind],
+        check=True,
+        capture_output=True,
+        env=environment,
     )
     text = (folder / "audit.yaml").read_text()
     assert "severities: [1, 3, 5]" in text
-    (folder / "audit.yaml").write_text(text.replace("[lighting/low_light, noise/gaussian, resolution/defocus]", "[resolution/defocus]"))
+    (folder / "audit.yaml").write_text(
+        text.replace("[lighting/low_light, noise/gaussian, resolution/defocus]", "[resolution/defocus]")
+    )
     return folder
 
 
@@ -35,7 +41,11 @@ def dense(real, tmp_path_factory):
 
 
 def clean(result, file):
-    return next(cell for cell in result.cells if (cell.cell.file, cell.cell.scenario, cell.cell.input) == (file, "clean", "declared"))
+    return next(
+        cell
+        for cell in result.cells
+        if (cell.cell.file, cell.cell.scenario, cell.cell.input) == (file, "clean", "declared")
+    )
 
 
 def test_a_what_int8_costs(dense):
@@ -44,7 +54,9 @@ def test_a_what_int8_costs(dense):
     assert parent.metrics["top1"].value == pytest.approx(0.9385, abs=0.01)
     assert float32.metrics["top1"].value == pytest.approx(parent.metrics["top1"].value, abs=0.001)
     for level in ("float16", "dynamic", "int8", "int16x8"):
-        assert clean(result, f"digits_{level}").metrics["top1"].value == pytest.approx(float32.metrics["top1"].value, abs=0.01)
+        assert clean(result, f"digits_{level}").metrics["top1"].value == pytest.approx(
+            float32.metrics["top1"].value, abs=0.01
+        )
     low, high = int8.metrics["top1_minus_float32"].interval
     assert low <= int8.metrics["top1_minus_float32"].value <= high
     assert high - low < 0.01
@@ -82,7 +94,9 @@ def test_b_feeding_it_unnormalised_costs_no_accuracy_but_its_confidence(dense):
     assert "std: 255" in told[0].remedy
     text = (folder / "audit.yaml").read_text()
     start, end = text.index("models:"), text.index("scenarios:")
-    entry = "models:\n  - {name: misfed, path: out/models/digits_int8.tflite, labels: dataset, input: {mean: 0, std: 1}}\n"
+    entry = (
+        "models:\n  - {name: misfed, path: out/models/digits_int8.tflite, labels: dataset, input: {mean: 0, std: 1}}\n"
+    )
     (folder / "misfed.yaml").write_text(text[:start] + entry + "scenarios: []\n" + "checks: {input_contract: false}\n")
     assert end > start
     misfed = run_audit(folder / "misfed.yaml", output=folder / "misfed", jobs=1)
@@ -92,7 +106,9 @@ def test_b_feeding_it_unnormalised_costs_no_accuracy_but_its_confidence(dense):
 def test_c_how_it_degrades(dense):
     _, result = dense
     values = [
-        cell.metrics["top1"].value for cell in result.cells if (cell.cell.file, cell.cell.scenario) == ("digits_int8", "resolution/defocus")
+        cell.metrics["top1"].value
+        for cell in result.cells
+        if (cell.cell.file, cell.cell.scenario) == ("digits_int8", "resolution/defocus")
     ]
     assert values == sorted(values, reverse=True)
     assert values[0] - values[-1] > 0.2
@@ -105,9 +121,15 @@ def test_where_it_costs_much_the_check_finds_it(real, tmp_path):
     text = (folder / "audit.yaml").read_text().replace("severities: [1, 3, 5]", "severities: [5]")
     models = text[text.index("  - name: digits\n") : text.index("  - name: unnormalised")]
     gates = text[text.index("gates:") :]
-    (folder / "audit.yaml").write_text(text.replace(models, "").replace(gates, "").replace("[resolution/defocus]", "[]"))
+    (folder / "audit.yaml").write_text(
+        text.replace(models, "").replace(gates, "").replace("[resolution/defocus]", "[]")
+    )
     result = run_audit(folder / "audit.yaml", output=folder / "out")
-    (finding,) = [finding for finding in result.findings if finding.check == "input_contract" and "reaches top1" in finding.message]
+    (finding,) = [
+        finding
+        for finding in result.findings
+        if finding.check == "input_contract" and "reaches top1" in finding.message
+    ]
     assert finding.level in ("warning", "error")
     assert "std: 255" in finding.remedy
     document = json.loads((folder / "out" / "result.json").read_text())

@@ -2,8 +2,8 @@
 
     python train.py DATA FOLDER
 
-DATA holds t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz. The first 8,000 images train two epochs, the last 2,000 are
-written to FOLDER as IDX, with 500 training images to calibrate on and `digits.keras`.
+DATA holds t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz. The first 8,000 images train two epochs, the last
+2,000 are written to FOLDER as IDX, with 500 training images to calibrate on and `digits.keras`.
 """
 
 from __future__ import annotations
