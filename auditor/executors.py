@@ -12,9 +12,11 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -108,7 +110,7 @@ class ProcessExecutor:
         self._lanes: list[ProcessPoolExecutor | None] = [None] * jobs
         for lane in range(jobs if imports else 0):
             for module in imports:
-                self._pool(lane).submit(_load, module)
+                _submitted(self._pool(lane), _load, module)
 
     def map(
         self,
@@ -138,7 +140,7 @@ class ProcessExecutor:
                 if not queues[key]:
                     del queues[key]
                 last[lane] = key
-                future = self._pool(lane).submit(_attempt, function, item)
+                future = _submitted(self._pool(lane), _attempt, function, item)
                 running[future] = (lane, item)
                 limit = timeout_s(item)
                 if limit is not None:
@@ -271,7 +273,7 @@ def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeou
     pool: ProcessPoolExecutor | None = None
     for item in items:
         pool = pool or _spawned_pool()
-        future = pool.submit(_attempt, function, item)
+        future = _submitted(pool, _attempt, function, item)
         processes = list((pool._processes or {}).values())
         try:
             outcomes.append(future.result(timeout=timeout_s))
@@ -331,6 +333,22 @@ def _spawned_pool() -> ProcessPoolExecutor:
         initializer=_follow_parent,
         initargs=(os.getpid(),),
     )
+
+
+_starting = threading.Lock()
+
+
+def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Submit work to a pool, whose process may start here. A spawned process runs the script of its parent again, to
+    find what the script defines; ours needs nothing of it, so it is told of none: a script without a main guard
+    works."""
+    with _starting:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            return pool.submit(function, *arguments)
+        finally:
+            sys.modules["__main__"] = script
 
 
 def _load(module: str) -> None:

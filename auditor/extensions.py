@@ -1,9 +1,9 @@
-"""Names of extensions -> "module:attribute": a built-in table plus entry points, resolved on first use.
+"""Names of extensions -> "module:attribute": the built-in ones plus entry points, resolved on first use.
 
 To add one from another package, declare an entry point in its `pyproject.toml`:
 
-    [project.entry-points."auditor.decoders"]
-    my_head = "my_package.heads:decode"
+    [project.entry-points."auditor.heads"]
+    my_head = "my_package.my_head:HEAD"
 
 A name that is taken is an error, so a package can never replace a built-in extension.
 """
@@ -13,23 +13,25 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import pkgutil
+from pathlib import Path
 from typing import Any
 
 from auditor.errors import InputError
 
-__all__ = ["BUILT_IN", "GROUPS", "names", "resolve", "table"]
+__all__ = ["GROUPS", "built_in", "every", "names", "resolve", "table"]
 
-BUILT_IN: dict[str, dict[str, str]] = {
-    "decoders": {
-        "tflite_postprocess": "auditor.models.decoders:tflite_postprocess",
-        "yolox": "auditor.models.decoders:yolox",
-        "yolov5": "auditor.models.decoders:yolov5",
-        "yolov8": "auditor.models.decoders:yolov8",
-        "end2end": "auditor.models.decoders:end2end",
-        "ssd_anchors": "auditor.models.anchors:ssd_anchors",
-        "nanodet": "auditor.models.decoders:nanodet",
-        "classifier": "auditor.models.decoders:classifier",
-    },
+_DISCOVERED = {
+    "heads": ("auditor.heads", "HEAD"),
+    "tasks": ("auditor.tasks", "TASK"),
+    "datasets": ("auditor.datasets.formats", "FORMAT"),
+    "runtimes": ("auditor.runtimes", "RUNTIME"),
+    "sections": ("auditor.report.sections", "SECTION"),
+}
+"""Group -> the package each of whose modules is an extension, by its own name, and the attribute that holds it
+there."""
+
+_NAMED: dict[str, dict[str, str]] = {
     "corruptions": {
         "exposure": "auditor.corruptions.builtin:exposure",
         "contrast": "auditor.corruptions.builtin:contrast",
@@ -43,30 +45,38 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "shot_noise": "auditor.corruptions.builtin:shot_noise",
         "row_banding": "auditor.corruptions.builtin:row_banding",
     },
-    "metrics": {"coco": "auditor.evaluate.coco:coco_metrics"},
+    "metrics": {},
     "checks": {
-        "robustness": "auditor.judge.checks:check_robustness",
+        "robustness": "auditor.judge.robust:check_robustness",
         "input_contract": "auditor.judge.inputs:check_input_contract",
-        "labels": "auditor.judge.checks:check_labels",
-        "latency": "auditor.judge.speed:check_latency",
-        "memory": "auditor.judge.speed:check_memory",
+        "labels": "auditor.judge.classes:check_labels",
+        "latency": "auditor.judge.endurance:check_latency",
+        "memory": "auditor.judge.endurance:check_memory",
         "data": "auditor.judge.data:check_data",
         "compatibility": "auditor.judge.compatibility:check_compatibility",
         "delegate_parity": "auditor.judge.delegates:check_delegates",
         "quantization": "auditor.judge.quantization:check_quantization",
-        "run": "auditor.judge.checks:check_run",
+        "run": "auditor.judge.ran:check_run",
     },
-    "datasets": {
-        "coco": "auditor.datasets.coco:load",
-        "yolo": "auditor.datasets.yolo:load",
-        "voc": "auditor.datasets.voc:load",
-        "folders": "auditor.datasets.classified:load_folders",
-        "idx": "auditor.datasets.classified:load_idx_pair",
-    },
+    "catalogues": {"built_in": "auditor.judge.catalogue:CATALOGUE"},
 }
 """Group -> name -> where it is defined."""
 
-GROUPS = tuple(BUILT_IN)
+GROUPS = (*_DISCOVERED, *_NAMED)
+
+
+@functools.cache
+def built_in(group: str) -> dict[str, str]:
+    """Return the built-in names of `group` with their "module:attribute"."""
+    if group in _NAMED:
+        return dict(_NAMED[group])
+    package, attribute = _DISCOVERED[group]
+    inside = pkgutil.iter_modules([str(Path(__file__).parent.joinpath(*package.split(".")[1:]))])
+    return {found.name: f"{package}.{found.name}:{attribute}" for found in inside if found.name not in _SHARED}
+
+
+_SHARED = ("anatomy",)
+"""What lies among the modules of a group and is none of them: what several share."""
 
 
 @functools.cache
@@ -76,9 +86,9 @@ def table(group: str) -> dict[str, str]:
     Raises:
         InputError: two extensions claim one name.
     """
-    if group not in BUILT_IN:
+    if group not in GROUPS:
         raise ValueError(f"expected a group of {', '.join(GROUPS)} but got {group!r}")
-    known = dict(BUILT_IN[group])
+    known = dict(built_in(group))
     owners = dict.fromkeys(known, "the auditor itself")
     problems = []
     for point in importlib.metadata.entry_points(group=f"auditor.{group}"):
@@ -114,3 +124,8 @@ def resolve(group: str, name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"{name!r} of auditor.{group} is {known[name]}, which cannot be imported ({error})") from error
+
+
+def every(group: str) -> dict[str, Any]:
+    """Import and return every extension of `group` by its name."""
+    return {name: resolve(group, name) for name in names(group)}

@@ -8,10 +8,12 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from auditor.values import Machine, Provenance, SourceTree
 
 __all__ = [
     "PIXEL_PACKAGES",
@@ -70,25 +72,30 @@ def auditor_version() -> str:
     return versions_of(["tflite-auditor"])["tflite-auditor"]
 
 
-def describe(*, command: str, seed: int, started: datetime) -> dict[str, Any]:
-    """Describe this run: when, by which command, with which versions, on which machine."""
-    return {
-        "auditor": auditor_version(),
-        "command": command,
-        "seed": seed,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "versions": versions_of((*PIXEL_PACKAGES, *_OTHER_PACKAGES))
-        | {name: version for name, version in versions_of(_EXTRA_PACKAGES).items() if version != "absent"},
-        "machine": {
-            "system": f"{platform.system()} {platform.release()}",
-            "architecture": platform.machine(),
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        },
-        "source": _source_tree(),
-    }
+def describe(
+    *, command: str, seed: int, started: datetime, seconds: Mapping[str, float], jobs: int, audit: Path
+) -> Provenance:
+    """Describe this run: when, by which command, with which versions, on which machine, from which document."""
+    extras = {name: version for name, version in versions_of(_EXTRA_PACKAGES).items() if version != "absent"}
+    return Provenance(
+        auditor=auditor_version(),
+        command=command,
+        seed=seed,
+        started=started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        versions={**versions_of((*PIXEL_PACKAGES, *_OTHER_PACKAGES)), **extras},
+        machine=Machine(
+            system=f"{platform.system()} {platform.release()}",
+            architecture=platform.machine(),
+            processor=_processor(),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        ),
+        source=_source_tree(),
+        seconds=dict(seconds),
+        jobs=jobs,
+        audit_sha256=sha256_of(audit),
+    )
 
 
 def warn_of_two_opencvs() -> str | None:
@@ -122,11 +129,11 @@ def _processor() -> str:
     )
 
 
-def _source_tree() -> dict[str, Any]:
-    """The commit and whether the tree is dirty, when the package runs from a git checkout; else nothing."""
+def _source_tree() -> SourceTree | None:
+    """The commit and whether the tree is dirty, when the package runs from a git checkout; else None."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
-        return {}
+        return None
     try:
         commit, status = (
             subprocess.run(
@@ -135,5 +142,5 @@ def _source_tree() -> dict[str, Any]:
             for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return {"commit": None, "reason": f"git did not answer ({type(error).__name__})"}
-    return {"commit": commit, "dirty": bool(status)}
+        return SourceTree(reason=f"git did not answer ({type(error).__name__})")
+    return SourceTree(commit, dirty=bool(status))

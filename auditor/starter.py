@@ -12,16 +12,16 @@ from typing import Any
 
 from auditor.datasets.detect import detect_dataset
 from auditor.errors import InputError
-from auditor.models.labels import BUILT_IN
-from auditor.models.resolve import DATASET_LABELS
+from auditor.resolve.model import DATASET_LABELS
 from auditor.run import run_audit
-from auditor.values import AuditResult, Finding
+from auditor.values import AuditResult, Finding, ModelRecord, yaml_flow
+from auditor.values.label_lists import BUILT_IN_LABELS
 
 __all__ = ["draft_audit"]
 
 _IMAGES = 20
 _WORDS = ("format", "split")
-_INPUT = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+_SETTLED = ("box_format", "box_unit", "grid", "activation")
 
 
 def draft_audit(model: Path, dataset: Path, *, labels: str | None, output: Path) -> tuple[str, list[str]]:
@@ -32,8 +32,10 @@ def draft_audit(model: Path, dataset: Path, *, labels: str | None, output: Path)
     Raises:
         InputError: the data set or the model cannot be read, or do not fit each other.
     """
-    if labels is not None and labels not in (*BUILT_IN, DATASET_LABELS) and not Path(labels).is_file():
-        raise InputError(f"--labels {labels}: no such file, and not one of {', '.join((*BUILT_IN, DATASET_LABELS))}")
+    if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not Path(labels).is_file():
+        raise InputError(
+            f"--labels {labels}: no such file, and not one of {', '.join((*BUILT_IN_LABELS, DATASET_LABELS))}"
+        )
     found = detect_dataset(dataset)
     tried = [labels] if labels else [None, "coco80", "coco90", "coco91", "dataset"]
     problems: list[str] = []
@@ -73,30 +75,22 @@ def _measured(model: Path, found: dict[str, Path | str], labels: str | None) -> 
 
 
 def _finds_something(result: AuditResult) -> bool:
-    """Whether a guessed label list is borne out by what the model finds."""
-    classes = len(result.models[0]["labels"]) or 1
-    chance = 0.05 if result.models[0]["task"] == "detection" else 0.5 + 0.5 / classes
+    """Whether a guessed label list is borne out by what the model finds: by more than a model that guesses."""
+    model = result.models[0]
+    classes = len(model.labels) or 1
+    chance = 0.5 + 0.5 / classes if model.judging.broken_below is None else 0.05
     return max((cell.value or 0.0 for cell in result.cells), default=0.0) > chance
 
 
 def _text(
     model: Path, found: dict[str, Path | str], result: AuditResult, labels: str | None, *, given: bool, output: Path
 ) -> str:
-    entry = next(document for document in result.models if document["name"] == "model")
-    clean = next(cell for cell in result.cells if cell.cell.scenario == "clean" and cell.cell.input == "declared")
-    metric = clean.primary.name if clean.primary is not None else "AP"
-    better = next(
-        (
-            finding
-            for finding in result.findings
-            if finding.check == "input_contract" and "=" in str(finding.cell.get("input"))
-        ),
-        None,
-    )
-    reading = next(
-        (finding for finding in result.findings if finding.check == "labels" and "=" in str(finding.cell.get("input"))),
-        None,
-    )
+    entry = result.models[0]
+    clean = next(cell for cell in result.cells if cell.is_clean and cell.is_declared)
+    metric = clean.judged_by
+    fixes = {finding.code: finding for finding in result.findings if finding.fix is not None}
+    better = fixes.get("input.better") or fixes.get("input.unusual")
+    reading = fixes.get("labels.better") or fixes.get("boxes.better")
     lines = [
         *_head(model, found, output),
         "models:",
@@ -110,15 +104,13 @@ def _text(
             + ("" if given else "   # guessed: the model has as many classes, and finds them; check the order")
         )
     else:
-        lines.append(f"    # labels come from the file ({len(entry['labels'])})")
-    lines.append(f"    decoder: {_decoder(entry)}   # {entry['sources']['decoder'].removeprefix('graph: ')}")
+        lines.append(f"    # labels come from the file ({len(entry.labels)})")
+    lines.append(f"    decoder: {_decoder(entry)}   # {entry.sources['decoder'].note}")
     lines += _input(entry, better, clean.images)
     if reading is not None:
         lines.append(f"    # {reading.message}")
         lines.append(f"    # {reading.remedy}")
-    chosen = next(
-        (cell for cell in result.cells if better is not None and cell.cell.input == better.cell.get("input")), clean
-    )
+    chosen = next((cell for cell in result.cells if better is not None and cell.input == better.cell["input"]), clean)
     value = chosen.value or 0.0
     lines += [
         "scenarios: [lighting, resolution, noise]",
@@ -132,27 +124,26 @@ def _text(
     return "\n".join(lines) + "\n"
 
 
-def _decoder(entry: dict[str, Any] | Any) -> str:
+def _decoder(entry: ModelRecord) -> str:
     """The decoder with what the first images settled of it."""
-    decoder, sources = entry["decoder"], entry["sources"]
     settled = {
         key: value
-        for key, value in decoder.items()
-        if key in ("box_format", "box_unit", "grid", "activation") and sources.get(f"decoder.{key}") == "images"
+        for key, value in entry.decoder.options.items()
+        if key in _SETTLED and entry.sources[f"decoder.{key}"].origin == "images"
     }
-    if not settled:
-        return str(decoder["name"])
-    return "{" + ", ".join([f"name: {decoder['name']}", *(f"{key}: {value}" for key, value in settled.items())]) + "}"
+    return yaml_flow({"name": entry.decoder.name, **settled}) if settled else entry.decoder.name
 
 
-def _input(entry: dict[str, Any] | Any, better: Finding | None, images: int) -> list[str]:
+def _input(entry: ModelRecord, better: Finding | None, images: int) -> list[str]:
     if better is not None:
-        return [f"    {better.remedy.partition(': ')[2]}   # measured: {better.message}"]
-    shown = {key: entry["input"][key] for key in _INPUT}
-    origins = sorted({entry["sources"].get(f"input.{key}", "default") for key in _INPUT})
-    values = ", ".join(f"{key}: {_value(value)}" for key, value in shown.items())
+        return [f"    {better.fix}   # measured: {better.message}"]
+    settings = entry.input.settings
+    origins = sorted({source.origin for key in settings if (source := entry.sources.get(f"input.{key}")) is not None})
     guessed = "what models with this head are trained with" if "default" in origins else ", ".join(origins)
-    return [f"    # from {guessed}; no other input was better on {images} images", f"    input: {{{values}}}"]
+    return [
+        f"    # from {guessed}; no other input was better on {images} images",
+        f"    input: {yaml_flow(settings)}",
+    ]
 
 
 def _without_labels(model: Path, found: dict[str, Path | str], output: Path) -> str:
@@ -188,12 +179,6 @@ def _name(model: Path) -> str:
 
 def _relative(path: Path, output: Path) -> str:
     return json.dumps(os.path.relpath(path.absolute(), output.absolute().parent))
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"{value[0]:g}" if len(value) == 1 else f"[{', '.join(f'{item:g}' for item in value)}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plain(problem: str) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,40 +35,34 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class ImagePrediction:
-    """What one model file said of one image: boxes (N, 4) xyxy original pixels, scores (N,), labels (N,) in the model's
-    own indices, of a classifier the scores (C,) of all its classes alone; or an error, and then no boxes. `scope` says
-    whose error: `image` (nobody could use the image), `scenario` or `model`; `size` marks an image of another size than
-    annotated, which is no error."""
+    """What one model file said of one image: `values` are the columns of its task, arrays (N,) or (N, width); or an
+    error, and then no values. `scope` says whose error: `image` (nobody could use the image), `scenario` or `model`;
+    `size` marks an image of another size than annotated, which is no error."""
 
     file: str
     delegate: str
     severity: float
     image_id: int
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     error: str | None = None
     scope: str | None = None
     invoke_ms: float | None = None
 
 
-MEASUREMENT_FORMAT = 2
+MEASUREMENT_FORMAT = 3
 """Raised with every change of the measurements' columns: it is part of every resume key."""
 
-_SCHEMA = pa.schema(
-    [
-        ("file", pa.dictionary(pa.int16(), pa.string())),
-        ("delegate", pa.dictionary(pa.int16(), pa.string())),
-        ("severity", pa.float64()),
-        ("image_id", pa.int64()),
-        ("boxes", pa.list_(pa.float64())),
-        ("scores", pa.list_(pa.float64())),
-        ("labels", pa.list_(pa.int64())),
-        ("error", pa.string()),
-        ("scope", pa.string()),
-        ("invoke_ms", pa.float64()),
-    ]
-)
+_KEY = [
+    ("file", pa.dictionary(pa.int16(), pa.string())),
+    ("delegate", pa.dictionary(pa.int16(), pa.string())),
+    ("severity", pa.float64()),
+    ("image_id", pa.int64()),
+    ("error", pa.string()),
+    ("scope", pa.string()),
+    ("invoke_ms", pa.float64()),
+]
+_WIDTH = b"width"
+"""In a column's metadata: how many numbers a row of its array has, 0 where it has one dimension."""
 
 
 def save_text(path: Path, text: str) -> None:
@@ -146,24 +140,19 @@ def save_unit(
 
     A unit that is not `complete` is evaluated, and measured again by the next run.
     """
+    items = list(predictions)
+    columns = {name: array for item in items for name, array in item.values.items()}
+    fields = [pa.field(name, kind) for name, kind in _KEY]
+    for name, array in columns.items():
+        width = str(array.shape[1] if array.ndim == 2 else 0)
+        fields.append(pa.field(name, pa.list_(pa.from_numpy_dtype(array.dtype)), metadata={_WIDTH: width}))
     rows = [
-        {
-            "file": item.file,
-            "delegate": item.delegate,
-            "severity": float(item.severity),
-            "image_id": item.image_id,
-            "boxes": item.boxes.ravel(),
-            "scores": item.scores,
-            "labels": item.labels,
-            "error": item.error,
-            "scope": item.scope,
-            "invoke_ms": item.invoke_ms,
-        }
-        for item in predictions
+        {name: getattr(item, name) for name, _ in _KEY}
+        | {name: item.values[name].ravel() if name in item.values else None for name in columns}
+        for item in items
     ]
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA).replace_schema_metadata(
-        {"times_s": json.dumps(dict(times_s)), "complete": str(complete).lower()}
-    )
+    notes = {"times_s": json.dumps(dict(times_s)), "complete": str(complete).lower()}
+    table = pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=notes))
     _write(unit_path(folder, resume_key), lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
@@ -187,19 +176,25 @@ def load_predictions(
             ),
             pc.equal(table["severity"], float(severity)),
         )
-        for row in table.filter(wanted).to_pylist():
+        chosen = table.filter(wanted)
+        columns = [part for part in chosen.schema if part.name not in dict(_KEY)]
+        for row in chosen.to_pylist():
             yield ImagePrediction(
                 file=file,
                 delegate=delegate,
                 severity=severity,
                 image_id=row["image_id"],
-                boxes=np.array(row["boxes"], dtype=np.float64).reshape(-1, 4),
-                scores=np.array(row["scores"], dtype=np.float64),
-                labels=np.array(row["labels"], dtype=np.int64),
+                values={part.name: _array(row[part.name], part) for part in columns if row[part.name] is not None},
                 error=row["error"],
                 scope=row["scope"],
                 invoke_ms=row["invoke_ms"],
             )
+
+
+def _array(values: list[Any], part: Any) -> NDArray[Any]:
+    array = np.array(values, dtype=part.type.value_type.to_pandas_dtype())
+    width = int((part.metadata or {}).get(_WIDTH, b"0"))
+    return array.reshape(-1, width) if width else array
 
 
 def load_unit_times(folder: Path, resume_keys: Iterable[str]) -> dict[str, float]:

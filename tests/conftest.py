@@ -56,14 +56,45 @@ def write_scenes(folder: Path, count: int, *, repeat: int = 1) -> None:
     )
 
 
+RUNS_AUDITS = {"project", "finished", "ladder", "sources", "library", "place"}
+"""Fixtures whose tests run whole audits."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever runs an audit."""
+    for item in items:
+        if RUNS_AUDITS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+def write_project(folder: Path) -> Path:
+    """Write ten scenes, the demo's detector and an `audit.yaml` of five cells."""
+    write_scenes(folder, 10)
+    shutil.copy(DEMO_MODEL, folder / "detector.tflite")
+    (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")
+    (folder / "audit.yaml").write_text(AUDIT)
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with ten scenes, the demo's detector and an `audit.yaml` of five cells."""
-    write_scenes(tmp_path, 10)
-    shutil.copy(DEMO_MODEL, tmp_path / "detector.tflite")
-    (tmp_path / "labels.txt").write_text("\n".join(CLASSES) + "\n")
-    (tmp_path / "audit.yaml").write_text(AUDIT)
-    return tmp_path
+    """A folder with all that an audit needs, which was not run yet."""
+    return write_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from auditor.run import run_audit
+
+    folder = write_project(tmp_path_factory.mktemp("finished"))
+    run_audit(folder / "audit.yaml", output=folder / "out", jobs=2, command="auditor run audit.yaml")
+    return folder
+
+
+@pytest.fixture
+def finished(_run_once: Path, tmp_path: Path) -> Path:
+    """A copy of a project whose audit was run, once in a session, into `out`."""
+    return Path(shutil.copytree(_run_once, tmp_path / "finished"))
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,11 @@ def test_schema_is_json(document):
 
 
 def test_help_and_a_run_import_neither_tensorflow_nor_more_than_they_need(project):
-    code = "import sys, auditor.cli; heavy = {'tensorflow', 'cv2', 'numpy', 'pyarrow', 'pydantic', 'albumentations', 'rich'} & set(sys.modules); assert not heavy, heavy"
+    code = (
+        "import sys, auditor.cli; "
+        "heavy = {'tensorflow', 'cv2', 'numpy', 'pyarrow', 'pydantic', 'albumentations', 'rich'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     code = (
         "import sys; from pathlib import Path; from auditor import run_audit; "
@@ -74,6 +78,7 @@ def test_help_and_a_run_import_neither_tensorflow_nor_more_than_they_need(projec
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_the_demo_runs_end_to_end(tmp_path):
     result = invoke("demo", "-o", tmp_path / "demo")
     assert result.exit_code == 0, result.output
@@ -97,7 +102,7 @@ def test_no_worker_outlives_a_run_that_is_stopped(project, how):
     )
     (project / "audit.yaml").write_text(text)
     started = subprocess.Popen(
-        [sys.executable, "-m", "auditor.cli", "run", str(project / "audit.yaml"), "-o", str(project / "out")],
+        [sys.executable, "-m", "auditor", "run", str(project / "audit.yaml"), "-o", str(project / "out")],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from auditor.datasets.classes import match_classes
-from auditor.datasets.coco import load
 from auditor.datasets.dataset import DatasetRequest
+from auditor.datasets.formats.coco import load
+from auditor.datasets.shared_classes import match_classes
 from auditor.errors import InputError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from auditor.evaluate.bootstrap import draw_weights
-from auditor.evaluate.cells import CellEvaluation
 from auditor.evaluate.comparison import FAMILY_ERROR, compare_with_declared, error_of_look, simultaneous
+from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import WORTH, Cell, CellResult, MetricValue
 
 
@@ -55,7 +55,8 @@ def test_identical_predictions_have_an_interval_of_nothing():
 def evaluation(value, images, samples):
     metric = MetricValue("AP", value, images=images)
     cell = Cell("m", "m", "float32", "xnnpack", "clean", 0)
-    return CellEvaluation(CellResult(cell, "ok", images=images, metrics={"AP": metric}), samples)
+    result = CellResult.of(cell, status="ok", images=images, judged_by="AP", metrics={"AP": metric})
+    return CellEvaluation(result, {"AP": samples})
 
 
 @pytest.mark.parametrize(("images", "judged"), [(3, False), (40, True)])

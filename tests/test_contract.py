@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auditor.models.contract import dequantize, encode, quantize
+from auditor.encoding import dequantize, encode, quantize
 from auditor.values import InputContract
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from auditor import extensions
-from auditor.datasets.classes import match_classes
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.detect import detect_dataset
 from auditor.datasets.images import read_record
+from auditor.datasets.shared_classes import match_classes
 from auditor.errors import InputError
 
 SIZES = [(64, 48), (40, 80), (50, 50)]
@@ -27,7 +27,7 @@ BOXES = [
 
 
 def load(format, **request):
-    return extensions.resolve("datasets", format)(DatasetRequest("d", **request))
+    return extensions.resolve("datasets", format).load(DatasetRequest("d", **request))
 
 
 def write_images(folder: Path) -> list[Path]:
@@ -82,11 +82,13 @@ def write_coco(folder: Path) -> Path:
 def voc_xml(name, size, objects, shift=0.0):
     """Objects with their parts in another order than the devkit's, which XML allows."""
     parts = "".join(
-        f"<object><bndbox><ymax>{b[3]}</ymax><xmin>{b[0] + shift}</xmin><ymin>{b[1] + shift}</ymin><xmax>{b[2]}</xmax></bndbox>"
+        f"<object><bndbox><ymax>{b[3]}</ymax><xmin>{b[0] + shift}</xmin>"
+        f"<ymin>{b[1] + shift}</ymin><xmax>{b[2]}</xmax></bndbox>"
         f"<difficult>{difficult}</difficult><name>{NAMES[label]}</name></object>"
         for label, b, difficult in objects
     )
-    return f"<annotation>{parts}<size><depth>3</depth><height>{size[1]}</height><width>{size[0]}</width></size><filename>{name}</filename></annotation>"
+    sizes = f"<size><depth>3</depth><height>{size[1]}</height><width>{size[0]}</width></size>"
+    return f"<annotation>{parts}{sizes}<filename>{name}</filename></annotation>"
 
 
 def write_voc(folder: Path, *, difficult: int = 0, shift: float = 0.0) -> Path:

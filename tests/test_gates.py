@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import pytest
+import dataclasses
 
-from auditor.evaluate.robustness import summarize
-from auditor.judge.checks import check_robustness, check_run
+import pytest
+from made_results import DATASET, made_cell, made_result, worded
+
+from auditor.judge.catalogue import CATALOGUE
 from auditor.judge.data import check_data
 from auditor.judge.gates import apply_gates
-from auditor.judge.judge import judge
-from auditor.values import AuditResult, Cell, CellResult, MetricValue, Rule
+from auditor.judge.ran import check_run
+from auditor.judge.robust import check_robustness
+from auditor.judge.verdict import judge
+from auditor.values import PlanRecord, Rule, ScenarioRecord
 
 
-def cell(scenario, severity, value, *, file="m", quantization="float32", status="ok", changed="declared"):
-    metrics = (
-        {} if status != "ok" else {"AP": MetricValue("AP", value, reason=None if value is not None else "nothing true")}
-    )
-    key = Cell("m", file, quantization, "xnnpack", scenario, severity, input=changed)
-    return CellResult(key, status, images=10, metrics=metrics, error=None if status == "ok" else "it broke")
+def cell(scenario, severity, value, *, changed="declared", **facts):
+    return made_cell(scenario, severity, value, input=changed, **facts)
 
 
-def result(*cells):
-    return AuditResult("1.0", "r", {}, {"gates": []}, (), {}, cells, summarize(cells))
+def result(*cells, **parts):
+    return made_result(cells, **parts)
+
+
+def judged(found, rules, checks=None):
+    return judge(found, rules, checks or {}, CATALOGUE).result.verdict
 
 
 BASE = (cell("clean", 0, 0.5), cell("noise/iso", 1, 0.4), cell("noise/iso", 3, 0.2), cell("lighting/low_light", 3, 0.3))
 
 
 def statuses(rules, *cells):
-    return [outcome.status for outcome in apply_gates(result(*(cells or BASE)), rules)]
+    return [outcome.status for outcome in apply_gates(result(*(cells or BASE)), rules, CATALOGUE)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_a_drop_against_another_level_compares_the_same_cell():
         cell("noise/iso", 3, 0.1, file="q", quantization="int8"),
     )
     rules = [Rule("AP", "max_drop", limit, {"quantization": "int8"}, against="float32") for limit in (0.02, 0.05, 0.11)]
-    outcomes = apply_gates(result(*cells), rules)
+    outcomes = apply_gates(result(*cells), rules, CATALOGUE)
     assert [outcome.status for outcome in outcomes] == ["failed", "failed", "passed"]
     assert len(outcomes[1].findings) == 1
     assert outcomes[1].findings[0].cell["scenario"] == "noise/iso"
@@ -92,26 +96,45 @@ def test_verdicts():
         Rule("AP", "min", 0.1, {"scenario": "weather"}),
     )
     failed_cell = (*BASE, cell("noise/shot", 1, None, status="failed"))
-    assert judge(result(*BASE), [passing], {}).result.verdict == "passed"
-    assert judge(result(*BASE), [failing, unmet], {}).result.verdict == "failed"
-    assert judge(result(*BASE), [passing, unmet], {}).result.verdict == "incomplete"
-    assert judge(result(*failed_cell), [], {}).result.verdict == "incomplete"
-    assert judge(result(*failed_cell), [failing], {}).result.verdict == "failed"
-    assert judge(result(*BASE), [passing], {"robustness": check_robustness}).result.verdict == "passed"
+    assert judged(result(*BASE), [passing]) == "passed"
+    assert judged(result(*BASE), [failing, unmet]) == "failed"
+    assert judged(result(*BASE), [passing, unmet]) == "incomplete"
+    assert judged(result(*failed_cell), []) == "incomplete"
+    assert judged(result(*failed_cell), [failing]) == "failed"
+    assert judged(result(*BASE), [passing], {"robustness": check_robustness}) == "passed"
 
 
 def test_checks_say_where_and_what_to_do():
-    findings = list(check_robustness(result(*BASE)))
-    assert any(
-        finding.level == "warning" and "noise/iso at severity 3" in finding.message and "ISONoise" in finding.remedy
-        for finding in findings
-    )
+    iso = ScenarioRecord("noise/iso", 1, "", "", {}, (), remedy="Train with ISONoise.")
+    told = list(check_robustness(result(*BASE, plan=PlanRecord(scenarios=(iso,)))))
+    (weak,) = [item for item in told if item.code == "robustness.weak" and item.facts["severity"] == 3]
+    assert (weak.facts["scenario"], weak.facts["remedy"]) == ("noise/iso", "Train with ISONoise.")
+    assert worded([weak])[0].level == "warning"
     (broken,) = check_run(result(*BASE, cell("noise/shot", 1, None, status="failed")))
-    assert "it broke" in broken.message
-    dataset = {"images": 4, "boxes": 9, "counts": {"missing_files": 1, "zero_area_boxes": 2}}
-    messages = [
-        finding.message for finding in check_data(AuditResult("1.0", "r", {}, {}, (), {"default": dataset}, BASE, ()))
-    ]
-    assert [any(text in message for message in messages) for text in ("4 images", "1 image files", "2 true boxes")] == [
-        True
-    ] * 3
+    assert (broken.code, broken.facts["reason"]) == ("run.failed", "it broke")
+    dataset = dataclasses.replace(DATASET, images=4, counts={"missing_files": 1, "zero_area_boxes": 2})
+    found = {item.code: item.observed for item in check_data(result(*BASE, datasets={"default": dataset}))}
+    assert found == {"data.few_images": 4, "data.missing_files": 1, "data.zero_area_boxes": 2}
+
+
+def test_a_code_or_a_check_is_left_out_by_its_name():
+    checks = {"robustness": check_robustness}
+
+    def codes(**left_out):
+        plan = PlanRecord(checks=dict.fromkeys(left_out.pop("names", ()), False))
+        return {finding.code for finding in judge(result(*BASE, plan=plan), [], checks, CATALOGUE).result.findings}
+
+    assert codes() == {"robustness.weak", "robustness.weakest"}
+    assert codes(names=["robustness.weak"]) == {"robustness.weakest"}
+    assert codes(names=["robustness"]) == set()
+
+
+def test_the_findings_of_a_gate_begin_with_the_farthest():
+    (outcome,) = apply_gates(result(*BASE), [Rule("AP", "min", 0.45)], CATALOGUE)
+    assert [finding.observed for finding in outcome.findings] == [0.2, 0.3, 0.4]
+    assert (outcome.measured, outcome.status) == (4, "failed")
+
+
+@pytest.mark.parametrize(("kind", "limit", "status"), [("min", 0.5, "passed"), ("max", 0.5, "passed")])
+def test_a_value_on_its_limit_passes(kind, limit, status):
+    assert statuses([Rule("AP", kind, limit, {"scenario": "clean"})]) == [status]

@@ -14,11 +14,13 @@ import pytest
 from tiny_models import write_model
 
 from auditor import extensions
+from auditor.delegate import XNNPACK
+from auditor.encoding import encode
 from auditor.errors import ModelError
-from auditor.models.anchors import generate_anchors
-from auditor.models.contract import encode
-from auditor.models.postprocess import postprocess
-from auditor.models.resolve import ModelRequest, open_spec, resolve_model
+from auditor.heads.anatomy.anchors import generate_anchors
+from auditor.resolve.model import ModelRequest, resolve_model
+from auditor.runtimes.anatomy.runtime import open_spec
+from auditor.tasks.detection.postprocess import postprocess
 
 IMAGES = tuple(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8) for seed in range(2))
 CELLS = 16 + 4 + 1  # strides 8, 16, 32 of a 32 × 32 input
@@ -33,8 +35,8 @@ def detect(tmp_path: Path, outputs, *, labels="ab", request=None, **model):
         ModelRequest(name="m", model="m", path=str(path), dataset="d", folder=str(tmp_path), images=IMAGES, **asked)
     )
     tensor, geometry = encode(IMAGES[0], spec.input)
-    outputs = open_spec(spec, delegate="xnnpack", threads=1).invoke(tensor)
-    decoded = extensions.resolve("decoders", spec.decoder)(outputs, spec)
+    outputs = open_spec(spec, delegate=XNNPACK, threads=1).invoke(tensor)
+    decoded = extensions.resolve("heads", spec.decoder).decode(outputs, spec)
     return spec, postprocess(decoded, spec.postprocess, geometry=geometry, image_size=(48, 64))
 
 
@@ -277,7 +279,8 @@ def test_the_notes_of_ultralytics_exports_are_read(tmp_path, name):
     array = candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9]).transpose(0, 2, 1).copy()
     spec, _ = detect(tmp_path, {"out": array}, files={name: text})
     assert spec.labels == ("cat", "dog")
-    assert (spec.sources["labels"], spec.sources["input.resize"], spec.input.std) == ("metadata", "metadata", (255.0,))
+    origins = [spec.sources[name].origin for name in ("labels", "input.resize")]
+    assert (origins, spec.input.std) == (["metadata", "metadata"], (255.0,))
 
 
 def test_labels_that_do_not_fit_the_head_are_refused(tmp_path):
@@ -314,7 +317,7 @@ def test_everything_that_is_settled_has_a_source(tmp_path):
     assert {f"decoder.{name}" for name in spec.decoder_options} <= set(spec.sources)
 
 
-# ------------------------------------------------------------------------- misreadings that would be silent, and are not
+# ------------------------------------------------------------------------ misreadings that would be silent, and are not
 
 
 def test_classes_and_scores_in_the_converters_order(tmp_path):

@@ -3,18 +3,26 @@ pass."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import DEMO_MODEL, write_scenes
+from made_results import DATASET, made_cell, made_result, model
 
 from auditor.cli import main
 from auditor.demo.scenes import CLASSES
-from auditor.models.graph import load_graph
-from auditor.models.inspect import arena_bytes, inspect_model
+from auditor.judge.data import check_data
+from auditor.judge.inputs import check_input_contract
+from auditor.resolve.inspect import inspect_model
+from auditor.resolve.model import ModelRequest, resolve_model
+from auditor.resolve.variants import combined, input_variants, readings
 from auditor.run import load_run, run_audit
+from auditor.runtimes.litert.arena import arena_bytes
+from auditor.runtimes.litert.graph import load_graph
+from auditor.values import BoxSizes, CalibrationRecord, Compared, MetricValue, Patch, PlanRecord
 
 ENTRY = "{name: detector, path: detector.tflite, labels: labels.txt}"
 
@@ -38,38 +46,38 @@ def test_a_right_contract_is_called_right(project):
     write_scenes(project, 24)
     result = audited(project, "{name: detector, path: detector.tflite, labels: labels.txt, input: {resize: letterbox}}")
     assert alarms(result) == []
-    (finding,) = [finding for finding in result.findings if finding.check == "input_contract"]
-    assert "no other input contract of" in finding.message
-    changed = [cell for cell in result.cells if cell.cell.input != "declared"]
+    assert [finding.code for finding in result.findings if finding.check == "input_contract"] == ["input.sound"]
+    changed = [cell for cell in result.cells if cell.input != "declared"]
     assert len(changed) > 12
-    assert all(cell.cell.scenario == "clean" and cell.difference("declared") is not None for cell in changed)
+    assert all(cell.scenario == "clean" and cell.difference("declared") is not None for cell in changed)
     assert load_run(project / "out")[0].cells == result.cells  # details come back from the file
     assert "Input contract" in (project / "out" / "report.html").read_text()
     assert [summary.metrics["AP_clean"].images for summary in result.summaries] == [24]
 
 
 @pytest.mark.parametrize(
-    ("entry", "check", "yaml"),
+    ("entry", "code", "yaml"),
     [
-        ("input: {std: 1}", "input_contract", "std: 255"),
-        ("decoder: {name: yolov8, box_format: xyxy}", "input_contract", "decoder: {name: yolov8, box_format: cxcywh}"),
+        ("input: {std: 1}", "input.better", "std: 255"),
+        ("decoder: {name: yolov8, box_format: xyxy}", "boxes.better", "decoder: {name: yolov8, box_format: cxcywh}"),
         (
             "decoder: {name: yolov8, box_unit: pixels}",
-            "input_contract",
+            "boxes.better",
             "decoder: {name: yolov8, box_unit: normalized}",
         ),
-        ("labels: shifted.txt", "labels", "decoder: {name: yolov8, label_offset: 1}"),
+        ("labels: shifted.txt", "labels.better", "decoder: {name: yolov8, label_offset: 1}"),
     ],
 )
-def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, check, yaml):
+def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, code, yaml):
     write_scenes(project, 24)
     (project / "shifted.txt").write_text("\n".join(["nothing", *CLASSES[:-1]]) + "\n")
     labels = "" if "labels" in entry else "labels: labels.txt, "
     result = audited(project, f"{{name: detector, path: detector.tflite, {labels}{entry}}}", images=8)
-    found = [finding for finding in alarms(result) if finding.check == check]
+    found = [finding for finding in alarms(result) if finding.code == code]
     assert len(found) == 1
     assert found[0].level == "error"
-    line = found[0].remedy.partition(": ")[2]
+    line = str(found[0].fix)
+    assert found[0].fix.model == "detector"
     assert yaml in line
     repaired = (
         (project / "audit.yaml")
@@ -83,8 +91,6 @@ def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, check, 
 
 
 def test_changes_of_two_factors_combine():
-    from auditor.models.resolve import ModelRequest, resolve_model
-    from auditor.models.variants import combined, input_variants
 
     wrong = {"color": "bgr", "mean": (0.0,), "std": (1.0,)}
     spec = resolve_model(
@@ -96,7 +102,7 @@ def test_changes_of_two_factors_combine():
     }
     assert {"color=rgb", "std=255", "resize=stretch", "interpolation=area", "pad=0"} <= variants.keys()
     pair = combined(spec, variants["color=rgb"], variants["std=255"])
-    assert (pair.name, pair.factor) == ("color=rgb,std=255", "color and range")
+    assert (pair.name, pair.factors) == ("color=rgb,std=255", ("color", "range"))
     imagenet = next(variant for name, variant in variants.items() if "57.12" in name)
     assert imagenet.spec.input.mean == (103.53, 116.28, 123.675)  # in the order of the declared bgr
     assert combined(spec, variants["color=rgb"], imagenet).spec.input.mean == (123.675, 116.28, 103.53)
@@ -104,63 +110,62 @@ def test_changes_of_two_factors_combine():
 
 def test_the_check_can_be_left_out(project):
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    assert {cell.cell.input for cell in result.cells} == {"declared"}
+    assert {cell.input for cell in result.cells} == {"declared"}
     assert not any(finding.check == "input_contract" for finding in result.findings)
 
 
 def test_unlike_calibration_and_small_boxes_are_told(project):
-    from auditor.judge.data import check_data
-    from auditor.values import AuditResult
 
-    facts = {
-        "brightness": [0.5 + 0.001 * index for index in range(40)],
-        "contrast": [0.2] * 40,
-        "sharpness": [9.0] * 40,
-        "shorter_side_px": [100.0] * 40,
+    def images(first):
+        return {
+            "brightness": tuple(first + 0.001 * index for index in range(40)),
+            "contrast": (0.2,) * 40,
+            "sharpness": (9.0,) * 40,
+            "shorter_side_px": (100.0,) * 40,
+        }
+
+    dataset = dataclasses.replace(
+        DATASET,
+        images=300,
+        facts=images(0.5),
+        instances={"a": 3, "b": 40},
+        duplicate_images=2,
+        duplicate_boxes=1,
+    )
+    found = check_data(
+        made_result(
+            models=(model(boxes_at_input=BoxSizes(9, 0.4, 0.7, (0.0,), (9,))),),
+            plan=PlanRecord(calibration={"m": CalibrationRecord(40, 0, images(0.1))}),
+            datasets={"default": dataset},
+        )
+    )
+    told = {item.code: item.facts for item in found}
+    assert told.keys() == {
+        "data.rare_classes",
+        "data.duplicate_images",
+        "data.duplicate_boxes",
+        "data.small_boxes",
+        "data.calibration_unlike",
     }
-    dark = {**facts, "brightness": [0.1 + 0.001 * index for index in range(40)]}
-    dataset = {
-        "images": 300,
-        "boxes": 9,
-        "counts": {},
-        "facts": facts,
-        "instances": {"a": 3, "b": 40},
-        "duplicate_images": 2,
-        "duplicate_boxes": 1,
-    }
-    model = {
-        "name": "m",
-        "model": "m",
-        "dataset": "default",
-        "input": {"width": 64, "height": 64, "resize": "stretch"},
-        "boxes_at_input": {"boxes": 9, "under_8px": 0.4, "under_16px": 0.7},
-    }
-    plan = {"gates": [], "calibration": {"m": {"images": 40, "unreadable": 0, "facts": dark}}}
-    told = [
-        finding.message
-        for finding in check_data(AuditResult("1.0", "r", {}, plan, (model,), {"default": dataset}, (), ()))
-    ]
-    assert any("unlike the evaluated ones in brightness" in text for text in told)
-    assert not any("in contrast" in text for text in told)
-    assert any("40% of the true boxes are under 8 px" in text for text in told)
-    assert any("1 of 2 classes" in text for text in told)
-    assert any("2 images of the data set stand there more than once" in text for text in told)
+    assert told["data.calibration_unlike"]["fact"] == "brightness"
+    assert told["data.small_boxes"]["under_8px"] == 0.4
+    assert told["data.rare_classes"]["rare"] == ["a 3"]
 
 
 def test_data_is_described(project):
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     dataset = result.datasets["default"]
-    assert len(dataset["facts"]["brightness"]) == 10
-    assert sum(dataset["instances"].values()) == dataset["boxes"]
-    assert sum(result.models[0]["boxes_at_input"]["counts"]) == dataset["boxes"]
+    assert len(dataset.facts["brightness"]) == 10
+    assert sum(dataset.instances.values()) == dataset.boxes
+    assert sum(result.models[0].boxes_at_input.counts) == dataset.boxes
 
 
 def test_inspect_tells_what_the_file_says():
     facts = inspect_model(DEMO_MODEL)
-    assert facts["quantization"] == "float32"
-    assert facts["inputs"][0]["shape"] == [1, 160, 160, 3]
-    assert sum(facts["ops"].values()) == len(load_graph(DEMO_MODEL).ops)
-    assert (facts["custom_ops"], facts["flex_ops"]) == ([], [])
+    assert facts.quantization == "float32"
+    assert facts.inputs[0].shape == (1, 160, 160, 3)
+    assert sum(facts.ops.values()) == len(load_graph(DEMO_MODEL).ops)
+    assert (facts.custom_ops, facts.flex_ops) == ((), ())
     done = CliRunner().invoke(main, ["inspect", str(DEMO_MODEL), "--labels", "coco80"])
     assert done.exit_code == 0
     assert "input   " in done.stdout
@@ -209,36 +214,24 @@ def test_init_marks_the_labels_that_it_cannot_find(project):
     assert "models[0].labels" in refused.stderr
 
 
-def compared(name, kind, gain, yaml, **metrics):
-    from auditor.values import Cell, CellResult, MetricValue
-
-    values = {
+def compared(name, kind, gain):
+    metrics = {
         "AP": MetricValue("AP", 0.1 + gain),
         "AP_minus_declared": MetricValue("AP_minus_declared", gain, interval=(gain / 2, 2 * gain)),
     }
-    details = {"kind": kind, "factor": kind, "yaml": yaml, "compared": 2}
-    return CellResult(
-        Cell("m", "m", "float32", "xnnpack", "clean", 0, input=name), "ok", 40, {**values, **metrics}, details=details
+    return made_cell(
+        "clean", 0, 0.0, input=name, metrics=metrics, compared=Compared(kind, (kind,), Patch({kind: {}}, "m"), 2)
     )
 
 
 def test_only_what_explains_more_is_told():
-    from auditor.judge.inputs import check_input_contract
-    from auditor.values import AuditResult
-
-    contract = {"mean": [0.0], "std": [1.0], "color": "rgb", "resize": "stretch", "anchor": "center"}
-    model = {"name": "m", "model": "m", "input": contract, "sources": {}, "decoder": {"name": "yolox"}}
-    cells = (
-        compared("color=bgr", "input", 0.05, "input: {}"),
-        compared("label_offset=1", "labels", 0.6, "decoder: {}"),
-    )
-    (finding,) = check_input_contract(AuditResult("1.0", "r", {}, {"gates": []}, (model,), {}, cells, ()))
-    assert (finding.check, finding.level) == ("labels", "error")
+    cells = [compared("color=bgr", "input", 0.05), compared("label_offset=1", "labels", 0.6)]
+    (told,) = check_input_contract(made_result(cells))
+    assert (told.code, told.level) == ("labels.better", "error")
+    assert told.fix == Patch({"labels": {}}, "m")
 
 
 def test_the_line_keeps_what_was_declared():
-    from auditor.models.resolve import ModelRequest, resolve_model
-    from auditor.models.variants import input_variants, readings
 
     given = {"mean": (1.0, 2.0, 3.0), "std": (10.0, 20.0, 30.0)}
     options = {"box_unit": "normalized", "outputs": ["Identity"]}
@@ -257,10 +250,10 @@ def test_the_line_keeps_what_was_declared():
             input=given,
         )
     )
-    lines = [reading.yaml for reading in readings(spec, CLASSES) if reading.name == "box_format=xyxy"]
+    lines = [str(reading.patch) for reading in readings(spec, CLASSES) if reading.name == "box_format=xyxy"]
     assert lines == [
         f"decoder: {{name: yolov8, outputs: [{options['outputs'][0]}], box_unit: normalized, box_format: xyxy}}"
     ]
     image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    turned = next(variant for variant in input_variants(spec, [image]) if variant.factor == "color")
-    assert "color: bgr, mean: [3, 2, 1], std: [30, 20, 10]" in turned.yaml
+    turned = next(variant for variant in input_variants(spec, [image]) if variant.factors == ("color",))
+    assert "color: bgr, mean: [3, 2, 1], std: [30, 20, 10]" in str(turned.patch)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from auditor.run import run_audit
-
 pytestmark = pytest.mark.browser
 
 FLAGS = [
@@ -36,15 +34,14 @@ def browser():
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_the_page_fits_and_fetches_nothing(project, browser, width):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+def test_the_page_fits_and_fetches_nothing(finished, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto((project / "out" / "report.html").as_uri())
+    page.goto((finished / "out" / "report.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert asked == [(project / "out" / "report.html").as_uri()]
+    assert asked == [(finished / "out" / "report.html").as_uri()]
     assert errors == []
     assert page.locator("svg").count() == 2 + 5
     assert page.locator("h1").inner_text() == "small"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from auditor.boxes import iou
-from auditor.models.postprocess import postprocess, suppress
+from auditor.tasks.detection.postprocess import postprocess, suppress
 from auditor.values import Candidates, Detections, Geometry, Postprocess
 
 SAME = Geometry((1.0, 1.0), (0.0, 0.0))

@@ -9,14 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DEMO_MODEL, write_scenes
+from made_results import made_result, model, worded
 
-from auditor.datasets.coco import load
 from auditor.datasets.dataset import DatasetRequest
+from auditor.datasets.formats.coco import load
 from auditor.errors import InputError
-from auditor.models.graph import load_graph, quantization_level
-from auditor.models.resolve import ModelRequest, resolve_model
-from auditor.quantize import LEVELS, LevelRequest, head_tensors, make_levels
+from auditor.judge.quantization import check_quantization
+from auditor.quantize import LevelRequest, make_levels
+from auditor.resolve.model import ModelRequest, derived_spec, resolve_model
 from auditor.run import run_audit
+from auditor.runtimes.litert.chain import head_tensors
+from auditor.runtimes.litert.graph import load_graph, quantization_level
+from auditor.values import Diagnosis
+from auditor.values.levels import ASKED
 
 QUANTIZE = """\
     quantize:
@@ -48,13 +53,18 @@ def source(folder):
     return resolve_model(request), dataset.images
 
 
+def derived(made):
+    request = made.request
+    return derived_spec(request.spec, request.path, level=request.level, made=request.made, images=())
+
+
 def silent(_text):
     """Say nothing."""
 
 
 def test_levels_are_made_audited_and_compared(ladder):
     result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
-    cells = {cell.cell.quantization: cell for cell in result.cells}
+    cells = {cell.quantization: cell for cell in result.cells}
     assert list(cells) == ["float32", "float16", "dynamic", "weight_only", "int8"]
     assert all(cell.status == "ok" for cell in cells.values())
     assert cells["float16"].metrics["AP"].value == pytest.approx(cells["float32"].metrics["AP"].value, abs=0.02)
@@ -95,7 +105,7 @@ def test_integer_inputs_and_outputs_on_request(ladder):
     result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
     graph = load_graph(ladder / "out" / "models" / "detector_int8.tflite")
     assert {graph.tensors[index].dtype for index in (*graph.inputs, *graph.outputs)} == {"int8"}
-    assert next(cell for cell in result.cells if cell.cell.quantization == "int8").metrics["AP"].value > 0.5
+    assert next(cell for cell in result.cells if cell.quantization == "int8").metrics["AP"].value > 0.5
 
 
 def test_a_level_that_cannot_be_had_is_skipped_and_the_others_go_on(ladder):
@@ -104,7 +114,7 @@ def test_a_level_that_cannot_be_had_is_skipped_and_the_others_go_on(ladder):
     text = (ladder / "audit.yaml").read_text().replace("scenario: clean, min: 0.4", "quantization: int8, min: 0.4")
     (ladder / "audit.yaml").write_text(text)
     result = run_audit(ladder / "audit.yaml", output=ladder / "again", jobs=1)
-    statuses = {cell.cell.quantization: cell.status for cell in result.cells}
+    statuses = {cell.quantization: cell.status for cell in result.cells}
     assert statuses == {"int8": "ok", "float16": "skipped", "dynamic": "skipped", "weight_only": "skipped"}
     assert "already int8" in next(cell.error for cell in result.cells if cell.status == "skipped")
     assert result.verdict == "passed"  # a skipped cell matters only to a gate that selects it
@@ -135,9 +145,10 @@ def test_unreadable_calibration_images_skip_the_level(ladder):
     for path in (ladder / "calibration").iterdir():
         path.write_text(f"broken {path.name}")
     result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
-    statuses = {cell.cell.quantization: cell.status for cell in result.cells}
+    statuses = {cell.quantization: cell.status for cell in result.cells}
     assert (statuses["int8"], statuses["dynamic"]) == ("skipped", "ok")
-    assert any("none of the 6 calibration images can be read" in finding.message for finding in result.findings)
+    reasons = [finding.facts["reason"] for finding in result.findings if finding.code == "quantization.skipped"]
+    assert reasons == ["none of the 6 calibration images can be read"]
 
 
 def test_the_head_ends_at_the_last_weighted_ops():
@@ -150,7 +161,7 @@ def test_the_head_ends_at_the_last_weighted_ops():
 
 def test_the_float_head_level_keeps_its_head_in_float(project):
     spec, images = source(project)
-    (made,) = make_levels([LevelRequest(spec, "int8_float_head", str(project / "made"), images)], images={}, say=silent)
+    (made,) = make_levels([LevelRequest(spec, "int8_float_head", str(project / "made"), images)], say=silent)
     assert made.reason is None
     graph = load_graph(made.request.path)
     producers = {index: op for op in graph.ops for index in op.outputs}
@@ -159,19 +170,17 @@ def test_the_float_head_level_keeps_its_head_in_float(project):
 
 
 def test_what_can_be_asked_for():
-    assert LEVELS == ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
+    assert ASKED == ("float32", "float16", "dynamic", "weight_only", "int8", "int16x8")
 
 
-# ------------------------------------------------------------------------------------------------------------- diagnosis
+# ------------------------------------------------------------------------------------------------------------ diagnosis
 
 
-def findings_of(folder, **changes):
-    """The `quantization` findings of an audit of one made model whose diagnosis is that of `changes`."""
-    from auditor.judge.quantization import check_quantization
-    from auditor.values import AuditResult
-
-    model = {"model": "m", "name": "m_int8", "quantization": "int8", "size_bytes": 9, "diagnosis": changes}
-    return list(check_quantization(AuditResult("1.0", "r", {}, {"gates": []}, (model,), {}, (), ())))
+def told_of(facts):
+    """What the check of quantization tells of one model with such a diagnosis, by code."""
+    return {
+        item.code: item for item in check_quantization(made_result(models=(model(name="m_int8", diagnosis=facts),)))
+    }
 
 
 def merged(tmp_path, scale, zero_point=-128):
@@ -192,25 +201,26 @@ def merged(tmp_path, scale, zero_point=-128):
 
 def test_one_scale_for_boxes_and_scores_is_named(tmp_path):
     facts = merged(tmp_path, scale=2.0).diagnosis
-    (output,) = facts["outputs"]
-    assert (output["scale"], output["zero_scores"], output["distinct_scores"]) == (2.0, 1.0, 1)
-    (finding,) = findings_of(tmp_path, **facts)
+    (output,) = facts.outputs
+    assert (output.scale, output.zero_scores, output.distinct_scores) == (2.0, 1.0, 1)
+    told = told_of(facts)
+    assert told.keys() == {"quantization.one_scale"}
+    assert told["quantization.one_scale"].facts["box_high"] == 16
+    (finding,) = worded(told.values())
     assert finding.level == "error"
-    assert "one scale of 2 serves boxes (up to 16) and scores" in finding.message
     assert "100.000% of the scores round to 0" in finding.message
 
 
 def test_an_output_that_can_never_be_positive_is_named(tmp_path):
     facts = merged(tmp_path, scale=0.25, zero_point=127).diagnosis
-    assert facts["outputs"][0]["high"] == 0
-    (finding,) = findings_of(tmp_path, **facts)
-    assert "can never be positive" in finding.message
+    assert facts.outputs[0].high == 0
+    assert told_of(facts).keys() == {"quantization.never_positive"}
 
 
 def test_an_output_that_saturates_is_named(tmp_path):
-    facts = merged(tmp_path, scale=1 / 510).diagnosis
-    (finding,) = findings_of(tmp_path, **facts)
-    assert "saturates at 0.5" in finding.message
+    told = told_of(merged(tmp_path, scale=1 / 510).diagnosis)
+    assert told.keys() == {"quantization.saturates"}
+    assert told["quantization.saturates"].observed == pytest.approx(0.5)
 
 
 def test_an_input_calibrated_on_other_preprocessing_is_named(project):
@@ -219,7 +229,7 @@ def test_an_input_calibrated_on_other_preprocessing_is_named(project):
 
     spec, images = source(project)
     wrong = dataclasses.replace(spec, input=dataclasses.replace(spec.input, std=(25500.0,)))
-    (made,) = make_levels([LevelRequest(wrong, "int8", str(project / "made"), images)], images={}, say=silent)
+    (made,) = make_levels([LevelRequest(wrong, "int8", str(project / "made"), images)], say=silent)
     fed = ModelRequest(
         name="m_int8",
         model="m",
@@ -230,16 +240,15 @@ def test_an_input_calibrated_on_other_preprocessing_is_named(project):
         images=(np.full((160, 160, 3), 200, np.uint8),),
     )
     facts = resolve_model(fed).diagnosis
-    assert facts["input"]["clipped"] > 0.9
-    (finding,) = findings_of(project, input=facts["input"])
-    assert "of the values are clipped" in finding.message
-    assert findings_of(project, input=made.spec.diagnosis["input"]) == []
+    assert facts.input.clipped > 0.9
+    assert told_of(Diagnosis(input=facts.input)).keys() == {"quantization.input_codes"}
+    assert told_of(Diagnosis(input=derived(made).diagnosis.input)) == {}
 
 
 def test_a_sound_int8_level_has_no_such_finding(project):
     spec, images = source(project)
-    (made,) = make_levels([LevelRequest(spec, "int8", str(project / "made"), images)], images={}, say=silent)
-    assert findings_of(project, **made.spec.diagnosis) == []
+    (made,) = make_levels([LevelRequest(spec, "int8", str(project / "made"), images)], say=silent)
+    assert told_of(derived(made).diagnosis) == {}
 
 
 def test_the_command_makes_levels_without_an_audit(ladder):
@@ -268,12 +277,11 @@ def test_a_level_that_cannot_be_written_is_skipped_with_the_reason(project):
     (project / "made" / "m_dynamic.tflite").mkdir(parents=True)  # as a full disk does, this refuses the file
     made = make_levels(
         [LevelRequest(spec, level, str(project / "made"), images) for level in ("dynamic", "float16")],
-        images={},
         say=silent,
     )
     assert "m_dynamic.tflite: cannot be written" in made[0].reason
     assert made[1].reason is None
-    assert make_levels([made[0].request], images={}, say=silent)[0].reason is not None  # its note alone is not trusted
+    assert make_levels([made[0].request], say=silent)[0].reason is not None  # its note alone is not trusted
 
 
 def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
@@ -286,7 +294,7 @@ def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
     command = [
         sys.executable,
         "-m",
-        "auditor.cli",
+        "auditor",
         "quantize",
         "detector.tflite",
         "--levels",
@@ -334,9 +342,9 @@ def test_a_level_that_the_graph_contradicts_is_refused(ladder):
 def test_damaged_calibration_images_are_told(ladder):
     (ladder / "calibration" / "0.png").write_text("damaged")
     result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
-    assert any("1 calibration images of detector cannot be read" in finding.message for finding in result.findings)
-    model = next(model for model in result.models if model["name"] == "detector_int8")
-    assert model["sources"]["quantization"].endswith("calibrated on 5 images")
+    (finding,) = [finding for finding in result.findings if finding.code == "quantization.unreadable_calibration"]
+    assert (finding.observed, finding.facts["images"]) == (1, 5)
+    assert result.model("detector_int8").made.images == 5
 
 
 def test_files_of_others_are_not_overwritten(ladder):

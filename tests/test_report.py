@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from xml.etree import ElementTree as ET
@@ -11,19 +12,23 @@ import pytest
 from conftest import DEMO_MODEL
 from skimage.metrics import structural_similarity
 
-from auditor.report.html import _dominates
+from auditor.report.sections.trade_off import Point
 from auditor.report.sheet import psnr, ssim
-from auditor.run import run_audit
+from auditor.run import judge_run, run_audit
 
 
 @pytest.fixture
-def run_folder(project):
-    text = (
-        project / "audit.yaml"
-    ).read_text() + "  - {metric: AP, scenario: noise, severity: 5, min: 0.9}\n  - {metric: rPC, min: 0.99}\n"
-    (project / "audit.yaml").write_text(text.replace("name: small", 'name: "small <b>&</b>"'))
-    run_audit(project / "audit.yaml", output=project / "out", jobs=2, command="auditor run audit.yaml")
-    return project / "out"
+def run_folder(finished):
+    """A run with a name that is markup, judged by three gates."""
+    document = json.loads((finished / "out" / "result.json").read_text())
+    (finished / "out" / "result.json").write_text(json.dumps({**document, "name": "small <b>&</b>"}))
+    (finished / "gates.yaml").write_text(
+        "- {metric: AP, scenario: clean, min: 0.4}\n"
+        "- {metric: AP, scenario: noise, severity: 5, min: 0.9}\n"
+        "- {metric: rPC, min: 0.99}\n"
+    )
+    judge_run(finished / "out", gates=finished / "gates.yaml")
+    return finished / "out"
 
 
 def test_the_page_stands_alone_and_says_why(run_folder):
@@ -70,26 +75,32 @@ def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
     shutil.copy(DEMO_MODEL.with_name("detector_int8.tflite"), project / "int8.tflite")
     shutil.copy(DEMO_MODEL, project / "twin.tflite")
     entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
-    more = "  - {name: small, variant_of: detector, path: int8.tflite}\n  - {name: twin, variant_of: detector, quantization: copy, path: twin.tflite}\n"
+    more = (
+        "  - {name: small, variant_of: detector, path: int8.tflite}\n"
+        "  - {name: twin, variant_of: detector, quantization: copy, path: twin.tflite}\n"
+    )
     text = (project / "audit.yaml").read_text()
     (project / "audit.yaml").write_text(
         text.replace(entry, entry + more).replace("[lighting/low_light, noise/gaussian]", "[]")
     )
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     assert {found.model for found in result.measurements} == {"detector", "small", "twin"}
     page = (project / "out" / "report.html").read_text()
     assert "Quantization: what each level costs" in page
     assert page.count("<svg") == 1 + 5
-    cells = {cell.cell.file: cell for cell in result.cells}
+    cells = {cell.file: cell for cell in result.cells}
     assert cells["twin"].metrics["AP_minus_float32"].value == 0
     assert cells["twin"].metrics["AP_minus_float32"].interval == (0, 0)
-    assert cells["small"].cell.model == "detector"
+    assert cells["small"].model == "detector"
 
 
 def test_dominated_means_no_better_in_anything():
-    better = {"value": 0.3, "bytes": 10, "ms": 5.0}
-    assert _dominates(better, {"value": 0.2, "bytes": 10, "ms": 5.2})
-    assert _dominates(better, {"value": 0.3, "bytes": 10, "ms": 9.0})
-    assert not _dominates(better, {"value": 0.2, "bytes": 9, "ms": 5.0})
-    assert not _dominates(better, {"value": 0.2, "bytes": 10, "ms": 3.0})
-    assert not _dominates(better, {"value": 0.3, "bytes": 10, "ms": 5.2})
+    def point(value, size, ms):
+        return Point("level", "AP", value, value, value, ms, size)
+
+    better = point(0.3, 10, 5.0)
+    assert better.dominates(point(0.2, 10, 5.2))
+    assert better.dominates(point(0.3, 10, 9.0))
+    assert not better.dominates(point(0.2, 9, 5.0))
+    assert not better.dominates(point(0.2, 10, 3.0))
+    assert not better.dominates(point(0.3, 10, 5.2))

@@ -36,7 +36,7 @@ def test_a_run_leaves_every_artefact(project):
     assert values[0] > 0.6
     assert values[4] < values[3] < values[0]
     assert load_run(project / "out")[0].cells == result.cells
-    assert document["models"][0]["sources"]["input.resize"] == "default"
+    assert document["models"][0]["sources"]["input.resize"]["origin"] == "default"
     assert document["provenance"]["seed"] == 3
     assert set(document["provenance"]["seconds"]) == {
         "read",
@@ -63,44 +63,44 @@ def test_serial_processes_dask_and_resumed_runs_agree_bit_for_bit(project):
     assert all(cells(project / name) == first for name in ("serial", "dask", "resumed"))
 
 
-def test_a_complete_unit_is_not_measured_again_unless_asked(project):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    stamps = {path: path.stat().st_mtime_ns for path in (project / "out" / "measurements").iterdir()}
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+def test_a_complete_unit_is_not_measured_again_unless_asked(finished):
+    stamps = {path: path.stat().st_mtime_ns for path in (finished / "out" / "measurements").iterdir()}
+    run_audit(finished / "audit.yaml", output=finished / "out", executor="serial")
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1, fresh=True)
+    run_audit(finished / "audit.yaml", output=finished / "out", executor="serial", fresh=True)
     assert all(path.stat().st_mtime_ns != stamp for path, stamp in stamps.items())
 
 
-def test_a_damaged_unit_is_measured_again(project):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    before = cells(project / "out")
-    path = sorted((project / "out" / "measurements").iterdir())[0]
+def test_a_damaged_unit_is_measured_again(finished):
+    before = cells(finished / "out")
+    path = sorted((finished / "out" / "measurements").iterdir())[0]
     path.write_bytes(path.read_bytes()[:100])
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    assert cells(project / "out") == before
+    run_audit(finished / "audit.yaml", output=finished / "out", executor="serial")
+    assert cells(finished / "out") == before
 
 
 @pytest.mark.parametrize(
     "change", [("seed: 3", "seed: 4"), ("path: detector.tflite", "postprocess: {nms_iou: 0.5}, path: detector.tflite")]
 )
-def test_what_can_change_a_number_changes_the_resume_key(project, change):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    count = len(list((project / "out" / "measurements").iterdir()))
-    text = (project / "audit.yaml").read_text()
+def test_what_can_change_a_number_changes_the_resume_key(finished, change):
+    count = len(list((finished / "out" / "measurements").iterdir()))
+    text = (finished / "audit.yaml").read_text()
     assert change[0] in text
-    (project / "audit.yaml").write_text(text.replace(*change))
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    assert len(list((project / "out" / "measurements").iterdir())) == 2 * count
+    (finished / "audit.yaml").write_text(text.replace(*change))
+    run_audit(finished / "audit.yaml", output=finished / "out", executor="serial")
+    assert len(list((finished / "out" / "measurements").iterdir())) == 2 * count
 
 
 def test_every_model_sees_the_same_pixels(project):
     text = (project / "audit.yaml").read_text()
-    twin = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n  - {name: twin, path: detector.tflite, labels: labels.txt}\n"
+    twin = (
+        "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
+        "  - {name: twin, path: detector.tflite, labels: labels.txt}\n"
+    )
     (project / "audit.yaml").write_text(
         text.replace("  - {name: detector, path: detector.tflite, labels: labels.txt}\n", twin)
     )
-    run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+    run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     by_file = {
         name: [cell["metrics"] for cell in cells(project / "out") if cell["file"] == name]
         for name in ("detector", "twin")
@@ -122,7 +122,15 @@ def test_a_scenario_that_fails_costs_its_own_cells(project):
         "def fog(image, *, severity, rng):\n    if image.shape[0] > 100 and severity > 2:\n        raise "
         "OSError('lens')\n    return image\n"
     )
-    pack = "pack: odd\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'odd:fog'}]\n"
+    pack = (
+        "pack: odd\n"
+        "version: 1\n"
+        "scenarios:\n"
+        "  fog:\n"
+        "    knobs: {x: [1, 2, 3, 4, 5]}\n"
+        "    unit: none\n"
+        "    transforms: [{function: 'odd:fog'}]\n"
+    )
     (project / "odd.yaml").write_text(pack)
     text = (
         (project / "audit.yaml")
@@ -131,23 +139,21 @@ def test_a_scenario_that_fails_costs_its_own_cells(project):
     )
     (project / "audit.yaml").write_text(text + "allow_code: true\n")
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
-    assert [(cell.cell.scenario, cell.cell.severity) for cell in result.cells if cell.status == "failed"] == [
-        ("odd/fog", 5)
-    ]
+    assert [(cell.scenario, cell.severity) for cell in result.cells if cell.status == "failed"] == [("odd/fog", 5)]
     assert result.verdict == "incomplete"
     assert "lens" in next(finding.message for finding in result.findings if finding.check == "run")
     assert result.summaries[0].metrics["mPC"].value is None
 
 
 def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
-    import auditor.run.audit as run_module
+    import auditor.run.composing as run_module
 
     killed = []
 
     class Murderous(ProcessExecutor):
         def map(self, function, items, **options):
             for outcome in super().map(function, items, **options):
-                if not killed and function.__name__ == "measure_unit":
+                if not killed and function.__name__ == "predict_unit":
                     for pool in self._lanes:
                         for process in pool._processes.values():
                             killed.append(process.pid)
@@ -162,9 +168,24 @@ def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
 
 def test_what_ends_the_process_costs_its_own_cells(project):
     """A corruption that kills its process, as a delegate can, is tried again alone; the other cells are measured."""
-    body = "import os, signal\n\ndef fog(image, *, severity, rng):\n    if image.shape[0] > 100:\n        os.kill(os.getpid(), signal.SIGKILL)\n    return image\n"
+    body = (
+        "import os, signal\n"
+        "\n"
+        "def fog(image, *, severity, rng):\n"
+        "    if image.shape[0] > 100:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return image\n"
+    )
     (project / "deadly.py").write_text(body)
-    pack = "pack: deadly\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'deadly:fog'}]\n"
+    pack = (
+        "pack: deadly\n"
+        "version: 1\n"
+        "scenarios:\n"
+        "  fog:\n"
+        "    knobs: {x: [1, 2, 3, 4, 5]}\n"
+        "    unit: none\n"
+        "    transforms: [{function: 'deadly:fog'}]\n"
+    )
     (project / "deadly.yaml").write_text(pack)
     text = (
         (project / "audit.yaml")
@@ -173,7 +194,7 @@ def test_what_ends_the_process_costs_its_own_cells(project):
     )
     (project / "audit.yaml").write_text(text + "allow_code: true\n")
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
-    assert {cell.cell.scenario: cell.status for cell in result.cells} == {
+    assert {cell.scenario: cell.status for cell in result.cells} == {
         "clean": "ok",
         "deadly/fog": "failed",
         "noise/gaussian": "ok",
@@ -181,22 +202,20 @@ def test_what_ends_the_process_costs_its_own_cells(project):
     assert any("the runtime ended the process" in finding.message for finding in result.findings)
 
 
-def test_judging_again_with_other_gates_changes_the_verdict_alone(project):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    before = cells(project / "out")
-    (project / "gates.yaml").write_text("gates:\n  - {metric: AP, min: 0.99}\n")
-    assert judge_run(project / "out", gates=project / "gates.yaml").verdict == "failed"
-    assert cells(project / "out") == before
-    assert load_json(project / "out" / "result.json")["verdict"] == "failed"
-    assert "failures=" in (project / "out" / "junit.xml").read_text()
-    report = (project / "out" / "report.html").read_text()
-    report_run(project / "out")
-    assert (project / "out" / "report.html").read_text() == report
+def test_judging_again_with_other_gates_changes_the_verdict_alone(finished):
+    before = cells(finished / "out")
+    (finished / "gates.yaml").write_text("gates:\n  - {metric: AP, min: 0.99}\n")
+    assert judge_run(finished / "out", gates=finished / "gates.yaml").verdict == "failed"
+    assert cells(finished / "out") == before
+    assert load_json(finished / "out" / "result.json")["verdict"] == "failed"
+    assert "failures=" in (finished / "out" / "junit.xml").read_text()
+    report = (finished / "out" / "report.html").read_text()
+    report_run(finished / "out")
+    assert (finished / "out" / "report.html").read_text() == report
 
 
-def test_findings_are_never_read_back(project):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    path = project / "out" / "result.json"
+def test_findings_are_never_read_back(finished):
+    path = finished / "out" / "result.json"
     document = load_json(path)
     document["findings"] = [
         {
@@ -211,13 +230,12 @@ def test_findings_are_never_read_back(project):
     ]
     document["verdict"] = "failed"
     path.write_text(json.dumps(document))
-    assert judge_run(project / "out").verdict == "passed"
+    assert judge_run(finished / "out").verdict == "passed"
     assert "forged" not in path.read_text()
 
 
-def test_results_of_a_newer_or_damaged_file_are_refused(project):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    path = project / "out" / "result.json"
+def test_results_of_a_newer_or_damaged_file_are_refused(finished):
+    path = finished / "out" / "result.json"
     good = load_json(path)
     for change, expected in (
         ({"schema_version": "9.0"}, "schema_version 9.0"),
@@ -226,9 +244,9 @@ def test_results_of_a_newer_or_damaged_file_are_refused(project):
     ):
         path.write_text(json.dumps(good | change))
         with pytest.raises(StoreError, match=expected):
-            load_run(project / "out")
+            load_run(finished / "out")
     with pytest.raises(StoreError, match=r"no result\.json"):
-        load_run(project / "absent")
+        load_run(finished / "absent")
 
 
 @pytest.mark.parametrize(
@@ -262,14 +280,14 @@ def test_no_class_in_common_is_an_error_not_ap_0(project):
 
 def test_classes_that_are_not_shared_are_listed_and_dropped(project):
     (project / "labels.txt").write_text("ball\ncrate\nCone\nlamp\nring\ncross\n")
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     (model,) = result.models
-    assert model["classes_judged"] == ["ball", "crate", "cone", "ring", "cross"]
-    assert (model["classes_only_model"], model["classes_only_truth"]) == (["lamp"], ["star"])
+    assert list(model.classes_judged) == ["ball", "crate", "cone", "ring", "cross"]
+    assert (model.classes_only_model, model.classes_only_truth) == (("lamp",), ("star",))
     clean = result.cells[0]
     assert clean.counts["dropped_predictions"] > 0
     assert "AP/star" not in clean.metrics
-    per_class = [clean.metrics[f"AP/{name}"].value for name in model["classes_judged"]]
+    per_class = [clean.metrics[f"AP/{name}"].value for name in list(model.classes_judged)]
     assert clean.metrics["AP"].value == pytest.approx(np.mean(per_class), abs=1e-12)
 
 
@@ -283,11 +301,11 @@ def test_measuring_never_sees_truth(project, monkeypatch):
     """The unit that a worker gets holds no truth, and what it sends back no metric."""
     import pickle
 
-    import auditor.run.measuring as run_module
+    import auditor.run.stages.measuring as run_module
 
     seen = []
-    original = run_module.measure_unit
-    monkeypatch.setattr(run_module, "measure_unit", lambda unit: (seen.append(pickle.dumps(unit)), original(unit))[1])
+    original = run_module.predict_unit
+    monkeypatch.setattr(run_module, "predict_unit", lambda unit: (seen.append(pickle.dumps(unit)), original(unit))[1])
     run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     assert seen
     assert all(b"GroundTruth" not in item and b"iscrowd" not in item for item in seen)
@@ -301,7 +319,7 @@ def test_an_audit_that_feeds_nonsense_says_so(project):
     )
     text = text.replace("checks: {input_contract: false}\n", "")
     (project / "audit.yaml").write_text(text)
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     assert any(finding.check == "input_contract" and finding.level == "error" for finding in result.findings)
 
 
@@ -326,7 +344,15 @@ def test_a_unit_whose_worker_was_lost_is_measured_again(project):
         f"    if image.shape[0] > 100 and pathlib.Path({str(project / 'BOOM')!r}).exists():\n        "
         "os.kill(os.getpid(), signal.SIGKILL)\n    return image\n"
     )
-    pack = "pack: moody\nversion: 1\nscenarios:\n  fog:\n    knobs: {x: [1, 2, 3, 4, 5]}\n    unit: none\n    transforms: [{function: 'moody:fog'}]\n"
+    pack = (
+        "pack: moody\n"
+        "version: 1\n"
+        "scenarios:\n"
+        "  fog:\n"
+        "    knobs: {x: [1, 2, 3, 4, 5]}\n"
+        "    unit: none\n"
+        "    transforms: [{function: 'moody:fog'}]\n"
+    )
     (project / "moody.yaml").write_text(pack)
     text = (project / "audit.yaml").read_text().replace("[lighting/low_light, noise/gaussian]", "[./moody.yaml]")
     (project / "audit.yaml").write_text(text + "allow_code: true\n")
@@ -339,14 +365,14 @@ def test_a_unit_whose_worker_was_lost_is_measured_again(project):
 def test_a_variant_with_a_decoder_of_its_own_does_not_inherit_options(project):
     text = (project / "audit.yaml").read_text()
     entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
-    leader = "  - {name: detector, path: detector.tflite, labels: labels.txt, decoder: {name: yolov8, box_unit: normalized}}\n"
+    leader = entry.replace("}", ", decoder: {name: yolov8, box_unit: normalized}}")
     variants = "".join(
         f"  - {{name: {name}, variant_of: detector, path: detector.tflite{more}}}\n"
         for name, more in (("same", ""), ("own", ", decoder: yolov8"))
     )
     (project / "audit.yaml").write_text(text.replace(entry, leader + variants))
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    sources = {model["name"]: model["sources"]["decoder.box_unit"] for model in result.models}
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    sources = {model.name: model.sources["decoder.box_unit"].origin for model in result.models}
     assert sources == {"detector": "audit.yaml", "same": "audit.yaml", "own": "images"}
 
 
@@ -358,27 +384,34 @@ def test_fractional_severities_run_and_those_that_cannot_are_told_first(project)
         .replace("noise/gaussian", "resolution/jpeg")
     )
     (project / "audit.yaml").write_text(text)
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     assert {cell.status for cell in result.cells} == {"ok"}
-    pack = "pack: med\nversion: 1\nscenarios:\n  m:\n    knobs: {k: [3, 5, 7, 9, 11]}\n    unit: px\n    transforms: [{MedianBlur: {blur_limit: [$k, $k]}}]\n"
+    pack = (
+        "pack: med\n"
+        "version: 1\n"
+        "scenarios:\n"
+        "  m:\n"
+        "    knobs: {k: [3, 5, 7, 9, 11]}\n"
+        "    unit: px\n"
+        "    transforms: [{MedianBlur: {blur_limit: [$k, $k]}}]\n"
+    )
     (project / "med.yaml").write_text(pack)
     (project / "audit.yaml").write_text(text.replace("resolution/jpeg", "./med.yaml").replace("[4.5]", "[1.5]"))
     with pytest.raises(InputError, match=r"med/m cannot be had at severity 1\.5"):
-        run_audit(project / "audit.yaml", output=project / "other", jobs=1)
+        run_audit(project / "audit.yaml", output=project / "other", executor="serial")
     assert not (project / "other").exists()
 
 
 def test_a_gate_may_spell_a_class_in_its_own_case(project):
     text = (project / "audit.yaml").read_text().replace("metric: AP,", "metric: AP/Ball,")
     (project / "audit.yaml").write_text(text)
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    assert (result.verdict, result.plan["gates"][0]["metric"]) == ("passed", "AP/ball")
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    assert (result.verdict, result.plan.gates[0].metric) == ("passed", "AP/ball")
 
 
-def test_judging_by_an_unknown_metric_is_bad_input(project):
-    run_audit(project / "audit.yaml", output=project / "out", jobs=1)
-    before = (project / "out" / "result.json").read_text()
-    (project / "gates.yaml").write_text("- {metric: mAP, min: 0.1}\n")
+def test_judging_by_an_unknown_metric_is_bad_input(finished):
+    before = (finished / "out" / "result.json").read_text()
+    (finished / "gates.yaml").write_text("- {metric: mAP, min: 0.1}\n")
     with pytest.raises(InputError, match=r"gates\.yaml:1: unknown metric 'mAP'"):
-        judge_run(project / "out", gates=project / "gates.yaml")
-    assert (project / "out" / "result.json").read_text() == before
+        judge_run(finished / "out", gates=finished / "gates.yaml")
+    assert (finished / "out" / "result.json").read_text() == before

@@ -1,6 +1,9 @@
 """Documents: text a person or a program wrote -> validated values, every problem with its file and line."""
 
-from pydantic import BaseModel
+from collections.abc import Callable
+from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from auditor.config.audit import (
     AuditConfig,
@@ -13,14 +16,13 @@ from auditor.config.audit import (
     InputConfig,
     ModelConfig,
     PostprocessConfig,
-    delegate_name,
     load_audit,
     load_gates,
     rule_of,
 )
 from auditor.config.pack import PackConfig, load_pack, specs_of
-from auditor.config.result import RESULT_SCHEMA_VERSION, ResultDocument, parse_result, result_document
-from auditor.config.source import Source, nearest
+from auditor.config.result import RESULT_SCHEMA_VERSION, parse_result, result_document, result_schema
+from auditor.config.yaml_file import YamlFile, nearest
 
 __all__ = [
     "RESULT_SCHEMA_VERSION",
@@ -35,14 +37,13 @@ __all__ = [
     "ModelConfig",
     "PackConfig",
     "PostprocessConfig",
-    "ResultDocument",
-    "Source",
-    "delegate_name",
+    "YamlFile",
     "load_audit",
     "load_gates",
     "load_pack",
     "nearest",
     "parse_result",
+    "plain",
     "result_document",
     "rule_of",
     "schema",
@@ -52,7 +53,16 @@ __all__ = [
 
 def schema(document: str) -> dict[str, object]:
     """Return the JSON Schema of a document: `audit`, `pack` or `result`."""
-    models: dict[str, type[BaseModel]] = {"audit": AuditConfig, "pack": PackConfig, "result": ResultDocument}
-    if document not in models:
-        raise ValueError(f"expected a document of {', '.join(models)} but got {document!r}")
-    return models[document].model_json_schema()
+    makers: dict[str, Callable[[], dict[str, object]]] = {
+        "audit": AuditConfig.model_json_schema,
+        "pack": PackConfig.model_json_schema,
+        "result": result_schema,
+    }
+    if document not in makers:
+        raise ValueError(f"expected a document of {', '.join(makers)} but got {document!r}")
+    return makers[document]()
+
+
+def plain(value: object) -> Any:
+    """Turn a value of dataclasses into what JSON can hold."""
+    return to_jsonable_python(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,9 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from auditor.config.source import Document, Source, load_yaml, nearest, validate
+from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, validate
+from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
-from auditor.values import CLEAN, MEASURED_METRICS, SUMMARY_METRICS, Rule
+from auditor.values import CLEAN, MEASURED_METRICS, Rule
+from auditor.values.levels import ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
 
 __all__ = [
     "AuditConfig",
@@ -34,11 +37,14 @@ __all__ = [
     "InputConfig",
     "ModelConfig",
     "PostprocessConfig",
-    "delegate_name",
     "load_audit",
     "load_gates",
     "rule_of",
 ]
+
+
+COCO_DETECTIONS = 100
+"""Detections of an image over which AP is computed. Source: https://cocodataset.org/#detection-eval (maxDets)."""
 
 
 def _per_channel(value: Any) -> tuple[float, ...]:
@@ -61,8 +67,28 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
 
 
+def _asked(level: str) -> str:
+    if level not in ASKED:
+        raise ValueError(f"unknown level {level!r}; {nearest(level, ASKED)}")
+    return level
+
+
+def _built_in_delegate(name: str) -> str:
+    if name not in BUILT_IN:
+        raise ValueError(
+            f"unknown delegate {name!r}; expected {', '.join(BUILT_IN)}, or a library of your own as {{path: …}}"
+        )
+    return name
+
+
+AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": list(ASKED)})]
+DelegateName = Annotated[str, AfterValidator(_built_in_delegate), Field(json_schema_extra={"enum": list(BUILT_IN)})]
+
+
 class DatasetConfig(Document):
-    """Where images and truth are; which of the paths a format needs, its loader says."""
+    """Where images and truth are; which of the keys a format takes and needs, the format says."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     format: str = "coco"
     images: PathText | None = None
@@ -73,6 +99,11 @@ class DatasetConfig(Document):
     """Which images of a data.yaml or obj.data."""
     limit: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Take the first N images by id."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keys of the format's own."""
+        return dict(self.model_extra or {})
 
 
 class InputConfig(Document):
@@ -105,8 +136,15 @@ class PostprocessConfig(Document):
     nms_iou: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
     class_wise: bool | None = None
     multi_label: bool | None = None
-    max_detections: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    max_detections: Annotated[int, Field(strict=True, ge=1)] | None = None
     clip: bool | None = None
+
+    @field_validator("max_detections")
+    @classmethod
+    def _within_coco(cls, most: int | None) -> int | None:
+        if most is not None and most > COCO_DETECTIONS:
+            raise ValueError(f"expected at most {COCO_DETECTIONS}, over which COCO's AP is, but got {most}")
+        return most
 
 
 class DecoderConfig(BaseModel):
@@ -133,15 +171,13 @@ class CalibrationConfig(Document):
 class QuantizeConfig(Document):
     """The quantization levels to make of a float model, and to audit beside it."""
 
-    levels: Annotated[
-        tuple[Literal["float32", "float16", "dynamic", "weight_only", "int8", "int16x8"], ...], Field(min_length=1)
-    ]
+    levels: Annotated[tuple[AskedLevel, ...], Field(min_length=1)]
     calibration: CalibrationConfig | None = None
     io: Literal["float32", "int8"] = "float32"
 
     @model_validator(mode="after")
     def _calibrated(self) -> QuantizeConfig:
-        needing = [level for level in self.levels if level in ("int8", "int16x8")]
+        needing = [level for level in self.levels if level in CALIBRATED]
         if needing and self.calibration is None:
             raise ValueError(f"{', '.join(needing)} need `calibration:` with the images to calibrate on")
         return self
@@ -155,7 +191,7 @@ class ModelConfig(Document):
     variant_of: Name | None = None
     quantization: Name | None = None
     dataset: Name | None = None
-    task: Literal["detection", "classification"] | None = None
+    task: str | None = None
     decoder: str | DecoderConfig | None = None
     labels: PathText | None = None
     input: InputConfig = InputConfig()
@@ -195,8 +231,6 @@ class GateConfig(Document):
             raise ValueError(f"max_drop needs `against: {CLEAN}` or `against:` a quantization level such as float32")
         if given != ["max_drop"] and self.against is not None:
             raise ValueError("`against` goes only with max_drop")
-        if self.metric in SUMMARY_METRICS and (self.scenario is not None or self.severity is not None):
-            raise ValueError(f"{self.metric} is over all scenarios and severities; leave `scenario` and `severity` out")
         if self.metric in MEASURED_METRICS and (
             self.scenario is not None or self.severity is not None or self.max_drop is not None
         ):
@@ -220,6 +254,11 @@ class ExternalDelegateConfig(Document):
     options: dict[str, str | int | float | bool] = Field(default={})
     name: Name | None = None
     """What its cells are called; the file's name where it is left out."""
+
+    @model_validator(mode="after")
+    def _own_name(self) -> ExternalDelegateConfig:
+        external(Path(self.path), name=self.name)
+        return self
 
 
 def _seconds(value: Any) -> float:
@@ -275,19 +314,12 @@ class QuantizationCheck(Document):
 
 
 class ChecksConfig(BaseModel):
-    """Checks by name: a check's options, or false to leave it out; names beyond these are of registered checks."""
+    """Checks by name, or findings by code: options of a check, or false to leave it out. Which names there are, the
+    registered checks and their catalogues say."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     input_contract: InputContractCheck | Literal[False] = InputContractCheck()
     quantization: QuantizationCheck | Literal[False] = QuantizationCheck()
-    robustness: Literal[False] | None = None
-    compatibility: Literal[False] | None = None
-    delegate_parity: Literal[False] | None = None
-    latency: Literal[False] | None = None
-    memory: Literal[False] | None = None
-    labels: Literal[False] | None = None
-    data: Literal[False] | None = None
-    run: Literal[False] | None = None
 
     @property
     def by_name(self) -> dict[str, Any]:
@@ -305,18 +337,30 @@ class AuditConfig(Document):
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
-    delegates: Annotated[
-        tuple[Literal["none", "xnnpack", "gpu"] | ExternalDelegateConfig, ...], Field(min_length=1)
-    ] = ("xnnpack",)
+    delegates: Annotated[tuple[DelegateName | ExternalDelegateConfig, ...], Field(min_length=1)] = (XNNPACK.name,)
     measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
     gates: tuple[GateConfig, ...] = ()
     allow_code: bool = False
 
-    _source: Source = PrivateAttr()
+    _source: YamlFile = PrivateAttr()
 
     @property
-    def source(self) -> Source:
+    def runs_on(self) -> tuple[Delegate, ...]:
+        """The delegates, made of what the document says of them."""
+        return tuple(
+            BUILT_IN[entry]
+            if isinstance(entry, str)
+            else external(
+                self.path(entry.path),
+                name=entry.name,
+                options=tuple((key, str(value)) for key, value in entry.options.items()),
+            )
+            for entry in self.delegates
+        )
+
+    @property
+    def source(self) -> YamlFile:
         return self._source
 
     def path(self, text: str) -> Path:
@@ -357,7 +401,7 @@ def load_gates(path: Path) -> tuple[Rule, ...]:
     data, source = load_yaml(path)
     if isinstance(data, list):
         data = {"gates": data}
-        source = Source(source.path, {("gates", *loc): line for loc, line in source.lines.items()})
+        source = YamlFile(source.path, {("gates", *loc): line for loc, line in source.lines.items()})
     if isinstance(data, dict) and "models" in data:
         gates = load_audit(path).gates
     else:
@@ -365,9 +409,12 @@ def load_gates(path: Path) -> tuple[Rule, ...]:
     return tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(gates))
 
 
+_KINDS: tuple[Literal["min", "max", "max_drop"], ...] = ("min", "max", "max_drop")
+
+
 def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
     """Turn a gate into the rule that the judge applies."""
-    kind = next(kind for kind in ("min", "max", "max_drop") if getattr(gate, kind) is not None)
+    kind = next(kind for kind in _KINDS if getattr(gate, kind) is not None)
     selectors = {
         key: getattr(gate, key) for key in ("model", "quantization", "delegate", "device", "scenario", "severity")
     }
@@ -381,63 +428,33 @@ def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
     )
 
 
-def delegate_name(delegate: str | ExternalDelegateConfig) -> str:
-    """Name a delegate as cells do: an external one by its file's name."""
-    return delegate if isinstance(delegate, str) else delegate.name or Path(delegate.path).name
-
-
 def _made_names(model: ModelConfig) -> list[str]:
     """What the levels that are made of a model are called, remedies included."""
     levels: list[str] = list(model.quantize.levels) if model.quantize else []
-    levels += ["int8_float_head", "int8_float_more"] if "int8" in levels else []
-    levels += [] if model.path.endswith(".tflite") else ["float32"]
+    levels += REMEDIES if INT8 in levels else ()
+    levels += [] if model.path.endswith(".tflite") else [FLOAT32]
     return [f"{model.name}_{level}" for level in levels]
 
 
 def _cross_check(config: AuditConfig) -> list[str]:
+    """What contradicts itself within a document."""
     where = config.source.where
     problems = []
     if config.dataset and config.datasets:
         problems.append(f"{where('datasets')}: give `dataset` or `datasets`, not both")
     if not config.dataset and not config.datasets:
         problems.append(f"{where()}: a `dataset` is required: format, images and annotations")
-    datasets = config.named_datasets()
-    names = Counter(model.name for model in config.models)
-    families = {model.name for model in config.models if model.variant_of is None}
     seen: set[str] = set()
     for index, model in enumerate(config.models):
-        if names[model.name] > 1 and model.name in seen:
+        if model.name in seen:
             problems.append(
                 f"{where('models', index, 'name')}: two models are named {model.name!r}; give each its own name"
             )
         seen.add(model.name)
-        made = [name for name in _made_names(model) if name in names]
-        if made:
-            problems.append(
-                f"{where('models', index)}: the level that is made of it is named {made[0]!r}, as another model is; "
-                "rename one of them"
-            )
-        if model.variant_of is not None and model.variant_of not in families:
-            hint = (
-                nearest(model.variant_of, families) if families else "a family's leader is a model without `variant_of`"
-            )
-            problems.append(
-                f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}"
-            )
-        if model.dataset is not None and model.dataset not in datasets:
-            problems.append(
-                f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; "
-                f"{nearest(model.dataset, datasets)}"
-            )
-        elif model.dataset is None and model.variant_of is None and len(datasets) > 1:
-            problems.append(
-                f"{where('models', index)}: several data sets are given; say `dataset:` and one of "
-                f"{', '.join(datasets)}"
-            )
+        problems += _model_problems(config, index, model)
     for key in ("scenarios", "severities", "delegates"):
-        for value, count in Counter(
-            delegate_name(item) if key == "delegates" else item for item in getattr(config, key)
-        ).items():
+        given = [delegate.name for delegate in config.runs_on] if key == "delegates" else getattr(config, key)
+        for value, count in Counter(given).items():
             if count > 1:
                 hint = "; give each a `name:`" if key == "delegates" else ""
                 problems.append(f"{where(key)}: {value} is given {count} times{hint}")
@@ -445,4 +462,29 @@ def _cross_check(config: AuditConfig) -> list[str]:
     for index, gate in enumerate(config.gates):
         if gate.model is not None and gate.model not in known:
             problems.append(f"{where('gates', index, 'model')}: no model {gate.model!r}; {nearest(gate.model, known)}")
+    return problems
+
+
+def _model_problems(config: AuditConfig, index: int, model: ModelConfig) -> list[str]:
+    """What of one model contradicts the others, or the data sets."""
+    where, datasets = config.source.where, config.named_datasets()
+    families = {other.name for other in config.models if other.variant_of is None}
+    names = {other.name for other in config.models}
+    problems = [
+        f"{where('models', index)}: the level that is made of it is named {name!r}, as another model is; rename one of "
+        "them"
+        for name in _made_names(model)
+        if name in names
+    ][:1]
+    if model.variant_of is not None and model.variant_of not in families:
+        alone = "a family's leader is a model without `variant_of`"
+        hint = nearest(model.variant_of, families) if families else alone
+        problems.append(f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}")
+    if model.dataset is not None and model.dataset not in datasets:
+        hint = nearest(model.dataset, datasets)
+        problems.append(f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; {hint}")
+    elif model.dataset is None and model.variant_of is None and len(datasets) > 1:
+        problems.append(
+            f"{where('models', index)}: several data sets are given; say `dataset:` and one of {', '.join(datasets)}"
+        )
     return problems

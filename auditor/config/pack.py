@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, field_validator
 
-from auditor.config.source import Document, Source, load_yaml, validate
+from auditor.config.yaml_file import Document, YamlFile, load_yaml, validate
 from auditor.errors import InputError
-from auditor.values import CLEAN, ScenarioSpec
+from auditor.values import CLEAN, ScenarioSpec, Transform
 
 __all__ = ["PackConfig", "load_pack", "specs_of"]
 
@@ -23,6 +23,8 @@ class ScenarioConfig(Document):
     about: str = ""
     knobs: Annotated[dict[PackName, Knob], Field(min_length=1)]
     unit: str
+    remedy: str = ""
+    """What to do about a model that breaks under it."""
     transforms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
     @field_validator("transforms")
@@ -59,7 +61,7 @@ class PackConfig(Document):
         return pack
 
 
-def load_pack(path: Path) -> tuple[PackConfig, Source]:
+def load_pack(path: Path) -> tuple[PackConfig, YamlFile]:
     """Read and validate the document of a pack; whether its transforms exist, the corruptions know.
 
     Raises:
@@ -90,13 +92,14 @@ def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
     """Turn a pack into its scenarios' specs, in the order of the file."""
     specs = []
     for name, scenario in config.scenarios.items():
-        transforms: list[tuple[str, str, dict[str, Any]]] = []
+        transforms = []
         for transform in scenario.transforms:
             (key, arguments), *_ = transform.items()
             if key == "function":
-                transforms.append(("function", str(arguments), {}))
+                transforms.append(Transform("function", str(arguments)))
             else:
-                transforms.append(("albumentations" if key[:1].isupper() else "builtin", key, dict(arguments or {})))
+                kind: Literal["albumentations", "builtin"] = "albumentations" if key[:1].isupper() else "builtin"
+                transforms.append(Transform(kind, key, dict(arguments or {})))
         specs.append(
             ScenarioSpec(
                 pack=config.pack,
@@ -106,6 +109,7 @@ def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
                 unit=scenario.unit,
                 knobs=dict(scenario.knobs),
                 transforms=tuple(transforms),
+                remedy=scenario.remedy,
                 folder=str(folder),
             )
         )

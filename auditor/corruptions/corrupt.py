@@ -94,11 +94,11 @@ def _build(key: _Key, severity: float) -> tuple[Step, ...]:
     knobs = knobs_at(key.scenario, severity)
     makers = {"albumentations": _albumentations_step, "builtin": _builtin_step}
     steps = []
-    for kind, target, arguments in key.scenario.transforms:
-        if kind == "function":
-            steps.append(_function_step(target, key.scenario.folder, severity))
+    for step in key.scenario.transforms:
+        if step.kind == "function":
+            steps.append(_function_step(step.target, key.scenario.folder, severity))
         else:
-            steps.append(makers[kind](target, _substituted(arguments, knobs)))
+            steps.append(makers[step.kind](step.target, _substituted(step.arguments, knobs)))
     return tuple(steps)
 
 
@@ -178,7 +178,7 @@ def _module_beside(module: str, folder: str | None) -> ModuleType | None:
 def function_sha256(scenario: ScenarioSpec) -> str | None:
     """A digest of the source of the Python functions that a scenario names, for the resume key; None where it has
     none."""
-    targets = [target for kind, target, _ in scenario.transforms if kind == "function"]
+    targets = [step.target for step in scenario.transforms if step.kind == "function"]
     if not targets:
         return None
     files = [inspect.getsourcefile(inspect.unwrap(_imported(target, scenario.folder))) for target in targets]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from auditor.config import load_pack, nearest, specs_of
-from auditor.config.source import Source
+from auditor.config.yaml_file import YamlFile
 from auditor.corruptions.corrupt import build, corrupt
 from auditor.errors import InputError, ScenarioError
 from auditor.values import ScenarioSpec
@@ -115,10 +115,10 @@ def _is_path(name: str) -> bool:
     return name.partition("#")[0].endswith((".yaml", ".yml"))
 
 
-def _try(spec: ScenarioSpec, source: Source, *, allow_code: bool) -> Iterable[str]:
+def _try(spec: ScenarioSpec, source: YamlFile, *, allow_code: bool) -> Iterable[str]:
     """Build and run a scenario at every severity; what is wrong, with the line of its transforms."""
     where = source.where("scenarios", spec.name, "transforms")
-    code = [target for kind, target, _ in spec.transforms if kind == "function"]
+    code = [step.target for step in spec.transforms if step.kind == "function"]
     if code and not allow_code:
         return [
             f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true` (or the "

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from auditor.provenance import digest
-from auditor.values import GroundTruth, ImageRecord
+from auditor.values import ClassTruth, GroundTruth, ImageRecord
 
-__all__ = ["Dataset", "DatasetLoader", "DatasetRequest", "class_truth"]
+__all__ = ["Dataset", "DatasetRequest", "Format"]
+
+Truth = GroundTruth | ClassTruth
 
 
 @dataclass(frozen=True)
 class DatasetRequest:
     """What `audit.yaml` says of a data set, paths made absolute; which of them a format needs, its loader says. `split`
-    is taken of annotations that name several; `limit` are the first images by id."""
+    is taken of annotations that name several; `limit` are the first images by id; `options` are keys of the format's
+    own."""
 
     name: str
     images: Path | None = None
@@ -26,18 +27,19 @@ class DatasetRequest:
     labels: Path | None = None
     split: str = "val"
     limit: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images by ascending id, truth by image id with labels that index `categories`. `counts` says what was met on
     loading (zero-area boxes, crowds, missing files, …). `listed` are the image ids in the order of the annotations,
-    where that is another. For the task `classification` the truth of an image is one label whose box means nothing."""
+    where that is another. `task` is the one whose truth it holds."""
 
     name: str
     format: str
     images: tuple[ImageRecord, ...]
-    truth: Mapping[int, GroundTruth]
+    truth: Mapping[int, Truth]
     categories: tuple[str, ...]
     counts: Mapping[str, int]
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -47,24 +49,28 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """A digest of the images' contents and of the truth."""
-        truth = [
-            [image.id, self.truth[image.id].boxes.tolist(), self.truth[image.id].labels.tolist()]
-            for image in self.images
-        ]
+        truth = [[image.id, _listed(self.truth[image.id])] for image in self.images]
         return digest([image.sha256 for image in self.images], truth, list(self.categories))
 
 
-def class_truth(label: int) -> GroundTruth:
-    """The truth of an image to classify: one label."""
-    return GroundTruth(np.zeros((1, 4)), np.array([label], dtype=np.int64), np.zeros(1), np.zeros(1, dtype=bool))
+def _listed(truth: Truth) -> list[Any]:
+    return [truth.boxes.tolist() if isinstance(truth, GroundTruth) else [], truth.labels.tolist()]
 
 
-class DatasetLoader(Protocol):
-    """The extension point `auditor.datasets`."""
+@dataclass(frozen=True)
+class Format:
+    """A way that data sets lie on disk: the keys of `dataset:` that it takes, each with what is expected; how to
+    recognise it in a folder (`detect` gives those keys, None where it is not there; formats are asked by ascending
+    `rank`), and how to load it, which raises InputError with every problem that makes the set unusable. `paths` are
+    keys that are paths."""
 
-    def __call__(self, request: DatasetRequest) -> Dataset:
-        """Load a data set.
-
-        Raises:
-            InputError: with every problem that makes the set unusable.
-        """
+    name: str
+    task: str
+    about: str
+    keys: Mapping[str, str]
+    load: Callable[[DatasetRequest], Dataset]
+    detect: Callable[[Path], dict[str, Path | str] | None]
+    rank: int = 100
+    paths: tuple[str, ...] = ("images", "annotations", "labels")
+    truth_beside: bool = True
+    """Whether truth lies beside the images: without `annotations` a folder of images is then images alone."""

@@ -12,7 +12,7 @@ import numpy as np
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.images import read_record
 from auditor.errors import DataError
-from auditor.values import ImageRecord
+from auditor.values import GroundTruth, ImageRecord
 
 __all__ = ["IMAGE_FACTS", "SAMPLE", "describe_images", "describe_truth", "sample_of"]
 
@@ -61,7 +61,7 @@ def describe_truth(dataset: Dataset) -> dict[str, Any]:
     for image in dataset.images:
         found = dataset.truth[image.id]
         instances.update(found.labels.tolist())
-        if dataset.task == "classification":
+        if not isinstance(found, GroundTruth):
             continue
         keys = Counter(
             (label, *box) for label, box in zip(found.labels.tolist(), found.boxes.round(3).tolist(), strict=True)

@@ -23,7 +23,7 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from auditor.demo.scenes import CLASSES, render_scene
-from auditor.models.contract import encode
+from auditor.encoding import encode
 from auditor.values import InputContract
 
 INPUT = 160

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.cells import CellEvaluation
-from auditor.values import WORTH, MetricValue
+from auditor.evaluate.evaluated import CellEvaluation
+from auditor.values import DECLARED, WORTH, MetricValue
 
-__all__ = ["AGAINST_DECLARED", "FAMILY_ERROR", "compare_with_declared", "error_of_look", "simultaneous", "undecided"]
+__all__ = ["FAMILY_ERROR", "compare_with_declared", "error_of_look", "simultaneous", "undecided"]
 
-AGAINST_DECLARED = "declared"
 FAMILY_ERROR = 0.05
 """The chance that any of a model's comparisons calls an input better that is not, over all looks."""
 
@@ -59,7 +58,7 @@ def compare_with_declared(
     first = declared.result.primary
     if first is None:
         raise ValueError(f"expected a declared cell with a primary metric but got {declared.result}")
-    name = f"{first.name}_minus_{AGAINST_DECLARED}"
+    name = f"{first.name}_minus_{DECLARED}"
     values: list[MetricValue | None] = [None] * len(others)
     usable = []
     for index, other in enumerate(others):
@@ -70,13 +69,13 @@ def compare_with_declared(
             )
         elif other.result.images < _LEAST_IMAGES:
             values[index] = MetricValue(name, mine.value - first.value, images=other.result.images)
-        elif other.samples.shape == declared.samples.shape and np.isfinite(other.samples - declared.samples).all():
+        elif _are_paired(other, declared):
             usable.append(index)
         else:
             values[index] = MetricValue(name, mine.value - first.value, images=other.result.images)
     if usable:
         differences = np.array([(others[index].result.value or 0.0) - (first.value or 0.0) for index in usable])
-        samples = np.stack([others[index].samples - declared.samples for index in usable], axis=1)
+        samples = np.stack([others[index].primary_samples - declared.primary_samples for index in usable], axis=1)
         for index, value, (low, high) in zip(
             usable, differences, simultaneous(differences, samples, error=error), strict=True
         ):
@@ -84,6 +83,11 @@ def compare_with_declared(
                 name, float(value), interval=(float(low), float(high)), images=others[index].result.images
             )
     return [value for value in values if value is not None]
+
+
+def _are_paired(first: CellEvaluation, second: CellEvaluation) -> bool:
+    mine, theirs = first.primary_samples, second.primary_samples
+    return mine.shape == theirs.shape and bool(np.isfinite(mine - theirs).all())
 
 
 def undecided(values: Sequence[MetricValue]) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from auditor.values import AuditResult, Finding
+from auditor.judge.told import Told
+from auditor.values import AuditResult, DatasetRecord
 
-__all__ = ["check_data"]
+__all__ = ["check_data", "distance"]
 
 _FEW_IMAGES = 200
 _FEW_INSTANCES = 10
@@ -16,6 +16,8 @@ _TINY = 0.2
 """Beyond this share of boxes under 8 pixels in the input, AP says more of the input size than of the model."""
 _APART = 0.25
 """Two distributions further apart than this (Kolmogorov and Smirnov's D) are unlike, where chance cannot explain it."""
+
+_COUNTED = ("missing_files", "zero_area_boxes", "duplicate_images", "duplicate_boxes", "boxes_outside")
 
 _CALLED = {
     "shorter_side_px": "resolution (shorter side, px)",
@@ -25,154 +27,115 @@ _CALLED = {
 }
 
 
-def check_data(result: AuditResult) -> Iterator[Finding]:
+def check_data(result: AuditResult) -> Iterator[Told]:
     """Say what the data set lacks for its numbers to be trusted, and where calibration images are unlike evaluated
     ones."""
     for name, dataset in result.datasets.items():
         label = "the data set" if name == "default" else f"the data set {name}"
-        yield from _size(dataset, label)
+        things = next((model.judging.things for model in result.models if model.dataset == name), "objects")
+        yield from _size(dataset, label, things)
         yield from _truth(dataset, label)
     yield from _images(result)
     yield from _small_boxes(result)
     yield from _calibration(result)
 
 
-def _size(dataset: Mapping[str, Any], label: str) -> Iterator[Finding]:
-    classes = dataset.get("task") == "classification"
-    if dataset["images"] < _FEW_IMAGES:
-        size = f"{dataset['images']} images" + ("" if classes else f" and {dataset['boxes']} boxes")
-        yield Finding(
-            check="data",
-            level="info",
-            message=f"{label} has {size}: metrics of so few move by several points from sample to sample",
-            remedy=f"Judge on {_FEW_IMAGES} images or more before a release, and read small differences as noise.",
-            observed=dataset["images"],
+def _size(dataset: DatasetRecord, label: str, things: str) -> Iterator[Told]:
+    if dataset.images < _FEW_IMAGES:
+        yield Told(
+            "data.few_images",
+            facts={
+                "dataset": label,
+                "images": dataset.images,
+                "boxes": dataset.boxes if things == "boxes" else None,
+                "enough": _FEW_IMAGES,
+            },
+            observed=dataset.images,
             limit=_FEW_IMAGES,
         )
-    rare = {category: count for category, count in dataset.get("instances", {}).items() if count < _FEW_INSTANCES}
+    rare = {category: count for category, count in dataset.instances.items() if count < _FEW_INSTANCES}
     if rare:
-        none = [category for category, count in rare.items() if not count]
-        yield Finding(
-            check="data",
-            level="info",
-            message=(
-                f"{len(rare)} of {len(dataset['instances'])} classes of {label} have fewer than {_FEW_INSTANCES} "
-                f"{'images' if classes else 'boxes'} "
-                f"({_some([f'{category} {count}' for category, count in rare.items()])}){f', {len(none)} have none' if none else ''}"
-            ),
-            remedy="Read the per-class numbers of these classes as noise, or add images of them.",
+        yield Told(
+            "data.rare_classes",
+            facts={
+                "dataset": label,
+                "rare": [f"{category} {count}" for category, count in rare.items()],
+                "classes": len(dataset.instances),
+                "few": _FEW_INSTANCES,
+                "things": things,
+                "without": sum(not count for count in rare.values()),
+            },
             observed=len(rare),
         )
 
 
-def _truth(dataset: Mapping[str, Any], label: str) -> Iterator[Finding]:
+def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:
     counts = {
-        **dataset["counts"],
-        **{key: dataset.get(key, 0) for key in ("duplicate_images", "duplicate_boxes", "boxes_outside")},
+        **dataset.counts,
+        "duplicate_images": dataset.duplicate_images,
+        "duplicate_boxes": dataset.duplicate_boxes,
+        "boxes_outside": dataset.boxes_outside,
     }
-    told = {
-        "missing_files": (
-            "image files of {} are missing; they are left out of every cell",
-            "Complete the images, or remove them from the annotations.",
-        ),
-        "zero_area_boxes": ("true boxes of {} have no area; they are left out", "Correct or remove these annotations."),
-        "duplicate_images": (
-            "images of {} stand there more than once, by their content",
-            "Remove the copies: they weigh double, and flatter where they were trained on.",
-        ),
-        "duplicate_boxes": (
-            "true boxes of {} stand there twice, same image, class and box",
-            "Remove the copies: each can be found only once, so they lower recall.",
-        ),
-        "boxes_outside": (
-            "true boxes of {} reach outside of their image by more than a pixel",
-            "Clip them, or check that images and annotations are of one size.",
-        ),
-    }
-    for key, (message, remedy) in told.items():
-        if counts.get(key):
-            yield Finding(
-                check="data",
-                level="warning",
-                message=f"{counts[key]} {message.format(label)}",
-                remedy=remedy,
-                observed=counts[key],
-            )
-    if counts.get("difficult_objects"):
-        yield Finding(
-            check="data",
-            level="info",
-            message=f"{counts['difficult_objects']} objects of {label} are marked difficult; AP ignores them, as "
-            "Pascal VOC does",
-            remedy="Nothing, if they are hard even for people.",
-            observed=counts["difficult_objects"],
-        )
+    for name in (*_COUNTED, "difficult_objects"):
+        if counts.get(name):
+            yield Told(f"data.{name}", {"count": counts[name], "dataset": label}, observed=counts[name])
 
 
-def _images(result: AuditResult) -> Iterator[Finding]:
+def _images(result: AuditResult) -> Iterator[Told]:
     other = max((cell.counts.get("images_of_other_size", 0) for cell in result.cells), default=0)
     if other:
-        yield Finding(
-            check="data",
-            level="warning",
-            message=f"{other} images have another size than their annotations say; their true boxes are probably "
-            "misplaced",
-            remedy="Give the images that were annotated, or scale the annotations.",
-            observed=other,
-        )
-    unreadable = max((cell.counts.get("failed_images", 0) for cell in result.cells if cell.status == "ok"), default=0)
-    missing = sum(dataset["counts"].get("missing_files", 0) for dataset in result.datasets.values())
+        yield Told("data.other_size", {"count": other}, observed=other)
+    measured = [cell for cell in result.cells if cell.status == "ok"]
+    unreadable = max((cell.counts.get("failed_images", 0) for cell in measured), default=0)
+    missing = sum(dataset.counts.get("missing_files", 0) for dataset in result.datasets.values())
     if unreadable > missing:
-        yield Finding(
-            check="data",
-            level="warning",
-            message=f"{unreadable - missing} images could not be read; they are left out of every cell",
-            remedy="Replace the damaged files; `counts.failed_images` of a cell in result.json has the number.",
-            observed=unreadable - missing,
-        )
+        yield Told("data.unreadable", {"count": unreadable - missing}, observed=unreadable - missing)
 
 
-def _small_boxes(result: AuditResult) -> Iterator[Finding]:
+def _small_boxes(result: AuditResult) -> Iterator[Told]:
     told = set()
     for model in result.models:
-        boxes = model.get("boxes_at_input") or {}
-        key = model["dataset"], model["input"]["height"], model["input"]["width"], model["input"]["resize"]
-        if not boxes.get("boxes") or key in told or boxes["under_8px"] < _TINY:
+        boxes = model.boxes_at_input
+        key = model.dataset, model.input.height, model.input.width, model.input.resize
+        if boxes is None or not boxes.boxes or key in told or boxes.under_8px < _TINY:
             continue
         told.add(key)
-        yield Finding(
-            check="data",
-            level="warning",
-            message=(
-                f"{boxes['under_8px']:.0%} of the true boxes are under 8 px and {boxes['under_16px']:.0%} under 16 px "
-                "(square root of the area) "
-                f"at the {model['input']['width']} × {model['input']['height']} input of {model['name']}"
-            ),
-            remedy="Such objects can hardly be found at this input size: take a larger input or tiles, mount the "
-            "camera nearer, or judge on boxes that matter.",
-            cell={"model": model["model"], "file": model["name"]},
-            observed=boxes["under_8px"],
+        yield Told(
+            "data.small_boxes",
+            facts={
+                "file": model.name,
+                "under_8px": boxes.under_8px,
+                "under_16px": boxes.under_16px,
+                "width": model.input.width,
+                "height": model.input.height,
+            },
+            cell={"model": model.model, "file": model.name},
+            observed=boxes.under_8px,
             limit=_TINY,
         )
 
 
-def _calibration(result: AuditResult) -> Iterator[Finding]:
-    datasets = {model["name"]: model["dataset"] for model in result.models}
-    for name, calibration in result.plan.get("calibration", {}).items():
-        evaluated = result.datasets.get(datasets.get(name, ""), {}).get("facts", {})
+def _calibration(result: AuditResult) -> Iterator[Told]:
+    datasets = {model.name: model.dataset for model in result.models}
+    for entry, calibration in result.plan.calibration.items():
+        evaluated = result.datasets.get(datasets.get(entry, ""))
         for fact, called in _CALLED.items():
-            mine, theirs = calibration.get("facts", {}).get(fact, []), evaluated.get(fact, [])
+            mine = calibration.facts.get(fact, ())
+            theirs = evaluated.facts.get(fact, ()) if evaluated is not None else ()
             if not mine or not theirs:
                 continue
             apart = distance(mine, theirs)
             if apart > max(_APART, _by_chance(len(mine), len(theirs))):
-                yield Finding(
-                    check="data",
-                    level="warning",
-                    message=f"the calibration images of {name} are unlike the evaluated ones in {called}: median "
-                    f"{_median(mine):.3g} against {_median(theirs):.3g} (Kolmogorov-Smirnov D {apart:.2f})",
-                    remedy="Calibrate on images like those of the deployment: ranges that were never seen are cut off.",
-                    cell={"model": name},
+                yield Told(
+                    "data.calibration_unlike",
+                    facts={
+                        "entry": entry,
+                        "fact": called,
+                        "mine": _median(mine),
+                        "theirs": _median(theirs),
+                        "apart": apart,
+                    },
+                    cell={"model": entry},
                     observed=apart,
                     limit=_APART,
                 )
@@ -185,11 +148,11 @@ def distance(first: Sequence[float], second: Sequence[float]) -> float:
     >>> distance([1, 2], [3, 4]), distance([1, 2], [1, 2])
     (1.0, 0.0)
     """
-    values = sorted({*first, *second})
-    return max(
-        abs(sum(x <= value for x in first) / len(first) - sum(x <= value for x in second) / len(second))
-        for value in values
-    )
+
+    def below(values: Sequence[float], end: float) -> float:
+        return sum(value <= end for value in values) / len(values)
+
+    return max(abs(below(first, value) - below(second, value)) for value in {*first, *second})
 
 
 def _by_chance(first: int, second: int) -> float:
@@ -199,7 +162,3 @@ def _by_chance(first: int, second: int) -> float:
 
 def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

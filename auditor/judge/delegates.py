@@ -4,87 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.values import CLEAN, PARITY, AuditResult, CellResult, Finding
+from auditor.judge.told import Told, place_of
+from auditor.values import PARITY, AuditResult, CellResult, DelegateOps
 
 __all__ = ["check_delegates"]
 
-_RUNTIME = ("none", "xnnpack", "tensorflow")
 
-
-def check_delegates(result: AuditResult) -> Iterator[Finding]:
-    """Name delegates that cannot be had, that fail, and that took nothing of a model."""
+def check_delegates(result: AuditResult) -> Iterator[Told]:
+    """Name delegates that cannot be had, that took nothing of a model, and that give other detections."""
     told = set()
     for cell in result.cells:
-        key = cell.cell.file, cell.cell.delegate
-        if (
-            cell.status == "skipped"
-            and key not in told
-            and cell.cell.delegate in (cell.error or "")
-            and cell.cell.delegate not in _RUNTIME
-        ):
+        key = cell.file, cell.delegate
+        if cell.status == "skipped" and cell.cause == "delegate" and key not in told:
             told.add(key)
-            yield Finding(
-                check="delegate_parity",
-                level="warning",
-                message=f"{cell.cell.file} was not measured on {cell.cell.delegate}: {cell.error}",
-                remedy="Run the audit where the delegate can be had, or take it out of `delegates`; nothing else ran "
-                "in its place.",
-                cell={"file": cell.cell.file, "delegate": cell.cell.delegate},
-            )
+            facts = {"file": cell.file, "delegate": cell.delegate, "reason": cell.error or ""}
+            yield Told("delegate.unavailable", facts, place_of(cell, "file", "delegate"))
+    kernels = {delegate.name for delegate in result.plan.delegates if not delegate.takes_ops}
     for found in result.measurements:
-        if found.probe == "delegate_ops" and found.delegate != "none" and found.value["delegated"] == 0:
-            yield Finding(
-                check="delegate_parity",
-                level="warning",
-                message=f"{found.delegate} took none of the {found.value['ops']} ops of {found.model}: what ran are "
-                "the built-in kernels",
-                remedy="See which ops and types the delegate supports; its cells say nothing of it.",
-                cell={"file": found.model, "delegate": found.delegate},
+        value = found.value
+        if isinstance(value, DelegateOps) and found.delegate not in kernels and value.delegated == 0:
+            yield Told(
+                "delegate.took_nothing",
+                {"file": found.model, "delegate": found.delegate, "ops": value.ops},
+                {"file": found.model, "delegate": found.delegate},
                 observed=0.0,
             )
-    yield from _parity(result)
-
-
-def _parity(result: AuditResult) -> Iterator[Finding]:
     for cell in result.cells:
-        matched = cell.metrics.get("parity_matched")
-        if cell.cell.scenario != CLEAN or matched is None or matched.value is None:
-            continue
-        change = cell.difference("delegate")
-        interval = change.interval if change is not None else None
-        noise = None if interval is None else interval[0] <= 0 <= interval[1]
-        if matched.value < PARITY:
-            yield _differs(cell, matched.value, noise=noise)
+        if cell.is_clean and cell.parity is not None:
+            yield from _differs(cell)
 
 
-_NOISE = {
-    True: "which may be noise on these images",
-    False: "which is more than noise",
-    None: "and whether that is noise these few images cannot tell",
-}
-
-
-def _differs(cell: CellResult, matched: float, *, noise: bool | None) -> Finding:
-    change, details = cell.difference("delegate"), cell.details.get("parity", {})
-    metric = cell.primary.name if cell.primary is not None else "AP"
-    against = details.get("against", "the first delegate")
-    shown = ""
-    if change is not None and change.value is not None:
-        interval = f" (95 % {change.interval[0]:+.3f} to {change.interval[1]:+.3f}, paired)" if change.interval else ""
-        shown = f"; {metric} changes by {change.value:+.3f}{interval}, {_NOISE[noise]}"
-    return Finding(
-        check="delegate_parity",
-        level="warning" if noise is False else "info",
-        message=(
-            f"{cell.cell.file}{'' if cell.cell.device == 'local' else f' on {cell.cell.device}'}: "
-            f"{cell.cell.delegate} and {against} are not interchangeable: {matched:.1%} of the detections match (same "
-            "class, IoU 0.9); "
-            f"the largest difference of a score is {details.get('score', 0.0):.3f}, of a corner "
-            f"{details.get('corner_px', 0.0):.1f} px, worst on image {details.get('image')}{shown}"
-        ),
-        remedy="Judge the model on the delegate that it is deployed with, and set its gates there."
-        + (" Integer kernels round differently: other boxes are not worse ones." if noise else ""),
-        cell={"file": cell.cell.file, "delegate": cell.cell.delegate, "quantization": cell.cell.quantization},
+def _differs(cell: CellResult) -> Iterator[Told]:
+    matched = cell.parity.matched if cell.parity is not None else None
+    if matched is None or matched >= PARITY or cell.parity is None:
+        return
+    change = cell.difference("delegate")
+    interval = change.interval if change is not None else None
+    noise = None if interval is None else interval[0] <= 0 <= interval[1]
+    yield Told(
+        "delegate.differs",
+        facts={
+            "file": cell.file,
+            "device": None if cell.is_local else cell.device,
+            "delegate": cell.delegate,
+            "against": cell.parity.against,
+            "matched": matched,
+            "score": cell.parity.score,
+            "corner_px": cell.parity.corner_px,
+            "image": cell.parity.image,
+            "metric": cell.judged_by,
+            "change": change.value if change is not None else None,
+            "interval": None if interval is None else list(interval),
+            "noise": noise,
+        },
+        cell=place_of(cell, "file", "delegate", "quantization"),
         observed=matched,
         limit=PARITY,
+        level="warning" if noise is False else None,
     )

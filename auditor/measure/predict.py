@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from auditor import extensions
 from auditor.corruptions.corrupt import corrupt
 from auditor.datasets.images import read_record
+from auditor.delegate import Delegate
+from auditor.encoding import encode
 from auditor.errors import DataError, ModelError, ScenarioError
-from auditor.models.contract import encode
-from auditor.models.interpreter import Delegate, Runner
-from auditor.models.postprocess import postprocess
-from auditor.models.resolve import open_spec
 from auditor.provenance import image_seed
+from auditor.runtimes.anatomy.runtime import OpenedModel, open_spec
 from auditor.store import ImagePrediction
-from auditor.values import ClassScores, ImageRecord, ModelSpec, Unit
+from auditor.tasks.anatomy.cells import task_of
+from auditor.tasks.anatomy.task import Framed
+from auditor.values import Geometry, ImageRecord, ModelSpec, Unit
 
-__all__ = ["STAGES", "UnitMeasurement", "failed_prediction", "measure_unit"]
+__all__ = ["STAGES", "UnitPredictions", "decoded", "failed_prediction", "predict_unit"]
 
 STAGES = ("read", "corrupt", "encode", "invoke", "decode")
 
@@ -33,7 +34,7 @@ _KEPT_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
-class UnitMeasurement:
+class UnitPredictions:
     """Every prediction of one unit, and the seconds spent by stage; not `complete` where a worker was lost on a
     model."""
 
@@ -57,14 +58,13 @@ class _Clock:
             self.times_s[name] += time.perf_counter() - start
 
 
-def measure_unit(unit: Unit) -> UnitMeasurement:
-    """Measure a unit: every model on every image at every severity.
+def predict_unit(unit: Unit) -> UnitPredictions:
+    """Run a unit: every model on every image at every severity.
 
     What fails becomes a prediction with an error, whose `scope` is `image` (unreadable: for all models), `scenario`
     (the corruption failed: for all models at that severity) or `model`.
     """
     clock = _Clock()
-    libraries = {library.name: library for library in unit.libraries}
     predictions: list[ImagePrediction] = []
     for record in unit.images:
         try:
@@ -89,84 +89,63 @@ def measure_unit(unit: Unit) -> UnitMeasurement:
                     failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models
                 ]
                 continue
-            predictions += [
-                _predict(record, severity, seen, model, libraries.get(model[1], model[1]), clock)
-                for model in unit.models
-            ]
+            predictions += [_predict(record, severity, seen, model, clock) for model in unit.models]
         if record.size is not None and record.size != (image.shape[1], image.shape[0]):
             predictions = [
                 dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item
                 for item in predictions
             ]
-    return UnitMeasurement(tuple(predictions), dict(clock.times_s))
+    return UnitPredictions(tuple(predictions), dict(clock.times_s))
 
 
 def _predict(
-    record: ImageRecord,
-    severity: float,
-    image: NDArray[np.uint8],
-    model: tuple[ModelSpec, str],
-    on: Delegate,
-    clock: _Clock,
+    record: ImageRecord, severity: float, image: NDArray[np.uint8], model: tuple[ModelSpec, Delegate], clock: _Clock
 ) -> ImagePrediction:
     spec, delegate = model
     try:
-        runner = _runner(spec, on)
+        opened = _opened_model(spec, delegate)
         with clock.stage("encode"):
             tensor, geometry = encode(image, spec.input)
         begin = time.perf_counter()
-        outputs = runner.invoke(tensor)
+        outputs = opened.invoke(tensor)
         invoke_s = time.perf_counter() - begin
         clock.times_s["invoke"] += invoke_s
         with clock.stage("decode"):
-            found = extensions.resolve("decoders", spec.decoder)(outputs, spec)
-            if not isinstance(found, ClassScores):
-                found = postprocess(
-                    found, spec.postprocess, geometry=geometry, image_size=(image.shape[0], image.shape[1])
-                )
+            values = decoded(spec, outputs, geometry, (image.shape[0], image.shape[1]))
     except (ModelError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         return failed_prediction(model, record, severity, f"{type(error).__name__}: {error}", "model")
-    nothing: NDArray[Any] = np.zeros(0)
-    classified = isinstance(found, ClassScores)
-    return ImagePrediction(
-        file=spec.key,
-        delegate=delegate,
-        severity=severity,
-        image_id=record.id,
-        boxes=nothing.reshape(0, 4) if classified else found.boxes,
-        scores=found.scores,
-        labels=nothing.astype(np.int64) if classified else found.labels,
-        invoke_ms=1e3 * invoke_s,
-    )
+    return ImagePrediction(spec.key, delegate.name, severity, record.id, values, invoke_ms=1e3 * invoke_s)
+
+
+def decoded(
+    spec: ModelSpec, outputs: Mapping[str, NDArray[Any]], geometry: Geometry, size: tuple[int, int]
+) -> Mapping[str, NDArray[Any]]:
+    """What a model's outputs say of an image of (height, width), as its task stores it: the one way from outputs to
+    predictions, wherever they were invoked.
+
+    Raises:
+        ModelError, ValueError, KeyError, IndexError, TypeError: the outputs are not those of the head.
+    """
+    found = extensions.resolve("heads", spec.decoder).decode(outputs, spec)
+    return task_of(spec.task).finish(found, Framed(spec, geometry, size))
 
 
 def failed_prediction(
-    model: tuple[ModelSpec, str], record: ImageRecord, severity: float, error: str, scope: str
+    model: tuple[ModelSpec, Delegate], record: ImageRecord, severity: float, error: str, scope: str
 ) -> ImagePrediction:
     """The record of an image that one model could not be measured on."""
-    empty: NDArray[Any] = np.zeros(0)
-    return ImagePrediction(
-        file=model[0].key,
-        delegate=model[1],
-        severity=severity,
-        image_id=record.id,
-        boxes=empty.reshape(0, 4),
-        scores=empty,
-        labels=empty.astype(np.int64),
-        error=error,
-        scope=scope,
-    )
+    return ImagePrediction(model[0].key, model[1].name, severity, record.id, error=error, scope=scope)
 
 
-_runners: dict[tuple[str, str, Delegate, int, int], Runner] = {}
+_opened: dict[tuple[str, str, Delegate, int, int], OpenedModel] = {}
 
 
-def _runner(spec: ModelSpec, delegate: Delegate) -> Runner:
+def _opened_model(spec: ModelSpec, delegate: Delegate) -> OpenedModel:
     """One interpreter per process, model and delegate, with one thread."""
     key = (spec.path, spec.sha256, delegate, spec.input.height, spec.input.width)
-    if key not in _runners:
-        _runners[key] = open_spec(spec, delegate=delegate, threads=1)
-    return _runners[key]
+    if key not in _opened:
+        _opened[key] = open_spec(spec, delegate=delegate, threads=1)
+    return _opened[key]
 
 
 _kept: dict[ImageRecord, NDArray[np.uint8]] = {}

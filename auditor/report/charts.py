@@ -27,7 +27,7 @@ _CONFIG: dict[str, Any] = {
 
 def prepare() -> None:
     """Start the chart engine, which takes a third of a second, so that the first chart need not wait for it."""
-    severity_chart("nothing", {"none": [(0.0, 0.0)]}, top=1.0, names=["none"])
+    severity_chart("nothing", {"none": [(0.0, 0.0)]}, top=1.0, names=["none"], metric="")
 
 
 def severity_chart(
@@ -36,7 +36,7 @@ def severity_chart(
     *,
     top: float,
     names: Sequence[str],
-    metric: str = "AP",
+    metric: str,
 ) -> str:
     """Draw `metric` over severity for one scenario as SVG: one line per model.
 
@@ -79,7 +79,7 @@ def severity_chart(
     return _svg(spec)
 
 
-def trade_off_chart(title: str, levels: Sequence[Mapping[str, Any]]) -> str:
+def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool]]) -> str:
     """Draw the levels of one family: the metric (with its interval) over the time of an invocation, the area of a point
     being the file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and
     `dominated`."""
@@ -200,7 +200,7 @@ def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> s
     return _svg(spec)
 
 
-def _svg(spec: Mapping[str, Any]) -> str:
+def _svg(spec: Mapping[str, object]) -> str:
     import vl_convert
 
     svg: str = vl_convert.vegalite_to_svg(json.dumps(spec), allowed_base_urls=[])

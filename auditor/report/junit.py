@@ -27,7 +27,7 @@ def render_junit(judgement: Judgement) -> str:
         problem = ET.SubElement(case, tag, message=_clean(gate.findings[0].message))
         problem.text = _clean("\n".join(finding.message for finding in gate.findings))
     for cell in failed_cells:
-        case = ET.SubElement(suite, "testcase", classname="cell", name=str(cell.cell))
+        case = ET.SubElement(suite, "testcase", classname="cell", name=str(cell.key))
         ET.SubElement(case, "error", message=_clean((cell.error or "").strip().splitlines()[-1])).text = _clean(
             cell.error or ""
         )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.report.html import page_environment, template_source
+from auditor.report.page import page_environment, template_source
 
 __all__ = ["psnr", "render_sheet", "ssim"]
 
 Image = NDArray[np.uint8]
 
 
-def render_sheet(title: str, image: Image, rows: Sequence[tuple[dict[str, Any], Sequence[tuple[str, Image]]]]) -> str:
+def render_sheet(title: str, image: Image, rows: Sequence[tuple[dict[str, str], Sequence[tuple[str, Image]]]]) -> str:
     """Render the sheet: `rows` holds a scenario's name, about and unit, and its images with a caption by severity.
 
     Images are shown at most 320 pixels wide; PSNR and SSIM are of the full images against the original.

@@ -24,8 +24,7 @@ def render_summary(judgement: Judgement) -> str:
         values = [summary.clean, summary.metrics["mPC"], summary.metrics["rPC"]]
         shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
         lines.append(
-            f"| {summary.file} | {summary.quantization} | {summary.delegate} | "
-            f"{summary.clean.name.removesuffix('_clean')} | {shown} |"
+            f"| {summary.file} | {summary.quantization} | {summary.delegate} | {summary.judged_by} | {shown} |"
         )
     others = [finding for finding in result.findings if finding.check != "gate"]
     if others:
@@ -36,7 +35,7 @@ def render_summary(judgement: Judgement) -> str:
         ]
     if len(others) > _MOST:
         lines.append(f"- and {len(others) - _MOST} more in report.html")
-    lines += ["", f"Repeat with `{result.provenance['command']}`."]
+    lines += ["", f"Repeat with `{result.provenance.command}`."]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,18 @@
 """The composition of all rooms: an audit, from its file to its report."""
 
-from auditor.run.audit import judge_run, load_run, report_run, run_audit
-from auditor.run.elsewhere import write_bundle
+from auditor.run.composing import run_audit
+from auditor.run.judging import catalogue, judge_run, load_run, report_run
 from auditor.run.progress import Progress, SilentProgress
+from auditor.run.tools import quantize_file, write_bundle
 
-__all__ = ["Progress", "SilentProgress", "judge_run", "load_run", "report_run", "run_audit", "write_bundle"]
+__all__ = [
+    "Progress",
+    "SilentProgress",
+    "catalogue",
+    "judge_run",
+    "load_run",
+    "quantize_file",
+    "report_run",
+    "run_audit",
+    "write_bundle",
+]

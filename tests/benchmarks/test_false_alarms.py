@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from conftest import DEMO_MODEL
 
-from auditor.datasets.classes import match_classes
+from auditor.datasets.shared_classes import match_classes
+from auditor.delegate import XNNPACK
 from auditor.demo.scenes import CLASSES, render_scene
-from auditor.evaluate.bootstrap import resampled_ap
-from auditor.evaluate.coco import evaluate_coco
+from auditor.encoding import encode, geometry_of
 from auditor.evaluate.comparison import FAMILY_ERROR, error_of_look, simultaneous
-from auditor.models.contract import encode
-from auditor.models.decoders import yolov8
-from auditor.models.postprocess import postprocess
-from auditor.models.resolve import ModelRequest, open_spec, resolve_model
-from auditor.models.variants import input_variants, readings, reread
+from auditor.measure.predict import decoded
+from auditor.resolve.model import ModelRequest, resolve_model
+from auditor.resolve.variants import input_variants, readings
+from auditor.runtimes.anatomy.runtime import open_spec
+from auditor.tasks.anatomy.task import Framed
+from auditor.tasks.detection import TASK
+from auditor.tasks.detection.coco_ap import evaluate_coco
+from auditor.tasks.detection.resampling import resampled_ap
 from auditor.values import WORTH, Detections
 
 SCENES, AUDITS, SIZES, RESAMPLES = 400, 100, (40, 80), 500
@@ -43,24 +46,32 @@ def matches_of(tmp_path):
             images=images[:4],
         )
     )
-    runner = open_spec(spec, delegate="xnnpack", threads=1)
+    opened = open_spec(spec, delegate=XNNPACK, threads=1)
 
     def detect(contract):
         found = {}
         for index, image in enumerate(images):
             tensor, geometry = encode(image, contract)
-            found[index] = postprocess(
-                yolov8(runner.invoke(tensor), spec), spec.postprocess, geometry=geometry, image_size=image.shape[:2]
-            )
+            found[index] = decoded(spec, opened.invoke(tensor), geometry, image.shape[:2])
         return found
 
     declared = detect(spec.input)
-    said = [declared, *(detect(variant.spec.input) for variant in input_variants(spec, images[:4]))]
+    said = [
+        detections(found) for found in (declared, *(detect(v.spec.input) for v in input_variants(spec, images[:4])))
+    ]
     for reading in readings(spec, CLASSES):
-        seen = {index: reread(item, reading, spec, images[index].shape[1::-1]) for index, item in declared.items()}
+        seen = {}
+        for index, values in declared.items():
+            size = images[index].shape[:2]
+            framed = Framed(spec, geometry_of(size[::-1], spec.input), size)
+            seen[index] = TASK.reread(values, reading, framed) if reading.kind == "boxes" else values
         table = match_classes(reading.labels, CLASSES).to_category
-        said.append({index: relabelled(item, table, reading.label_offset) for index, item in seen.items()})
+        said.append({index: relabelled(item, table, reading.label_offset) for index, item in detections(seen).items()})
     return [evaluate_coco(truth, found, CLASSES).matches for found in said]
+
+
+def detections(found):
+    return {index: Detections(**values) for index, values in found.items()}
 
 
 def relabelled(item, table, offset):

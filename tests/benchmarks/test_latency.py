@@ -10,9 +10,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from conftest import DEMO_MODEL
 
+from auditor.delegate import XNNPACK
 from auditor.executors import run_isolated
 from auditor.measure.speed import SpeedRequest, measure_speed
-from auditor.models.resolve import ModelRequest, resolve_model
+from auditor.resolve.model import ModelRequest, resolve_model
 
 IMAGES = tuple(np.random.default_rng(0).integers(0, 256, (4, 160, 160, 3), dtype=np.uint8))
 
@@ -38,11 +39,11 @@ def test_latency_is_that_of_an_independent_loop(benchmark):
     spec = resolve_model(
         ModelRequest("m", "m", str(DEMO_MODEL), "d", ".", decoder="yolov8", need_labels=False, images=IMAGES)
     )
-    request = SpeedRequest(spec, "xnnpack", 1, IMAGES)
+    request = SpeedRequest(spec, XNNPACK, 1, IMAGES)
 
     def both():
         (outcome,) = run_isolated(measure_speed, [request], timeout_s=60)
-        return outcome.result["latency_ms"]["p50"] / alone(DEMO_MODEL)
+        return outcome.result.latency_ms.p50 / alone(DEMO_MODEL)
 
     ratios = [both() for _ in range(4)]
     ratio = benchmark.pedantic(both, rounds=1)

@@ -88,9 +88,7 @@ def test_overhead_of_a_run(benchmark, tmp_path):
     wall, _, seconds = min(runs, key=lambda run: run[0])
     must = (seconds["invoke"] + seconds["evaluate"]) / 2
     begin = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "auditor.cli", "report", str(tmp_path / "out2")], check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, "-m", "auditor", "report", str(tmp_path / "out2")], check=True, capture_output=True)
     render = time.perf_counter() - begin
     print(f"\nwhole run {wall:.2f} s, start-up {start_up:.2f} s (the same command on one clean image)")
     print(
@@ -127,7 +125,7 @@ def test_help_beside_a_bare_interpreter(benchmark):
         return time.perf_counter() - begin
 
     bare = min(spent("-c", "pass") for _ in range(5))
-    shown = benchmark.pedantic(lambda: spent("-m", "auditor.cli", "--help"), rounds=5)
+    shown = benchmark.pedantic(lambda: spent("-m", "auditor", "--help"), rounds=5)
     print(f"\nauditor --help {shown:.3f} s, {shown / bare:.1f} × a bare interpreter ({bare:.3f} s)")
 
 
@@ -136,8 +134,9 @@ def test_resampling_beside_evaluating_again(benchmark):
     thousand."""
     import numpy as np
 
-    from auditor.evaluate.bootstrap import draw_weights, resampled_ap
-    from auditor.evaluate.coco import evaluate_coco
+    from auditor.evaluate.bootstrap import draw_weights
+    from auditor.tasks.detection.coco_ap import evaluate_coco
+    from auditor.tasks.detection.resampling import resampled_ap
     from auditor.values import Detections, GroundTruth
 
     rng = np.random.default_rng(0)
@@ -170,10 +169,11 @@ def test_corruptions_beside_the_model(benchmark, name):
     from auditor.config import load_pack, specs_of
     from auditor.corruptions.corrupt import corrupt
     from auditor.corruptions.packs import built_in_packs
-    from auditor.models.interpreter import open_model
+    from auditor.delegate import XNNPACK
+    from auditor.runtimes.litert.interpreter import open_model
 
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    runner = open_model(DEMO_MODEL, delegate="xnnpack", threads=1, input_shape=None, output_names=("out",))
+    runner = open_model(DEMO_MODEL, delegate=XNNPACK, threads=1, input_shape=None, output_names=("out",))
     tensor = np.zeros((1, 160, 160, 3), np.float32)
 
     def spent(call) -> float:

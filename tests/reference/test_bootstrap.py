@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from test_coco_ap import CLASSES, scenes
 
-from auditor.evaluate.bootstrap import draw_weights, interval, resampled_ap
-from auditor.evaluate.coco import evaluate_coco
+from auditor.evaluate.bootstrap import draw_weights, interval
+from auditor.tasks.detection.coco_ap import evaluate_coco
+from auditor.tasks.detection.resampling import resampled_ap
 from auditor.values import Detections
 
 

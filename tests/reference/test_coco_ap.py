@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from auditor.evaluate.coco import NAMES, coco_metrics
+from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco
 from auditor.values import Detections, GroundTruth
 
 CLASSES = tuple(f"class {index}" for index in range(19))
@@ -86,7 +86,7 @@ def test_all_twelve_metrics_agree(seed, library):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    ours = {metric.name: metric.value for metric in coco_metrics(truth, predictions, CLASSES)}
+    ours = {metric.name: metric.value for metric in evaluate_coco(truth, predictions, CLASSES).metrics()}
     assert [ours[name] if ours[name] is not None else -1 for name in NAMES] == pytest.approx(
         list(evaluation.stats), abs=1e-9
     )
@@ -101,12 +101,12 @@ def one(boxes, labels=None, scores=None):
 
 
 def metric(truth, predictions, name, classes=("a",)):
-    return next(value for value in coco_metrics(truth, predictions, classes) if value.name == name)
+    return next(value for value in evaluate_coco(truth, predictions, classes).metrics() if value.name == name)
 
 
 def test_by_hand():
     truth = {1: one([[0, 0, 100, 100], [200, 200, 300, 300]])}
-    # a hit, then a false alarm, then a hit: precision 1 up to recall 0.5, then 2/3; 51 of 101 recall points are up to 0.5
+    # a hit, a false alarm, a hit: precision 1 up to recall 0.5, then 2/3; 51 of 101 recall points are up to 0.5
     predictions = {1: one([[0, 0, 100, 100], [400, 400, 500, 500], [200, 200, 300, 300]], scores=[0.9, 0.8, 0.7])}
     assert metric(truth, predictions, "AP").value == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     # IoU of 100 × 100 against 100 × 72 is 0.72: a hit at 0.50 to 0.70, five of ten thresholds
@@ -122,4 +122,4 @@ def test_undefined_is_none_with_a_reason_and_nothing_found_is_0():
     assert metric({1: one([[0, 0, 50, 50]])}, {1: one([], scores=[])}, "AP").value == 0
     assert metric({1: one([[0, 0, 50, 50]])}, {1: one([], scores=[])}, "AP_large").value is None
     with pytest.raises(ValueError, match="expected predictions for"):
-        coco_metrics(empty, {}, ("a",))
+        evaluate_coco(empty, {}, ("a",))

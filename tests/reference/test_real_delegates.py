@@ -14,7 +14,8 @@ dataset: {{format: coco, images: {real}/data/coco-val79/images, annotations: {re
 models:
   - {{name: yolox, path: {real}/models/yolox_nano_float32.tflite, labels: coco80}}
   - {{name: ssd, path: {real}/models/ssd_mobilenet_v1_uint8.tflite}}
-  - {{name: person, path: {real}/models/yolov8n_256_person_int8.tflite, labels: person.txt, input: {{anchor: top_left, rounding: floor}}}}
+  - {{name: person, path: {real}/models/yolov8n_256_person_int8.tflite, labels: person.txt, input: {{anchor: top_left,
+  rounding: floor}}}}
 scenarios: []
 delegates: [xnnpack, none]
 checks: {{input_contract: false}}
@@ -37,15 +38,19 @@ def test_what_xnnpack_takes(result, name, taken, ops):
     assert found[(name, "none")]["delegated"] == 0
 
 
-@pytest.mark.parametrize(("name", "xnnpack", "none"), [("yolox", 0.3217, 0.3217), ("ssd", 0.2133, 0.2148), ("person", 0.3413, 0.3501)])
+@pytest.mark.parametrize(
+    ("name", "xnnpack", "none"), [("yolox", 0.3217, 0.3217), ("ssd", 0.2133, 0.2148), ("person", 0.3413, 0.3501)]
+)
 def test_ap_with_and_without(result, name, xnnpack, none):
-    values = {cell.cell.delegate: cell.metrics["AP"].value for cell in result.cells if cell.cell.file == name}
+    values = {cell.delegate: cell.metrics["AP"].value for cell in result.cells if cell.file == name}
     assert values["xnnpack"] == pytest.approx(xnnpack, abs=0.001)
     assert values["none"] == pytest.approx(none, abs=0.001)
 
 
 def test_float_is_interchangeable_and_integers_are_not(result):
-    matched = {cell.cell.file: cell.metrics["parity_matched"].value for cell in result.cells if "parity_matched" in cell.metrics}
+    matched = {
+        cell.file: cell.metrics["parity_matched"].value for cell in result.cells if "parity_matched" in cell.metrics
+    }
     assert matched["yolox"] == 1.0
     assert matched["person"] < 0.9
     findings = [finding for finding in result.findings if finding.check == "delegate_parity"]

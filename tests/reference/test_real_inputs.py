@@ -1,11 +1,12 @@
-"""The input contract check on real models: wrong contracts of YOLOX-Nano are found, the three right ones are left alone."""
+"""The input contract check on real models: wrong contracts of YOLOX-Nano are found, the three right ones are left
+alone."""
 
 from __future__ import annotations
 
 import pytest
 
-from auditor.models.labels import BUILT_IN
 from auditor.run import run_audit
+from auditor.values.label_lists import BUILT_IN_LABELS as BUILT_IN
 
 pytestmark = pytest.mark.real
 
@@ -19,7 +20,8 @@ models:
   - {{name: stretch, path: {real}/models/yolox_nano_float32.tflite, labels: coco80, input: {{resize: stretch}}}}
   - {{name: shifted, path: {real}/models/yolox_nano_float32.tflite, labels: shifted.txt}}
   - {{name: ssd, path: {real}/models/ssd_mobilenet_v1_uint8.tflite}}
-  - {{name: person, path: {real}/models/yolov8n_256_person_int8.tflite, labels: person.txt, input: {{anchor: top_left, rounding: floor}}}}
+  - {{name: person, path: {real}/models/yolov8n_256_person_int8.tflite, labels: person.txt, input: {{anchor: top_left,
+  rounding: floor}}}}
 scenarios: []
 measure: {{threads: []}}
 """
@@ -32,8 +34,15 @@ def alarms(real, tmp_path_factory):
     (folder / "shifted.txt").write_text("\n".join(["background", *map(str, BUILT_IN["coco80"][:-1])]) + "\n")
     (folder / "audit.yaml").write_text(AUDIT.format(real=real))
     result = run_audit(folder / "audit.yaml", output=folder / "out")
-    found = [finding for finding in result.findings if finding.check in ("input_contract", "labels") and finding.level != "info"]
-    return {name: [finding for finding in found if finding.cell.get("file") == name] for name in {cell.cell.file for cell in result.cells}}
+    found = [
+        finding
+        for finding in result.findings
+        if finding.check in ("input_contract", "labels") and finding.level != "info"
+    ]
+    return {
+        name: [finding for finding in found if finding.cell.get("file") == name]
+        for name in {cell.file for cell in result.cells}
+    }
 
 
 @pytest.mark.parametrize("name", ["right", "ssd", "person"])

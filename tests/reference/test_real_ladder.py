@@ -44,7 +44,7 @@ def result(real, tmp_path_factory):
 
 @pytest.mark.parametrize("level", FIGURES)
 def test_each_level_has_the_reference_ap(result, level):
-    (cell,) = [cell for cell in result.cells if cell.cell.quantization == level]
+    (cell,) = [cell for cell in result.cells if cell.quantization == level]
     low, high = FIGURES[level]
     assert low <= cell.metrics["AP"].value <= high
 

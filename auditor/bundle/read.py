@@ -1,0 +1,211 @@
+"""Judge what another device sent back: decode, evaluate and compare the raw outputs that bundles' runners wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.bundle.format import META, Item, fingerprint, items, packed
+from auditor.datasets.images import read_record
+from auditor.encoding import dequantize, geometry_of
+from auditor.errors import DataError, InputError, ModelError
+from auditor.evaluate.differences import with_differences
+from auditor.evaluate.evaluated import CellEvaluation
+from auditor.measure.predict import decoded
+from auditor.plan import Plan
+from auditor.runtimes.anatomy.runtime import FileFacts, facts_of
+from auditor.store import ImagePrediction
+from auditor.tasks.anatomy.cells import cell_task, evaluate_cell, task_of
+from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Latency, Measurement, ModelSpec
+
+__all__ = ["Elsewhere", "load_elsewhere"]
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What another device measured: its cells, with differences among themselves, and its speeds."""
+
+    cells: tuple[CellResult, ...]
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file that a bundle's runner wrote: its note, and raw outputs by (model file, delegate, number of the
+    item)."""
+
+    meta: Mapping[str, Any]
+    outputs: Mapping[tuple[str, str, int], Mapping[int, NDArray[Any]]]
+
+
+def load_elsewhere(plan: Plan, files: Sequence[Path]) -> Elsewhere:
+    """Judge the parts of one device, or of several.
+
+    Raises:
+        InputError: a file is not such a file, is of another audit, or a part is missing or stands twice.
+    """
+    specs = packed(plan)
+    problems: list[str] = []
+    devices = _devices(files, fingerprint(plan, specs), {spec.name for spec in specs}, problems)
+    for device, parts in devices.items():
+        total = int(next(iter(parts.values())).meta["parts"])
+        missing = [str(part + 1) for part in range(total) if part not in parts]
+        if missing:
+            problems.append(
+                f"--measurements: of {device} the parts {', '.join(missing)} of {total} are missing; measure them too, "
+                "and give all"
+            )
+    if problems:
+        raise InputError(problems)
+    cells: list[CellResult] = []
+    measurements: list[Measurement] = []
+    for device, parts in devices.items():
+        evaluations = {found.result.key: found for found in _evaluated(plan, specs, parts, device)}
+        results = [found.result for found in evaluations.values()]
+        cells += with_differences(results, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
+        measurements += _speeds(specs, parts, device)
+    return Elsewhere(tuple(cells), tuple(measurements))
+
+
+def _devices(
+    files: Sequence[Path], expected: str, names: Container[str], problems: list[str]
+) -> dict[str, dict[int, _File]]:
+    """The files of each device by the number of their part."""
+    devices: dict[str, dict[int, _File]] = {}
+    for path in files:
+        found = _load(path, expected, names, problems)
+        if found is None:
+            continue
+        known = devices.setdefault(str(found.meta["device"]), {})
+        part = int(found.meta["part"])
+        if part in known:
+            problems.append(
+                f"{path}: part {part + 1} of {found.meta['device']} is given twice; give each device another --device, "
+                "and each part once"
+            )
+        known[part] = found
+    return devices
+
+
+def _load(path: Path, expected: str, names: Container[str], problems: list[str]) -> _File | None:
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            meta = json.loads(bytes(loaded["meta"]).decode())
+            arrays = {name: loaded[name] for name in loaded.files if name != "meta"}
+        outputs: dict[tuple[str, str, int], dict[int, NDArray[Any]]] = {}
+        for name, array in arrays.items():
+            file, delegate, number, index = name.split("|")
+            outputs.setdefault((file, delegate, int(number)), {})[int(index)] = array
+        right = all(isinstance(meta[key], kind) for key, kind in META.items())
+        right = right and meta["device"].strip() not in ("", LOCAL)
+        right = right and all(key.partition("|")[0] in names for key in meta["speeds"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        problems.append(
+            f"{path}: not the measurements of a bundle ({type(error).__name__}); give what `python BUNDLE.pyz -o FILE` "
+            "wrote"
+        )
+        return None
+    if not right:
+        problems.append(
+            f"{path}: its note of device, parts and speeds is not that of a bundle's runner; give what `python "
+            "BUNDLE.pyz -o FILE` wrote"
+        )
+    elif meta["fingerprint"] != expected:
+        problems.append(
+            f"{path}: measured for another audit, or models, images or scenarios have changed since; make the bundle "
+            "again and measure anew"
+        )
+    else:
+        return _File(meta, outputs)
+    return None
+
+
+def _evaluated(
+    plan: Plan, specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str
+) -> Iterator[CellEvaluation]:
+    for spec in specs:
+        said = {delegate for part in parts.values() for file, delegate, _ in part.outputs if file == spec.name}
+        reading = _Reading(plan, spec, facts_of(Path(spec.path)))
+        for delegate in (on.name for on in plan.subjects.asked_delegates if on.name in said):
+            predictions: dict[tuple[str, float], list[ImagePrediction]] = {}
+            for part, file in sorted(parts.items()):
+                for number, item in enumerate(items(plan, spec, part, len(parts))):
+                    found = file.outputs.get((spec.name, delegate, number), {})
+                    place = predictions.setdefault((item.scenario, item.severity), [])
+                    place.append(reading.prediction(delegate, item, found))
+            for (scenario, severity), images in predictions.items():
+                cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
+                task = cell_task(cell, spec, plan.datasets[spec.dataset], plan.subjects.matches[spec.name])
+                yield evaluate_cell(dataclasses.replace(task, predictions=tuple(images), seed=plan.subjects.seed))
+
+
+class _Reading:
+    """What turns a device's raw outputs of one model into predictions."""
+
+    def __init__(self, plan: Plan, spec: ModelSpec, facts: FileFacts) -> None:
+        self._plan, self._spec, self._facts = plan, spec, facts
+        self._sizes: dict[int, tuple[int, int] | None] = {}
+
+    def prediction(self, delegate: str, item: Item, found: Mapping[int, NDArray[Any]]) -> ImagePrediction:
+        """What the model said of an item; as locally, an image that nobody can read is nobody's fault."""
+        spec, size = self._spec, self._size(item)
+        nothing = ImagePrediction(spec.key, delegate, item.severity, item.record.id)
+        if size is None:
+            return dataclasses.replace(nothing, error=f"{item.record.path}: cannot be read", scope="image")
+        if len(found) != len(self._facts.outputs):
+            return dataclasses.replace(nothing, error="the device did not measure this image", scope="model")
+        outputs = {}
+        for index, tensor in enumerate(self._facts.outputs):
+            codes = found[index]
+            integer = np.issubdtype(codes.dtype, np.integer) and len(tensor.scales) == 1
+            real = dequantize(codes, scale=tensor.scales[0], zero_point=tensor.zero_points[0]) if integer else codes
+            outputs[tensor.name] = real
+        try:
+            values = decoded(spec, outputs, geometry_of(size, spec.input), (size[1], size[0]))
+        except (ModelError, ValueError, KeyError, IndexError, TypeError) as error:
+            return dataclasses.replace(nothing, error=f"{type(error).__name__}: {error}", scope="model")
+        return dataclasses.replace(nothing, values=values)
+
+    def _size(self, item: Item) -> tuple[int, int] | None:
+        """The (width, height) of an item's image, None where it cannot be read."""
+        if item.record.id not in self._sizes:
+            try:
+                image = read_record(item.record)
+                self._sizes[item.record.id] = (image.shape[1], image.shape[0])
+            except DataError:
+                self._sizes[item.record.id] = None
+        return self._sizes[item.record.id]
+
+
+def _speeds(specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str) -> Iterator[Measurement]:
+    """What the device is, how fast each file is there, and what of it does not depend on the device."""
+    first = parts[min(parts)].meta
+    about = DeviceFacts(str(first["machine"]), str(first["runtime"]), str(first["python"]))
+    yield Measurement("device", "", "", "", about, "", device=device)
+    known = {spec.name: spec for spec in specs}
+    speeds = {
+        key: facts for _, part in sorted(parts.items(), reverse=True) for key, facts in part.meta["speeds"].items()
+    }
+    for key, facts in speeds.items():
+        file, _, delegate = key.partition("|")
+        spec = known[file]
+        here = Measurement("", file, spec.quantization, delegate, None, "MB", device=device)
+        latency = {name: value for name, value in facts.items() if name != "peak_memory_mb"}
+        yield dataclasses.replace(here, probe="latency_ms", value=_latency(latency), unit="ms")
+        yield dataclasses.replace(here, probe="file_mb", value=spec.size_bytes / 1e6)
+        yield dataclasses.replace(here, probe="arena_mb", value=facts_of(Path(spec.path)).arena_bytes / 1e6)
+        if facts.get("peak_memory_mb") is not None:
+            yield dataclasses.replace(here, probe="peak_memory_mb", value=float(facts["peak_memory_mb"]))
+
+
+def _latency(facts: Mapping[str, Any]) -> Latency:
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return Latency(**values)

@@ -1,0 +1,288 @@
+"""The command line: arguments, human words on stderr, machine output on stdout, exit codes.
+
+Exit codes: 0 passed, 1 a gate failed, 2 the user's input is wrong, 3 incomplete.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli import reading_commands
+from auditor.cli.scenario_commands import scenarios
+from auditor.errors import AuditorError, InputError
+
+if TYPE_CHECKING:
+    from auditor.values import AuditResult
+
+_EXIT = {"passed": 0, "failed": 1, "incomplete": 3}
+_PATH = click.Path(path_type=Path)
+
+
+class _Stopped(BaseException):
+    """The process was asked to end (SIGTERM); raised so that workers are stopped on the way out."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+class _Group(click.Group):
+    """A group whose commands tell the user's mistakes in words, with exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _stop)
+        try:
+            return super().invoke(context)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except AuditorError as error:
+            problems = error.problems if isinstance(error, InputError) else (str(error),)
+            for problem in problems:
+                click.echo(f"error: {problem}", err=True)
+            context.exit(2)
+        except (KeyboardInterrupt, _Stopped) as stop:
+            click.echo("interrupted; what is complete is kept, and the same command continues", err=True)
+            context.exit(143 if isinstance(stop, _Stopped) else 130)
+        except Exception:  # noqa: BLE001 (a bug of ours must not end with 1, which says that a gate failed)
+            click.echo(traceback.format_exc(), err=True)
+            click.echo(
+                "this is a bug in the auditor, please report it with the lines above; nothing was judged", err=True
+            )
+            context.exit(3)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tflite-auditor", prog_name="auditor")
+def main() -> None:
+    """Tell before deployment whether a TensorFlow Lite (LiteRT) vision model is accurate and reliable enough, and if
+    not, why."""
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--output", "-o", type=_PATH, help="The run folder  [default: reports/<name>]"),
+        click.option("--jobs", "-j", type=click.IntRange(min=1), help="Worker processes  [default: one per core]"),
+        click.option(
+            "--executor",
+            default="processes",
+            show_default=True,
+            metavar="NAME",
+            help="processes, serial, dask, or a Dask scheduler's address",
+        ),
+        click.option("--fresh", is_flag=True, help="Measure everything again, also what is complete in the run folder"),
+        click.option("--quiet", "-q", is_flag=True, help="Say only errors"),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("audit", type=_PATH)
+@click.option(
+    "--measurements",
+    type=_PATH,
+    multiple=True,
+    help="What another device measured with a bundle; repeat for its parts",
+)
+@_run_options
+def run(audit: Path, output: Path | None, measurements: tuple[Path, ...], **options: Any) -> None:
+    """Run the audit that AUDIT (an audit.yaml) describes; an interrupted run continues in the same folder."""
+    command = f"auditor run {audit}" + (f" --output {output}" if output else "")
+    command += "".join(f" --measurements {path}" for path in measurements)
+    result, folder = _run(audit, output or Path("reports") / audit.stem, command, elsewhere=measurements, **options)
+    sys.exit(_tell(result, folder, quiet=options["quiet"]))
+
+
+@main.command()
+@_run_options
+def demo(output: Path | None, **options: Any) -> None:
+    """Run the embedded example, end to end.
+
+    One of its gates fails on purpose, so that the report shows how that looks; the exit code is 0 all the same, and 3
+    when something could not be measured.
+    """
+    from auditor.demo.example import write_example
+    from auditor.store import check_writable
+
+    folder = output or Path("reports") / "demo"
+    check_writable(folder)
+    audit = write_example(folder / "example")
+    result, folder = _run(audit, folder, "auditor demo", **options)
+    code = _tell(result, folder, quiet=options["quiet"])
+    if code == 1 and not options["quiet"]:
+        click.echo(
+            "the demo's failing gate is part of the example: `auditor run` would exit with 1 here, the demo with 0",
+            err=True,
+        )
+    sys.exit(0 if code == 1 else code)
+
+
+@main.command()
+@click.argument("run", type=_PATH)
+@click.option("--gates", type=_PATH, help="A YAML file with `gates:`, in place of the run's own")
+def judge(run: Path, gates: Path | None) -> None:
+    """Judge a RUN folder again from its result.json; no model is opened."""
+    from auditor.run import judge_run, load_run
+
+    result = judge_run(run, gates=gates)
+    sys.exit(_tell(result, load_run(run)[1], quiet=False))
+
+
+@main.command()
+@click.argument("run", type=_PATH)
+@click.option("--gates", type=_PATH, help="A YAML file with `gates:`, in place of the run's own")
+def report(run: Path, gates: Path | None) -> None:
+    """Write report.html of a RUN folder again from its result.json."""
+    from auditor.run import report_run
+
+    click.echo(report_run(run, gates=gates))
+
+
+@main.command()
+@click.argument("model", type=_PATH)
+@click.option(
+    "--levels",
+    required=True,
+    help="Levels to make, separated by commas: float32, float16, dynamic, weight_only, int8, int16x8",
+)
+@click.option("--calibration", type=_PATH, help="A folder of images, for int8 and int16x8")
+@click.option("--output", "-o", type=_PATH, required=True, help="The folder to write to")
+@click.option(
+    "--io",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Input and output type of integer levels",
+)
+@click.option(
+    "--labels", help="The model's labels, where its head cannot be told without their number: coco80, a file, …"
+)
+def quantize(model: Path, levels: str, calibration: Path | None, output: Path, io: str, labels: str | None) -> None:
+    """Make quantization levels of MODEL: a float32 .tflite file, a .keras file or a SavedModel folder.
+
+    Levels of a .tflite file are made by litert-quantizer, others by TensorFlow's converter (which also makes float32).
+    """
+    from auditor.run import quantize_file
+    from auditor.store import check_writable
+
+    check_writable(output)
+    names = [level.strip() for level in levels.split(",") if level.strip()]
+    made = quantize_file(
+        model,
+        levels=names,
+        calibration=calibration,
+        folder=output,
+        io=io,
+        labels=labels,
+        say=lambda text: click.echo(text, err=True),
+    )
+    for level in made:
+        if level.reason is not None:
+            click.echo(f"{level.request.level}: skipped: {level.reason}", err=True)
+        else:
+            click.echo(level.request.path)
+    sys.exit(3 if any(level.reason is not None for level in made) else 0)
+
+
+@main.command()
+@click.argument("audit", type=_PATH)
+@click.option("--output", "-o", type=_PATH, required=True, help="The zipapp to write, FILE.pyz")
+@click.option(
+    "--limit",
+    "limit_mb",
+    type=click.FloatRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Megabytes above which it is split in parts",
+)
+def bundle(audit: Path, output: Path, limit_mb: float) -> None:
+    """Pack the models and corrupted inputs of AUDIT for another device.
+
+    There, `python FILE.pyz -o measurements.npz` needs Python 3.9, numpy and a LiteRT or tflite-runtime interpreter;
+    here, `auditor run AUDIT --measurements measurements.npz` judges what it wrote.
+    """
+    from auditor.run import write_bundle
+
+    for path in write_bundle(audit, output, limit_mb=limit_mb, say=lambda text: click.echo(text, err=True)):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("model", type=_PATH)
+@click.option("--dataset", type=_PATH, required=True, help="The folder of the data set")
+@click.option("--labels", help="The model's labels: a built-in list, or a file with one label a line")
+@click.option("--output", "-o", type=_PATH, default=Path("audit.yaml"), show_default=True, help="The file to write")
+def init(model: Path, dataset: Path, labels: str | None, output: Path) -> None:
+    """Write a first audit.yaml for MODEL: what could be found out and measured on 20 images, and what could not,
+    marked."""
+    from auditor.starter import draft_audit
+    from auditor.store import save_text
+
+    if output.exists():
+        raise InputError(f"{output}: this file is there already; name another with --output")
+    text, missing = draft_audit(model, dataset, labels=labels, output=output)
+    save_text(output, text)
+    for problem in missing:
+        click.echo(f"missing: {problem}", err=True)
+    click.echo(output)
+
+
+@main.command()
+@click.argument("model", type=_PATH)
+@click.option("--labels", help="The model's labels, where its head cannot be told without their number")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON")
+def inspect(model: Path, labels: str | None, as_json: bool) -> None:
+    """Print what MODEL, a .tflite file, says: inputs, outputs, quantization, ops, metadata, likely task and decoder,
+    arena size."""
+    from auditor.config import plain
+    from auditor.resolve.inspect import as_lines, inspect_model
+
+    found = inspect_model(model, labels=labels)
+    click.echo(json.dumps(plain(found), indent=2) if as_json else "\n".join(as_lines(found)))
+
+
+def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[AuditResult, Path]:
+    from auditor.provenance import warn_of_two_opencvs
+    from auditor.run import SilentProgress, run_audit
+    from auditor.terminal import BarProgress
+
+    warning = warn_of_two_opencvs()
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
+    quiet = options.pop("quiet")
+    with SilentProgress() if quiet else BarProgress() as progress:
+        return run_audit(audit, output=output, progress=progress, command=command, **options), output
+
+
+def _tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
+    if not quiet:
+        measured = {cell.file for cell in result.cells if cell.status != "skipped"}
+        for summary in [summary for summary in result.summaries if summary.file in measured]:
+            values = ", ".join(
+                f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}"
+                for name, value in summary.metrics.items()
+            )
+            click.echo(f"{summary}: {values}", err=True)
+        for reason in dict.fromkeys(
+            f"skipped: {cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped"
+        ):
+            click.echo(reason, err=True)
+        for finding in [finding for finding in result.findings if finding.level == "error"][:10]:
+            click.echo(f"{finding.check}: {finding.message}", err=True)
+        click.echo(f"{result.verdict.upper()}: {folder / 'report.html'}", err=True)
+    return _EXIT[result.verdict]
+
+
+main.add_command(scenarios)
+for _command in (reading_commands.explain, reading_commands.docs, reading_commands.schema):
+    main.add_command(_command)

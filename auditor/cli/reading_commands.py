@@ -1,0 +1,50 @@
+"""What there is to read: a finding explained, the manual, and the schemas of documents."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from auditor.errors import InputError
+
+__all__ = ["docs", "explain", "schema"]
+
+
+@click.command()
+@click.argument("code")
+def explain(code: str) -> None:
+    """Say what a finding's CODE means, and print its page of the manual."""
+    from auditor.config import nearest
+    from auditor.manual import page_text
+    from auditor.run import catalogue
+
+    rows = catalogue()
+    if code not in rows:
+        raise InputError(f"unknown code {code!r}; {nearest(code, rows)}")
+    row = rows[code]
+    click.echo(f"{code} ({row.level}, check {row.check}): {row.about}")
+    click.echo(f"Leave it out with `checks: {{{code}: false}}` in audit.yaml.\n")
+    click.echo(page_text(row.page))
+
+
+@click.command()
+@click.argument("page", required=False)
+def docs(page: str | None) -> None:
+    """Print a PAGE of the manual; without one, list the pages."""
+    from auditor.manual import page_text, page_titles
+
+    if page is None:
+        for name, title in page_titles().items():
+            click.echo(f"{name:<14} {title}")
+    else:
+        click.echo(page_text(page))
+
+
+@click.command()
+@click.argument("document", type=click.Choice(["audit", "pack", "result"]))
+def schema(document: str) -> None:
+    """Print the JSON Schema of a DOCUMENT, for editors and CI."""
+    from auditor.config import schema as schema_of
+
+    click.echo(json.dumps(schema_of(document), indent=2))

@@ -1,0 +1,31 @@
+"""A cell as it was evaluated: its result, and what comparing it with others needs beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.values import CellResult
+
+__all__ = ["CellEvaluation"]
+
+
+@dataclass(frozen=True, eq=False)
+class CellEvaluation:
+    """A cell's result, and by name the metrics that are compared between cells on every resample of the images (empty
+    where it has none): the same resamples for every cell of a data set, so that differences of two cells are paired.
+    `invoke_ms` is the median time of an invocation; `kept` is what the task itself compares."""
+
+    result: CellResult
+    samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    invoke_ms: float | None = None
+    kept: Any = None
+
+    @property
+    def primary_samples(self) -> NDArray[np.float64]:
+        """The primary metric on every resample; empty where there is none."""
+        return self.samples.get(self.result.judged_by, np.zeros(0))

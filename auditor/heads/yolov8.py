@@ -1,0 +1,68 @@
+"""The anchor-free head of YOLOv8, v9, 11 and 12: box and classes, no objectness."""
+
+from __future__ import annotations
+
+from auditor.heads.anatomy.head import BOX_OPTIONS, CENTRED_LETTERBOX, JOINED, Head, Match, Near, Outputs, Seen
+from auditor.heads.anatomy.rows import in_pixels, pair_of, row_parts, row_structure, row_view, rows_of, strides_of
+from auditor.heads.anatomy.settling import settle_boxes
+from auditor.values import Candidates, ModelSpec
+
+__all__ = ["HEAD"]
+
+_COCO = 84
+
+
+def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
+    """Decode (1, 4 + C, N) or (1, N, 4 + C): cx, cy, w, h, class scores.
+
+    Source: https://docs.ultralytics.com/modes/export (no objectness; scores are sigmoid outputs).
+    """
+    rows = rows_of(outputs, spec)
+    return Candidates(in_pixels(rows[:, :4], spec, default_format="cxcywh"), rows[:, 4:])
+
+
+def _recognise(seen: Seen) -> Match | Near | None:
+    if len(seen.arrays) == 2:
+        return _split(seen)
+    rows = row_view(seen)
+    if rows is None or rows.channels < 5:
+        return None
+    classes = rows.channels - 4
+    if rows.first and seen.classes in (None, classes):
+        return Match(f"{rows.shown}: box and {classes} class scores of {rows.count} candidates, without objectness")
+    if seen.classes == classes:
+        return Match(f"{rows.shown}: {rows.channels} channels are those of yolov8 with {classes} classes")
+    if seen.classes is None and rows.channels == _COCO:
+        return Match(f"{rows.shown}: {_COCO} channels are those of yolov8 with COCO's 80 classes")
+    more = " (or a head with more than boxes and scores: pose, segmentation, rotated boxes)" if rows.first else ""
+    return Near(f"yolov8 with {classes} classes{more}")
+
+
+def _split(seen: Seen) -> Match | None:
+    """Boxes and scores as two outputs: channels first, or rows that are the cells of a grid."""
+    pairs = [pair for shape in seen.shapes if (pair := pair_of(shape)) is not None]
+    if len(pairs) != 2:
+        return None
+    shown = ", ".join(map(str, seen.shapes))
+    by_rows = 4 in (pairs[0][1], pairs[1][1]) and pairs[0][0] == pairs[1][0]
+    if by_rows and strides_of(pairs[0][0], seen.contract, anchors=1) is not None:
+        return Match(f"outputs {shown}: boxes and class scores of the same cells")
+    if not by_rows and pairs[0][1] == pairs[1][1] and 4 in (pairs[0][0], pairs[1][0]):
+        return Match(f"outputs {shown}: boxes and class scores, channels first")
+    return None
+
+
+HEAD = Head(
+    name="yolov8",
+    task="detection",
+    about="(1, 4 + C, N) or transposed; also v9, 11, 12",
+    decode=decode,
+    recognise=_recognise,
+    structure=lambda seen: row_structure("yolov8", seen, least=5)[0],
+    settle=settle_boxes,
+    input=CENTRED_LETTERBOX,
+    options={**BOX_OPTIONS, **JOINED},
+    box_format="cxcywh",
+    parts=row_parts,
+    letterboxed=True,
+)

@@ -1,0 +1,109 @@
+"""What is said of the data set and of calibration images."""
+
+from __future__ import annotations
+
+from auditor.judge.catalogue.row import CATALOGUE, row
+from auditor.judge.told import Row, Words
+from auditor.values import Level, some
+
+__all__: list[str] = []
+
+
+@row("data.few_images", "data", "info", "datasets", "So few images that metrics move from sample to sample.")
+def _few_images(dataset: str, images: int, boxes: int | None, enough: int) -> Words:
+    size = f"{images} images" + ("" if boxes is None else f" and {boxes} boxes")
+    return Words(
+        f"{dataset} has {size}: metrics of so few move by several points from sample to sample",
+        f"Judge on {enough} images or more before a release, and read small differences as noise.",
+    )
+
+
+@row("data.rare_classes", "data", "info", "datasets", "Classes of which there are hardly any objects.")
+def _rare(dataset: str, rare: list[str], classes: int, few: int, things: str, without: int) -> Words:
+    none = f", {without} have none" if without else ""
+    return Words(
+        f"{len(rare)} of {classes} classes of {dataset} have fewer than {few} {things} ({some(rare, 6)}){none}",
+        "Read the per-class numbers of these classes as noise, or add images of them.",
+    )
+
+
+def _data(code: str, about: str, message: str, remedy: str, level: Level = "warning") -> None:
+    CATALOGUE[code] = Row(
+        "data", level, about, "datasets", lambda count, dataset: Words(f"{count} {message.format(dataset)}", remedy)
+    )
+
+
+_data(
+    "data.missing_files",
+    "Image files that the annotations name are missing.",
+    "image files of {} are missing; they are left out of every cell",
+    "Complete the images, or remove them from the annotations.",
+)
+_data(
+    "data.zero_area_boxes",
+    "True boxes without area.",
+    "true boxes of {} have no area; they are left out",
+    "Correct or remove these annotations.",
+)
+_data(
+    "data.duplicate_images",
+    "Images that stand more than once, by content.",
+    "images of {} stand there more than once, by their content",
+    "Remove the copies: they weigh double, and flatter where they were trained on.",
+)
+_data(
+    "data.duplicate_boxes",
+    "True boxes that stand twice.",
+    "true boxes of {} stand there twice, same image, class and box",
+    "Remove the copies: each can be found only once, so they lower recall.",
+)
+_data(
+    "data.boxes_outside",
+    "True boxes that reach outside of their image.",
+    "true boxes of {} reach outside of their image by more than a pixel",
+    "Clip them, or check that images and annotations are of one size.",
+)
+_data(
+    "data.difficult_objects",
+    "Objects that are marked difficult.",
+    "objects of {} are marked difficult; AP ignores them, as Pascal VOC does",
+    "Nothing, if they are hard even for people.",
+    "info",
+)
+
+
+@row("data.other_size", "data", "warning", "datasets", "Images of another size than annotated.")
+def _other_size(count: int) -> Words:
+    return Words(
+        f"{count} images have another size than their annotations say; their true boxes are probably misplaced",
+        "Give the images that were annotated, or scale the annotations.",
+    )
+
+
+@row("data.unreadable", "data", "warning", "datasets", "Images that cannot be read.")
+def _unreadable(count: int) -> Words:
+    return Words(
+        f"{count} images could not be read; they are left out of every cell",
+        "Replace the damaged files; `counts.failed_images` of a cell in result.json has the number.",
+    )
+
+
+@row("data.small_boxes", "data", "warning", "datasets", "True boxes that are tiny at the model's input.")
+def _small_boxes(file: str, under_8px: float, under_16px: float, width: int, height: int) -> Words:
+    return Words(
+        f"{under_8px:.0%} of the true boxes are under 8 px and {under_16px:.0%} under 16 px (square root of the area) "
+        "at "
+        f"the {width} × {height} input of {file}",
+        "Such objects can hardly be found at this input size: take a larger input or tiles, mount the camera nearer, "
+        "or "
+        "judge on boxes that matter.",
+    )
+
+
+@row("data.calibration_unlike", "data", "warning", "quantization", "Calibration images unlike the evaluated ones.")
+def _unlike(entry: str, fact: str, mine: float, theirs: float, apart: float) -> Words:
+    return Words(
+        f"the calibration images of {entry} are unlike the evaluated ones in {fact}: median {mine:.3g} against "
+        f"{theirs:.3g} (Kolmogorov-Smirnov D {apart:.2f})",
+        "Calibrate on images like those of the deployment: ranges that were never seen are cut off.",
+    )

@@ -1,0 +1,73 @@
+"""What is said of gates, of robustness and of the run itself."""
+
+from __future__ import annotations
+
+from auditor.judge.catalogue.row import row
+from auditor.judge.told import Words
+
+__all__: list[str] = []
+
+
+@row("gate.violated", "gate", "error", "gates", "A value lies beyond the limit of a gate.")
+def _violated(metric: str, value: float, limit: float, kind: str, where: str, against: str, drop: float) -> Words:
+    side = "above" if kind == "max" else "below"
+    message = f"{metric} {value:.3f} is {side} {limit:.3f}: {where}"
+    if kind == "max_drop":
+        message = f"{metric} {value:.3f} is {limit + drop - value:.3f} below {against}; the limit is {drop:g}: {where}"
+    return Words(
+        message,
+        "Do not deploy for these conditions, or improve the model for them and audit again; a limit that was set "
+        "wrongly is changed in `gates:` and judged again with `auditor judge`.",
+    )
+
+
+@row("gate.unmeasured", "gate", "error", "gates", "A gate selects something that was not measured.")
+def _unmeasured(metric: str, where: str, reason: str) -> Words:
+    return Words(
+        f"{metric} could not be judged: {where}: {reason}",
+        "Mend what kept it from being measured (see the `run` findings) and run the audit again.",
+    )
+
+
+@row("gate.unmet", "gate", "error", "gates", "A gate met no measured cell at all.")
+def _unmet(rule: str, line: int | None) -> Words:
+    return Words(
+        f"the gate{f' in line {line}' if line else ''} on {rule} met no measured cell",
+        "Check its metric and selectors against the models, scenarios and severities of the audit.",
+    )
+
+
+@row("robustness.weak", "robustness", "warning", "packs", "A scenario leaves less than half by a middle severity.")
+def _weak(
+    label: str, scenario: str, severity: float, metric: str, kept: float, value: float, clean: float, remedy: str
+) -> Words:
+    return Words(
+        f"{label} keeps only {kept:.0%} of its clean {metric} under {scenario} at severity {severity:g} "
+        f"({metric} {value:.3f} instead of {clean:.3f})",
+        remedy,
+    )
+
+
+@row("robustness.weakest", "robustness", "info", "packs", "The scenarios that cost a model most and least.")
+def _weakest(label: str, metric: str, worst: str, kept: float, best: str, best_kept: float, remedy: str) -> Words:
+    return Words(
+        f"{label} keeps {kept:.0%} of its clean {metric} over {worst}, its weakest scenario, and {best_kept:.0%} over "
+        f"{best}, its strongest",
+        remedy,
+    )
+
+
+@row("run.failed", "run", "error", "findings", "Cells that could not be measured or evaluated.")
+def _failed(where: str, reason: str) -> Words:
+    return Words(
+        f"not measured: {where}: {reason}",
+        "See `error` of the cell in result.json; when mended, run again: what is complete is not done twice.",
+    )
+
+
+@row("run.dirty", "run", "info", "findings", "The auditor ran from a source tree with uncommitted changes.")
+def _dirty(commit: str) -> Words:
+    return Words(
+        f"the auditor ran from a source tree with uncommitted changes (commit {commit})",
+        "Commit them before a run whose numbers must be repeatable.",
+    )

@@ -1,0 +1,94 @@
+"""Which scenarios cost a model most, and whether it works at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.judge.quantization import breaks_in_head
+from auditor.judge.told import Told, place_of
+from auditor.values import CLEAN, AuditResult, CellResult, Summary
+
+__all__ = ["check_robustness"]
+
+_WEAK_KEPT = 0.5
+"""A scenario that keeps less than this share of the clean value by a middle severity is worth a warning."""
+_MIDDLE = 3
+_SUMMARY = ("model", "file", "quantization", "delegate")
+_ANY = "Train with images of this kind, or keep the condition from reaching the camera."
+
+
+def check_robustness(result: AuditResult) -> Iterator[Told]:
+    """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
+    remedies = {scenario.key: scenario.remedy or _ANY for scenario in result.plan.scenarios}
+    explained = {
+        cell.file
+        for cell in result.cells
+        if (value := cell.difference("declared")) is not None and value.interval is not None and value.interval[0] > 0
+    }
+    for summary in result.summaries:
+        clean = summary.clean.value
+        yield from _broken(result, summary, explained)
+        kept = _kept_by_scenario(result, summary, clean) if clean else {}
+        if not kept or not clean:
+            continue
+        for scenario, cells in kept.items():
+            weak = [(cell, share) for cell, share in cells if cell.severity <= _MIDDLE and share < _WEAK_KEPT]
+            for cell, share in weak[:1]:
+                yield Told(
+                    "robustness.weak",
+                    facts={
+                        "label": str(summary),
+                        "scenario": scenario,
+                        "severity": cell.severity,
+                        "metric": summary.judged_by,
+                        "kept": share,
+                        "value": share * clean,
+                        "clean": clean,
+                        "remedy": remedies.get(scenario, _ANY),
+                    },
+                    cell=place_of(cell),
+                    observed=share,
+                    limit=_WEAK_KEPT,
+                )
+        means = {scenario: sum(share for _, share in cells) / len(cells) for scenario, cells in kept.items()}
+        worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        if worst != best:
+            yield Told(
+                "robustness.weakest",
+                facts={
+                    "label": str(summary),
+                    "metric": summary.judged_by,
+                    "worst": worst,
+                    "kept": means[worst],
+                    "best": best,
+                    "best_kept": means[best],
+                    "remedy": remedies.get(worst, _ANY),
+                },
+                cell={name: getattr(summary, name) for name in _SUMMARY} | {"scenario": worst},
+                observed=means[worst],
+            )
+
+
+def _broken(result: AuditResult, summary: Summary, explained: set[str]) -> Iterator[Told]:
+    """A model that finds next to nothing, where nothing else that is told explains it."""
+    model = result.model(summary.file)
+    if model is None or model.made is not None or not result.plan.asks("input_contract"):
+        return
+    clean, least = summary.clean.value, model.judging.broken_below
+    if clean is None or least is None or clean >= least or summary.file in explained or breaks_in_head(model.diagnosis):
+        return
+    yield Told(
+        "input.broken",
+        facts={"label": str(summary), "metric": summary.judged_by, "value": clean},
+        cell={name: getattr(summary, name) for name in _SUMMARY} | {"scenario": CLEAN},
+        observed=clean,
+        limit=least,
+    )
+
+
+def _kept_by_scenario(result: AuditResult, summary: Summary, clean: float) -> dict[str, list[tuple[CellResult, float]]]:
+    kept: dict[str, list[tuple[CellResult, float]]] = {}
+    for cell in result.cells:
+        if summary.holds(cell) and not cell.is_clean and cell.value is not None:
+            kept.setdefault(cell.scenario, []).append((cell, cell.value / clean))
+    return {scenario: sorted(cells, key=lambda item: item[0].severity) for scenario, cells in kept.items()}

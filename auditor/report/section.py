@@ -1,0 +1,34 @@
+"""A section of the report as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from auditor.values import Judgement
+
+__all__ = ["Facts", "Section", "Shown"]
+
+Facts = Mapping[str, object]
+"""What a section's template is filled with."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the report is of: a judgement, and the pictures of its cells by the cell's name."""
+
+    judgement: Judgement
+    pictures: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section, the extension point `auditor.sections`: `facts` gives what it needs of a judgement, None where there
+    is nothing to show; `template` is a file beside the report's own, or `source` the text of one. Sections stand by
+    ascending `rank`."""
+
+    name: str
+    rank: int
+    facts: Callable[[Shown], Facts | None]
+    template: str = ""
+    source: str = ""

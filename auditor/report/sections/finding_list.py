@@ -1,0 +1,14 @@
+"""Every finding with its remedy."""
+
+from __future__ import annotations
+
+from auditor.report.section import Facts, Section, Shown
+
+__all__ = ["SECTION"]
+
+
+def _facts(shown: Shown) -> Facts:
+    return {"findings": shown.judgement.result.findings}
+
+
+SECTION = Section("finding_list", 90, _facts, "finding_list.html.j2")

@@ -1,0 +1,66 @@
+"""Each model at every severity, and its clean cell more closely."""
+
+from __future__ import annotations
+
+from auditor.report.ladder_rows import Row, judged_metrics, rows_of_result, scenario_names, shaded
+from auditor.report.section import Facts, Section, Shown
+from auditor.values import CellResult
+
+__all__ = ["SECTION"]
+
+_TOLD = {
+    "truth_boxes": "true boxes",
+    "detections": "detections",
+    "dropped_predictions": "predictions of classes that are not judged were dropped",
+    "images_of_classes_not_judged": "images of classes that the model does not know were left out",
+    "failed_images": "images could not be read",
+}
+
+
+def _facts(shown: Shown) -> Facts:
+    result = shown.judgement.result
+    scenarios = scenario_names(result)
+    rows = [
+        {
+            "row": row,
+            "scenarios": [{"name": name, "cells": _cells(row, name)} for name in scenarios],
+            "clean": _closely(row.clean) if row.clean is not None and row.clean.status == "ok" else None,
+        }
+        for row in rows_of_result(result)
+    ]
+    return {"rows": rows, "metrics": judged_metrics(result), "severities": result.plan.severities}
+
+
+def _cells(row: Row, scenario: str) -> list[dict[str, object]]:
+    clean = row.summary.clean.value
+    return [
+        {
+            "cell": cell,
+            "shade": shaded(cell.value if cell.status == "ok" else None, clean, _against_clean(cell)),
+        }
+        for cell in row.of(scenario)
+    ]
+
+
+def _against_clean(cell: CellResult) -> str:
+    """What a cell lost against clean, with its paired interval, in words."""
+    metric = cell.difference("clean")
+    if metric is None or metric.value is None:
+        return ""
+    interval = ""
+    if metric.interval is not None:
+        interval = f" (95 %: {metric.interval[0]:+.3f} to {metric.interval[1]:+.3f}, paired)"
+    return f"{metric.value:+.3f} against clean{interval}"
+
+
+def _closely(cell: CellResult) -> dict[str, object]:
+    by_class = {name.partition("/")[2]: metric for name, metric in cell.metrics.items() if "/" in name}
+    return {
+        "cell": cell,
+        "metrics": [metric for name, metric in cell.metrics.items() if "/" not in name],
+        "by_class": by_class,
+        "counts": [f"{cell.counts[name]} {words}" for name, words in _TOLD.items() if name in cell.counts],
+    }
+
+
+SECTION = Section("severities", 80, _facts, "severities.html.j2")

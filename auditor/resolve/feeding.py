@@ -1,0 +1,156 @@
+"""How a model is fed: what its file fixes, what the document says, what models with its head are trained with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from auditor.errors import ModelError
+from auditor.heads.anatomy.head import CENTRED_LETTERBOX, Head
+from auditor.runtimes.anatomy.runtime import FileFacts, FileNotes
+from auditor.values import InputContract, Replaced, Source
+
+__all__ = ["contract_of", "fixed_input"]
+
+_INTEGERS = ("uint8", "int8")
+_GRAPH = Source("graph")
+_METADATA = Source("metadata")
+_DOCUMENT = Source("audit.yaml")
+_NEEDED = ("color", "mean", "std", "resize")
+
+
+def fixed_input(facts: FileFacts, given: Mapping[str, Any]) -> tuple[InputContract, dict[str, Source]]:
+    """What a file fixes of the input contract: size, layout, type and quantization; `given` is the document's `input`.
+
+    Raises:
+        ModelError: its input is no image, or the document contradicts it.
+    """
+    tensor = facts.inputs[0]
+    shape = tensor.shape
+    if len(shape) not in (3, 4):
+        raise ModelError(
+            f"its input {tensor.name} has the shape {shape}; expected an image (1, height, width, channels) or (1, "
+            "height, width)"
+        )
+    flat = len(shape) == 3
+    nchw = not flat and shape[1] in (1, 3) and shape[3] not in (1, 3)
+    channels = 1 if flat else shape[1] if nchw else shape[3]
+    height, width = (shape[2], shape[3]) if nchw else (shape[1], shape[2])
+    if channels not in (1, 3):
+        raise ModelError(f"its input {tensor.name} has {channels} channels {shape}; expected 1 (grey) or 3 (colour)")
+    names = ("height", "width", "layout", "dtype", "scale", "zero_point")
+    sources = {f"input.{name}": _GRAPH for name in names}
+    if height <= 0 or width <= 0:
+        size = given.get("size") or _ultralytics_size(facts.notes)
+        if size is None:
+            raise ModelError(
+                f"its input leaves height or width open {shape}; write `input: {{size: [height, width]}}`",
+                field="input",
+            )
+        height, width = int(size[0]), int(size[1])
+        sources["input.height"] = sources["input.width"] = _DOCUMENT if given.get("size") else _METADATA
+    elif given.get("size") not in (None, (height, width)):
+        raise ModelError(
+            f"`input.size` says {tuple(given['size'])} but the file fixes its input at ({height}, {width}); leave "
+            "`size` out"
+        )
+    if tensor.dtype not in ("float32", *_INTEGERS, "int16"):
+        raise ModelError(f"its input {tensor.name} is {tensor.dtype}; expected float32, uint8, int8 or int16")
+    contract = InputContract(
+        height=height,
+        width=width,
+        layout="nhw" if flat else "nchw" if nchw else "nhwc",
+        color="gray" if channels == 1 else "rgb",
+        dtype=tensor.dtype,
+        scale=tensor.scales[0] if tensor.scales else 0.0,
+        zero_point=tensor.zero_points[0] if tensor.zero_points else 0,
+    )
+    return contract, sources
+
+
+def _ultralytics_size(notes: FileNotes) -> Sequence[int] | None:
+    size = notes.ultralytics.get("imgsz")
+    if isinstance(size, int):
+        return (size, size)
+    return size if isinstance(size, list | tuple) and len(size) == 2 else None
+
+
+def contract_of(
+    fixed: InputContract, notes: FileNotes, head: Head, given: Mapping[str, Any]
+) -> tuple[InputContract, dict[str, Source]]:
+    """Fill the input contract: the document (`given`), then the file's own words, then what models with this head are
+    trained with.
+
+    Raises:
+        ModelError: the document contradicts the file, or leaves out what nothing else tells.
+    """
+    values, origin = _conventions(fixed, notes, head)
+    conventional = dict(values), dict(origin)
+    for key, value in given.items():
+        if key != "size" and value is not None:
+            values[key] = tuple(float(item) for item in np.atleast_1d(value)) if key in ("mean", "std") else value
+            origin[key] = _DOCUMENT
+    _check(fixed, values, origin, head)
+    sources = {}
+    for key, where in origin.items():
+        if where is _DOCUMENT and key in conventional[0] and conventional[0][key] != values[key]:
+            before: Any = conventional[0][key]
+            shown = list(before) if isinstance(before, tuple) else before
+            where = Source("audit.yaml", instead_of=Replaced(shown, conventional[1][key].origin))
+        sources[f"input.{key}"] = where
+    return dataclasses.replace(fixed, **values), sources
+
+
+def _conventions(fixed: InputContract, notes: FileNotes, head: Head) -> tuple[dict[str, Any], dict[str, Source]]:
+    """What is known before the document is asked, with its origins."""
+    values: dict[str, Any] = {**(head.input or {}), "interpolation": "linear"}
+    origin = dict.fromkeys(values, Source("default"))
+    if notes.ultralytics:
+        values |= CENTRED_LETTERBOX
+        origin |= dict.fromkeys(CENTRED_LETTERBOX, _METADATA)
+    said: dict[str, Any] = {"color": notes.color, "mean": notes.mean, "std": notes.std}
+    by = _METADATA
+    if fixed.dtype in _INTEGERS:
+        # The pixels as they are: code = pixel (uint8) or pixel - 128 (int8), whatever the metadata says.
+        shift = 0 if fixed.dtype == "uint8" else 128
+        said["mean"], said["std"] = (float(fixed.zero_point + shift),), (1.0 / fixed.scale if fixed.scale else 1.0,)
+    for key, value in said.items():
+        if value is not None:
+            values[key] = value
+            origin[key] = _GRAPH if key != "color" and fixed.dtype in _INTEGERS else by
+    return values, origin
+
+
+def _check(fixed: InputContract, values: dict[str, Any], origin: dict[str, Source], head: Head) -> None:
+    """Raise where the values do not make a contract; make those of grey fit."""
+    missing = [key for key in _NEEDED if key not in values]
+    if missing:
+        raise ModelError(
+            f"how models with a {head.name} head are trained to be fed is not known: write `input:` with "
+            f"{', '.join(missing)}",
+            field="input",
+        )
+    given = {key for key, where in origin.items() if where is _DOCUMENT}
+    if fixed.dtype in _INTEGERS and ("mean" in given) != ("std" in given):
+        raise ModelError(
+            "its input is an integer type: give `input.mean` and `input.std` together, or neither (the pixels as they "
+            "are)",
+            field="input",
+        )
+    if (values["color"] == "gray") != (fixed.color == "gray"):
+        if "color" in given:
+            raise ModelError(
+                f"`input.color` is {values['color']} but the model's input has {fixed.channels} channel(s)",
+                field="input",
+            )
+        values["color"], origin["color"] = fixed.color, _GRAPH
+    for key in ("mean", "std"):
+        if values["color"] == "gray" and len(values[key]) == 3:
+            if key in given:
+                raise ModelError(
+                    f"`input.{key}` has three values but the model's input is grey; give one", field="input"
+                )
+            values[key] = values[key][:1]

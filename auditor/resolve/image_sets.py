@@ -1,0 +1,127 @@
+"""Data sets and calibration images, as a document names them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor import extensions
+from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, nearest
+from auditor.datasets.dataset import Dataset, DatasetRequest, Format
+from auditor.datasets.images import folder_images, read_record, sizes_of
+from auditor.datasets.shared_classes import normal_name
+from auditor.errors import DataError, InputError
+from auditor.values import ImageRecord, some
+
+__all__ = ["first_images", "load_calibration", "load_datasets"]
+
+_FIRST_IMAGES = 12
+
+
+def load_datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset]:
+    """Load every data set of a document; what is wrong goes to `problems`, each with its line."""
+    datasets = {}
+    for name, entry in config.named_datasets().items():
+        loc = ("datasets", name) if config.datasets else ("dataset",)
+        where = config.source.where(*loc)
+        try:
+            datasets[name] = _load(config, name, entry)
+        except _KeyError as error:
+            problems += [f"{config.source.where(*loc, key)}: {text}" for key, text in error.keys.items()]
+            continue
+        except InputError as error:
+            problems += [f"{where}: {problem}" for problem in error.problems]
+            continue
+        called = Counter(normal_name(category) for category in datasets[name].categories)
+        twice = [category for category in datasets[name].categories if called[normal_name(category)] > 1]
+        if twice:
+            problems.append(
+                f"{where}: classes are matched by name, whatever its case, but these are one: {some(twice)}"
+            )
+    return datasets
+
+
+class _KeyError(Exception):
+    """Keys that a format does not take, with what to say of each."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        super().__init__(", ".join(keys))
+        self.keys = keys
+
+
+def _format(name: str) -> Format:
+    known = extensions.names("datasets")
+    if name not in known:
+        raise _KeyError({"format": f"unknown data set format {name!r}; {nearest(name, known)}"})
+    found: Format = extensions.resolve("datasets", name)
+    return found
+
+
+def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConfig) -> Dataset:
+    form = _format(entry.format)
+    given = entry.options if isinstance(entry, DatasetConfig) else {}
+    taken = {*form.keys, *DatasetConfig.model_fields}
+    unknown = {key: f"unknown key; {nearest(key, taken)}" for key in given if key not in form.keys}
+    if unknown:
+        raise _KeyError(unknown)
+    paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
+    options = {key: config.path(str(value)) if key in form.paths else value for key, value in given.items()}
+    split = getattr(entry, "split", "val")
+    return form.load(DatasetRequest(name, **paths, split=split, limit=entry.limit, options=options))
+
+
+def load_calibration(
+    config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]
+) -> tuple[dict[str, tuple[ImageRecord, ...]], dict[str, int]]:
+    """The calibration images of each model that asks for levels, and how many more cannot be read; images that are
+    evaluated too are refused, by content."""
+    found, unreadable = {}, {}
+    for index, model in enumerate(config.models):
+        if model.quantize is None or model.quantize.calibration is None:
+            continue
+        where = config.source.where("models", index, "quantize", "calibration")
+        try:
+            images = _calibration_images(config, model.quantize.calibration)
+        except (InputError, _KeyError) as error:
+            told = error.problems if isinstance(error, InputError) else error.keys.values()
+            problems += [f"{where}: {problem}" for problem in told]
+            continue
+        sizes = sizes_of([image.path for image in images if image.index is None])
+        readable = [image for image, size in zip(images, sizes, strict=True) if size] if sizes else list(images)
+        if readable:  # where none is, the levels are skipped with that reason
+            unreadable[model.name] = len(images) - len(readable)
+            images = tuple(readable)
+        evaluated = {image.sha256 for dataset in datasets.values() for image in dataset.images if image.sha256}
+        shared = [image.path.name for image in images if image.sha256 in evaluated]
+        if shared:
+            problems.append(
+                f"{where}: {len(shared)} of {len(images)} calibration images are evaluated too ({some(shared)}), which "
+                "would flatter the result; calibrate on other images"
+            )
+        found[model.name] = images
+    return found, unreadable
+
+
+def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[ImageRecord, ...]:
+    if _format(entry.format).truth_beside and entry.annotations is None:
+        return folder_images(config.path(entry.images), limit=entry.limit)
+    dataset = _load(config, "calibration", entry)
+    position = {image_id: index for index, image_id in enumerate(dataset.listed)}
+    present: Sequence[ImageRecord] = [image for image in dataset.images if image.sha256]
+    return tuple(sorted(present, key=lambda image: position.get(image.id, image.id)))
+
+
+def first_images(dataset: Dataset) -> tuple[NDArray[np.uint8], ...]:
+    """The first images of a data set that can be read."""
+    images: list[NDArray[np.uint8]] = []
+    for record in dataset.images:
+        try:
+            images.append(read_record(record))
+        except DataError:
+            continue  # counted when it is measured
+        if len(images) == _FIRST_IMAGES:
+            break
+    return tuple(images)

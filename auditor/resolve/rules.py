@@ -1,0 +1,131 @@
+"""Gates of a document as rules, each checked against what there is: metrics, models, scenarios, levels and
+delegates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from auditor import extensions
+from auditor.config import AuditConfig, load_gates, nearest, rule_of
+from auditor.corruptions.packs import scenario_names
+from auditor.datasets.shared_classes import normal_name
+from auditor.delegate import RESERVED
+from auditor.errors import InputError
+from auditor.evaluate.differences import REFERENCES
+from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
+from auditor.plan import Subjects
+from auditor.tasks.anatomy.task import Task
+from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Rule
+from auditor.values.levels import GRAPH_LEVELS, PARENT, REMEDIES
+
+__all__ = ["known_metrics", "rules_for", "rules_of"]
+
+
+def known_metrics(categories: Iterable[str] = ()) -> set[str]:
+    """Every metric that a gate can look at, those of single classes for `categories`."""
+    tasks: dict[str, Task] = extensions.every("tasks")
+    registered = [metric.name for metric in extensions.every("metrics").values()]
+    compared = [*registered, *(task.primary for task in tasks.values())]
+    classes = list(categories)
+    return {
+        *(name for task in tasks.values() for name in task.gate_metrics(classes)),
+        *registered,
+        *(f"{name}_minus_{reference}" for name in compared for reference in REFERENCES),
+        *_over_all(),
+        *MEASURED_METRICS,
+    }
+
+
+def _over_all() -> set[str]:
+    """Metrics over all cells of a model."""
+    tasks: dict[str, Task] = extensions.every("tasks")
+    return {*OVER_SCENARIOS, *(clean_name(task.primary) for task in tasks.values())}
+
+
+def rules_of(config: AuditConfig, subjects: Subjects) -> tuple[Rule, ...]:
+    """The rules of an audit, classes spelt as the data set does.
+
+    Raises:
+        InputError: with every gate that nothing could meet.
+    """
+    source = config.source
+    rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
+    judged = {category for match in subjects.matches.values() for category in match.judged}
+    rules, problems = _spelt(rules, known_metrics(judged), lambda index: source.where("gates", index, "metric"))
+    scenarios = subjects.scenarios
+    known = {
+        "scenario": {
+            CLEAN,
+            *scenario_names(),
+            *(scenario.pack for scenario in scenarios),
+            *(scenario.key for scenario in scenarios),
+        },
+        "quantization": _levels(subjects),
+        "delegate": {*(delegate.name for delegate in subjects.asked_delegates), *RESERVED},
+    }
+    words = {"scenario": "scenario", "quantization": "level", "delegate": "delegate"}
+    for index, rule in enumerate(rules):
+        for key, names in known.items():
+            value = rule.selectors.get(key)
+            if value is not None and value not in names:
+                where = source.where("gates", index, key)
+                problems.append(f"{where}: unknown {words[key]} {value!r}; {nearest(str(value), names)}")
+        if rule.against not in (None, CLEAN, *known["quantization"]):
+            where = source.where("gates", index, "against")
+            problems.append(
+                f"{where}: unknown level {rule.against!r}; {nearest(str(rule.against), known['quantization'])}"
+            )
+    if problems:
+        raise InputError(problems)
+    return rules
+
+
+def _levels(subjects: Subjects) -> set[str]:
+    return {*GRAPH_LEVELS, PARENT, *REMEDIES, *(spec.quantization for spec in subjects.specs)}
+
+
+def _spelt(
+    rules: Sequence[Rule], known: Collection[str], where: Callable[[int], str]
+) -> tuple[tuple[Rule, ...], list[str]]:
+    """The rules with metrics in the spelling that is known, whatever their case; and what cannot be met by any
+    value."""
+    spelling = {normal_name(name): name for name in known}
+    spelt = tuple(
+        dataclasses.replace(rule, metric=spelling.get(normal_name(rule.metric), rule.metric)) for rule in rules
+    )
+    problems = []
+    for index, rule in enumerate(spelt):
+        if rule.metric not in known:
+            problems.append(f"{where(index)}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}")
+        elif rule.metric in _over_all() and {"scenario", "severity"} & rule.selectors.keys():
+            problems.append(
+                f"{where(index)}: {rule.metric} is over all scenarios and severities; leave `scenario` and "
+                "`severity` out"
+            )
+    return spelt, problems
+
+
+def rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
+    """The rules that a result is judged by: its own, or those of the file `gates`.
+
+    Raises:
+        InputError: with every gate of the file that nothing in the result could meet.
+    """
+    if gates is None:
+        return result.plan.gates
+    known = known_metrics() | {name for cell in result.cells for name in cell.metrics}
+    given = load_gates(gates)
+    rules, problems = _spelt(given, known, lambda index: f"{gates}:{given[index].line}")
+    models = {name for cell in result.cells for name in (cell.model, cell.file)}
+    scenarios = {*scenario_names(), *(name for cell in result.cells for name in (cell.scenario, cell.pack))}
+    for key, names in (("model", models), ("scenario", scenarios)):
+        problems += [
+            f"{gates}:{rule.line}: unknown {key} {rule.selectors[key]!r}; {nearest(str(rule.selectors[key]), names)}"
+            for rule in rules
+            if rule.selectors.get(key) not in (None, *names)
+        ]
+    if problems:
+        raise InputError(problems)
+    return rules

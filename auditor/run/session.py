@@ -1,0 +1,65 @@
+"""One run: its folder, its workers, how it tells how far it is, and how long its stages took; and what is known so
+far."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auditor.config import AuditConfig
+from auditor.executors import Executor
+from auditor.plan import Plan
+from auditor.run.progress import Progress
+from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Measurement, Rule
+
+__all__ = ["Session", "State", "Stopwatch"]
+
+
+class Stopwatch:
+    """Adds up seconds by stage, over all workers."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextlib.contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - begin
+
+    def add(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] += seconds
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every stage works with. A unit that is complete in the `folder` is not measured again unless `fresh`."""
+
+    config: AuditConfig
+    folder: Path
+    executor: Executor
+    progress: Progress
+    fresh: bool = False
+    elsewhere: tuple[Path, ...] = ()
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known so far: the plan with all that was added to it, why units could not be measured (by resume key) and
+    which were tried, cells and measurements, and descriptions of data sets and calibration images."""
+
+    plan: Plan
+    rules: tuple[Rule, ...]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    tried: frozenset[str] = frozenset()
+    cells: tuple[CellResult, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    datasets: Mapping[str, DatasetRecord] = field(default_factory=dict)
+    calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)

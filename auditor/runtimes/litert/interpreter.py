@@ -1,0 +1,203 @@
+"""The door to the LiteRT interpreter: the only place that opens one."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.delegate import Delegate
+from auditor.encoding import dequantize
+from auditor.errors import DelegateError, ModelError
+from auditor.runtimes.anatomy.chatter import captured_stderr, dropped_stderr
+from auditor.runtimes.anatomy.runtime import OpenedModel
+
+__all__ = ["load_runtime", "open_inspected", "open_model"]
+
+
+class _LiteRtModel:
+    def __init__(self, interpreter: Any, output_names: tuple[str, ...]) -> None:
+        self._interpreter = interpreter
+        self._input = interpreter.get_input_details()[0]["index"]
+        self._outputs = list(zip(output_names, interpreter.get_output_details(), strict=True))
+
+    def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        self._interpreter.set_tensor(self._input, tensor)
+        self._interpreter.invoke()
+        return {name: _real(self._interpreter.get_tensor(details["index"]), details) for name, details in self._outputs}
+
+    def delegated(self) -> tuple[int, int]:
+        """Count the ops between the inputs and the outputs of each DELEGATE node: the runtime keeps the original nodes
+        in its list and appends these, without a name or a count."""
+        nodes = self._interpreter._get_ops_details()
+        original = [node for node in nodes if node["op_name"] != "DELEGATE"]
+        producers = {int(index): number for number, node in enumerate(original) for index in node["outputs"]}
+        taken: set[int] = set()
+        for node in nodes[len(original) :]:
+            fed = {int(index) for index in node["inputs"]}
+            pending = [int(index) for index in node["outputs"]]
+            while pending:
+                index = pending.pop()
+                number = producers.get(index)
+                if index in fed or number is None or number in taken:
+                    continue
+                taken.add(number)
+                pending += [int(source) for source in original[number]["inputs"] if source >= 0]
+        return len(taken), len(original)
+
+
+class _CompiledModel:
+    """LiteRT's CompiledModel on a GPU, which takes the whole model or raises."""
+
+    def __init__(self, path: Path, graph_outputs: tuple[str, ...]) -> None:
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+
+        self._model = CompiledModel.from_file(str(path), HardwareAccelerator.GPU)
+        self._names = graph_outputs
+        signature = self._model.get_signature_by_index(0)
+        self._key = next(iter(self._model.get_signature_list()))
+        self._details = self._model.get_output_tensor_details(self._key)
+        self._called = signature["outputs"]
+        self._inputs, self._outputs = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
+
+    def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        self._inputs[0].write(np.ascontiguousarray(tensor))
+        self._model.run_by_index(0, self._inputs, self._outputs)
+        values = {}
+        for name, called, buffer in zip(self._names, self._called, self._outputs, strict=True):
+            shape = [max(1, int(side)) for side in self._details[called]["shape"]]
+            values[name] = np.asarray(buffer.read(int(np.prod(shape)), np.float32)).reshape(shape)
+        return values
+
+    def delegated(self) -> None:
+        """CompiledModel does not say which ops an accelerator took."""
+
+
+def _open_gpu(path: Path, output_names: tuple[str, ...]) -> OpenedModel:
+    said: list[str] = []
+    try:
+        with captured_stderr() as said:
+            return _CompiledModel(path, output_names)
+    except (RuntimeError, ValueError, ImportError, KeyError) as error:
+        lines = [*str(error).splitlines(), *said]
+        told = [
+            line.split("] ", 1)[-1]
+            for line in lines
+            if re.search("fail|cannot|couldn't|no adapter|not found", line, re.IGNORECASE)
+        ]
+        raise DelegateError(
+            f"gpu: the runtime has none here: {told[-1].strip() if told else _first_lines(error)}"
+        ) from error
+
+
+def _library(delegate: Delegate) -> Any:
+    from ai_edge_litert.interpreter import load_delegate
+
+    try:
+        return load_delegate(delegate.library, dict(delegate.options))
+    except (ValueError, OSError, RuntimeError, AttributeError) as error:
+        raise DelegateError(
+            f"{delegate.name}: {delegate.library} cannot be loaded: {_first_lines(error) or 'it gave no reason'}"
+        ) from error
+
+
+def load_runtime() -> None:
+    """Import the runtime, so that what is timed or weighed afterwards is the model alone."""
+    importlib.import_module("ai_edge_litert.interpreter")
+
+
+def open_model(
+    path: Path, *, delegate: Delegate, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]
+) -> OpenedModel:
+    """Open a model file on `delegate` with `threads` threads; beside a library the built-in kernels run without
+    XNNPACK, and a GPU is used through LiteRT's CompiledModel.
+
+    `input_shape` is given where the file leaves a dimension of its input open or has a batch above 1.
+
+    Raises:
+        DelegateError: the delegate cannot be had here.
+        ModelError: the runtime refuses the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    if delegate.kind == "gpu":
+        return _open_gpu(path, output_names)
+    with_xnnpack = delegate.kind == "xnnpack"
+    kernels = OpResolverType.BUILTIN if with_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    libraries = [_library(delegate)] if delegate.library is not None else None
+    try:
+        with dropped_stderr():
+            interpreter = Interpreter(
+                str(path), num_threads=threads, experimental_op_resolver_type=kernels, experimental_delegates=libraries
+            )
+            if input_shape is not None:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        if delegate.library is not None:
+            raise DelegateError(f"{delegate.name} does not take the model: {_first_lines(error)}") from error
+        raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
+    return _LiteRtModel(interpreter, output_names)
+
+
+def open_inspected(
+    path: Path, *, input_shape: tuple[int, ...] | None
+) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Open a model so that every tensor can be read after an invocation: a function from the input to real values by
+    name.
+
+    Runs on the built-in kernels with one thread, since a delegate keeps its tensors to itself.
+
+    Raises:
+        ModelError: the runtime refuses the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        with dropped_stderr():
+            interpreter = Interpreter(
+                str(path),
+                num_threads=1,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            if input_shape is not None:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
+
+    def invoke(tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
+        interpreter.invoke()
+        values = {}
+        for details in interpreter.get_tensor_details():
+            try:
+                values[details["name"]] = _real(interpreter.get_tensor(details["index"]), details)
+            except ValueError:
+                continue  # scratch memory of an op, which holds no value
+        return values
+
+    return invoke
+
+
+def _real(codes: NDArray[Any], details: Mapping[str, Any]) -> NDArray[Any]:
+    parameters = details["quantization_parameters"]
+    scales, zero_points = parameters["scales"], parameters["zero_points"]
+    if not len(scales) or not np.issubdtype(codes.dtype, np.integer):
+        return codes
+    if len(scales) == 1:
+        return dequantize(codes, scale=float(scales[0]), zero_point=int(zero_points[0]))
+    shape = [1] * codes.ndim
+    shape[parameters["quantized_dimension"]] = -1
+    return dequantize(codes, scale=scales.reshape(shape), zero_point=zero_points.reshape(shape))
+
+
+def _first_lines(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]

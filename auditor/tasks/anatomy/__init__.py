@@ -1,0 +1,1 @@
+"""What every task is made of: the value that a task is, and the value that a metric is."""

@@ -1,0 +1,175 @@
+"""One cell: from the truth and the predictions of its images to its metrics and counts, whatever the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor import extensions
+from auditor.datasets.dataset import Dataset
+from auditor.datasets.shared_classes import ClassMatch
+from auditor.evaluate.bootstrap import draw_weights, interval
+from auditor.evaluate.evaluated import CellEvaluation
+from auditor.store import ImagePrediction
+from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
+from auditor.values import Cell, CellResult, MetricValue, ModelSpec
+
+__all__ = ["CellTask", "cell_task", "evaluate_cell", "registered_metrics", "task_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class CellTask:
+    """What evaluating one cell needs. `to_judged` gives for each label index of the model the index in `judged`, or
+    None; `truth` holds only judged classes, by that index."""
+
+    cell: Cell
+    truth: Mapping[int, Any]
+    judged: tuple[str, ...]
+    to_judged: tuple[int | None, ...]
+    label_offset: int
+    task: str
+    predictions: tuple[ImagePrediction, ...] = ()
+    seed: int = 0
+
+
+def cell_task(cell: Cell, spec: ModelSpec, dataset: Dataset, match: ClassMatch) -> CellTask:
+    """What evaluating a cell of a model needs, but for its predictions."""
+    judged = {dataset.categories.index(category): index for index, category in enumerate(match.judged)}
+    restrict = task_of(spec.task).restrict
+    offset: Any = spec.decoder_options.get("label_offset", 0)
+    return CellTask(
+        cell=cell,
+        truth={image_id: restrict(found, judged) for image_id, found in dataset.truth.items()},
+        judged=match.judged,
+        to_judged=tuple(None if category is None else judged[category] for category in match.to_category),
+        label_offset=int(offset),
+        task=spec.task,
+    )
+
+
+def task_of(name: str) -> Task:
+    """Return the task of this name.
+
+    Raises:
+        InputError: it is not registered.
+    """
+    found: Task = extensions.resolve("tasks", name)
+    return found
+
+
+def registered_metrics(task: str) -> list[Metric]:
+    """The metrics of a task that extensions add."""
+    found = [extensions.resolve("metrics", name) for name in extensions.names("metrics")]
+    return [metric for metric in found if metric.task == task]
+
+
+def evaluate_cell(given: CellTask) -> CellEvaluation:
+    """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only
+    counted."""
+    task = task_of(given.task)
+    predictions = given.predictions
+    fatal = [item for item in predictions if item.error and item.scope != "image"]
+    unreadable = {item.image_id for item in predictions if item.scope == "image"}
+    missing = given.truth.keys() - {item.image_id for item in predictions}
+    if fatal or missing:
+        error = fatal[0].error if fatal else f"{len(missing)} images were not measured"
+        on = f" (on {len(fatal)} of {len(predictions)} images, first {fatal[0].image_id})" if fatal else ""
+        return _failed(given, task, {"failed_images": len(fatal) or len(missing)}, f"{error}{on}")
+    truth = {image_id: found for image_id, found in given.truth.items() if image_id not in unreadable}
+    counts = {
+        "failed_images": len(unreadable),
+        "images_of_other_size": sum(item.scope == "size" for item in predictions),
+    }
+    if 2 * len(truth) < len(given.truth) or not truth:
+        reason = next((item.error for item in predictions if item.scope == "image"), "")
+        return _failed(
+            given,
+            task,
+            counts,
+            f"only {len(truth)} of {len(given.truth)} images could be read; the first failed with {reason}",
+        )
+    times = [item.invoke_ms for item in predictions if item.invoke_ms is not None]
+    judged = _judged(given, task, truth)
+    found = task.evaluate(judged)
+    counts |= found.counts
+    if found.error is not None:
+        return _failed(given, task, counts, found.error)
+    metrics, samples = _with_registered(given.task, judged, found)
+    result = CellResult.of(
+        given.cell,
+        status="ok",
+        images=len(truth) if found.images is None else found.images,
+        judged_by=task.primary,
+        metrics={value.name: value for value in metrics},
+        counts=counts,
+        confused=found.confused,
+    )
+    return CellEvaluation(result, samples, invoke_ms=float(np.median(times)) if times else None, kept=found.kept)
+
+
+def _judged(given: CellTask, task: Task, truth: Mapping[int, Any]) -> Judged:
+    """Truth and predictions of the images that could be read; one that could not is left out of the resamples that drew
+    it."""
+    table = np.array([-1 if index is None else index for index in given.to_judged] or [-1], dtype=np.int64)
+    predictions, dropped = {}, 0
+    for item in given.predictions:
+        if item.image_id in truth:
+            predictions[item.image_id], more = task.to_prediction(item.values, table, given.label_offset)
+            dropped += more
+    weights = draw_weights(len(given.truth), seed=given.seed)
+    present = [position for position, image_id in enumerate(sorted(given.truth)) if image_id in truth]
+    keep = given.cell.is_clean and given.cell.is_declared
+    return Judged(given.judged, truth, predictions, weights[:, present], dropped=dropped, keep=keep)
+
+
+def _with_registered(
+    task: str, judged: Judged, found: Evaluated
+) -> tuple[Sequence[MetricValue], Mapping[str, NDArray[np.float64]]]:
+    """The task's own metrics and samples, and those of registered ones."""
+    metrics, samples = list(found.metrics), dict(found.samples)
+    for metric in registered_metrics(task):
+        value, resampled = measured_metric(metric, judged)
+        metrics.append(value)
+        samples[metric.name] = resampled
+    return metrics, samples
+
+
+def measured_metric(metric: Metric, judged: Judged) -> tuple[MetricValue, NDArray[np.float64]]:
+    """Compute a registered metric with its interval, and its value on every resample: (R,), NaN where it is
+    undefined."""
+    images = sorted(judged.truth)
+    rows = [metric.per_image(judged.truth[i], judged.predictions[i], judged.categories) for i in images]
+    statistics = np.array(rows, dtype=np.float64)
+    (value,) = metric.reduce(statistics, np.ones((1, len(images))))
+    samples = np.asarray(metric.reduce(statistics, judged.weights.astype(np.float64)), dtype=np.float64)
+    if not np.isfinite(value):
+        reason = "it is undefined on these images"
+        return MetricValue(metric.name, None, reason=reason, images=len(images)), samples
+    return (
+        MetricValue(
+            metric.name,
+            float(value),
+            interval=interval(samples),
+            higher_is_better=metric.higher_is_better,
+            images=len(images),
+        ),
+        samples,
+    )
+
+
+def _failed(given: CellTask, task: Task, counts: Mapping[str, int], error: str) -> CellEvaluation:
+    return CellEvaluation(
+        CellResult.of(
+            given.cell,
+            status="failed",
+            images=0,
+            judged_by=task.primary,
+            counts=dict(counts),
+            error=error,
+            cause="evaluating",
+        )
+    )

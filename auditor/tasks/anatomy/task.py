@@ -1,0 +1,152 @@
+"""A task as one value: what is true and predicted of an image, by which metrics it is judged, and how two runs
+compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.values import (
+    CellResult,
+    Confusion,
+    Geometry,
+    MetricValue,
+    ModelSpec,
+    Patch,
+)
+
+__all__ = ["Column", "Evaluated", "Framed", "Judged", "Metric", "Reading", "Task"]
+
+Values = Mapping[str, NDArray[Any]]
+"""A prediction as the store keeps it: arrays (N,) or (N, width) by column."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One array of a prediction: `width` numbers a row, 0 where it has one dimension; `about` says what it holds."""
+
+    dtype: str
+    width: int
+    about: str
+
+    def empty(self) -> NDArray[Any]:
+        """The array of a prediction that says nothing."""
+        return np.zeros((0, self.width) if self.width else 0, dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class Framed:
+    """Where the pixels of an original image of `size` (height, width) landed in the input of the model `spec`."""
+
+    spec: ModelSpec
+    geometry: Geometry
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a task: statistics of each image, reduced under weights, so that it has intervals and differences as
+    any other.
+
+    `per_image(truth, prediction, categories)` gives K numbers of one image, of whatever type the task's truth and
+    predictions have; `reduce(statistics, weights)` turns those of N images, (N, K), weighted in R ways, (R, N), into R
+    values; NaN is undefined. `lowest` and `highest` bound its values.
+    """
+
+    name: str
+    about: str
+    per_image: Callable[[Any, Any, tuple[str, ...]], Sequence[float]]
+    reduce: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+    task: str
+    higher_is_better: bool = True
+    lowest: float = 0.0
+    highest: float | None = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a cell is evaluated from: truth and predictions of the images that could be read, by image id, their labels
+    indices of `categories`; `weights` (R, N) are the resamples of these images, in ascending order of id. `dropped` are
+    predictions of classes that are not judged. `keep` asks for what two cells are compared by."""
+
+    categories: tuple[str, ...]
+    truth: Mapping[int, Any]
+    predictions: Mapping[int, Any]
+    weights: NDArray[np.int64]
+    dropped: int = 0
+    keep: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What a task found of a cell: metrics, the values on every resample of those that are compared between cells,
+    counts, and what only this task compares (`kept`)."""
+
+    metrics: tuple[MetricValue, ...]
+    samples: Mapping[str, NDArray[np.float64]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    kept: Any = None
+    confused: tuple[Confusion, ...] = ()
+    images: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The same predictions read otherwise: other labels or another offset (`kind` labels), or boxes in another order or
+    unit (`kind` boxes): from what is declared to what, by option."""
+
+    name: str
+    kind: Literal["labels", "boxes"]
+    patch: Patch
+    label_offset: int
+    labels: tuple[str | None, ...]
+    options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    nms_inside: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What models of a kind are for, and how they are judged.
+
+    `truths` are the tasks whose data sets can judge it. `columns` are what a prediction has in the store; `finish`
+    turns what a head decodes into them, in pixels of the original image. `to_prediction` reads them again, for the
+    judged classes:
+    `table` gives the judged index of each class of the model, -1 where it has none; it returns how many were dropped.
+    `restrict` keeps the truth of the judged classes. `metrics` has the primary first; of them `per_class` exists for
+    each class as `name/class`. `compare` adds to a cell what two runs of one model say of each other.
+    """
+
+    name: str
+    about: str
+    truths: tuple[str, ...]
+    columns: Mapping[str, Column]
+    metrics: Mapping[str, str]
+    primary: str
+    finish: Callable[[Any, Framed], Values]
+    to_prediction: Callable[[Values, NDArray[np.int64], int], tuple[Any, int]]
+    restrict: Callable[[Any, Mapping[int, int]], Any]
+    evaluate: Callable[[Judged], Evaluated]
+    compare: Callable[[CellResult, Any, Any, str, str], CellResult] = lambda result, *_: result
+    compared_metrics: tuple[str, ...] = ()
+    """Metrics that `compare` adds."""
+    per_class: tuple[str, ...] = ()
+    reads_coco: bool = False
+    """Whether its label lists may be COCO's, so that its predictions are tried with others of these."""
+    reread: Callable[[Values, Reading, Framed], Values] | None = None
+    """Read stored boxes in another order or unit; None for tasks without boxes."""
+    broken_below: float | None = None
+    """The primary metric on clean images below which a model is broken rather than weak."""
+    calibration: str | None = None
+    """The metric of how far confidence is from accuracy."""
+    things: str = "objects"
+    """What its truth is counted in."""
+
+    def gate_metrics(self, categories: Sequence[str]) -> list[str]:
+        """Every metric that a cell of these classes may have, beside differences and registered ones."""
+        by_class = [f"{name}/{category}" for name in self.per_class for category in categories]
+        return [*self.metrics, *self.compared_metrics, *by_class]

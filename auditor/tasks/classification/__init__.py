@@ -1,0 +1,102 @@
+"""Classification: one score for each class of an image, judged by the share of images whose first class is right."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.tasks.anatomy.task import Column, Evaluated, Framed, Judged, Task
+from auditor.tasks.classification.accuracy import ABOUT, evaluate_classes, mcnemar, resampled_top1
+from auditor.values import CellResult, ClassScores, ClassTruth, LevelTest, MetricValue
+
+__all__ = ["TASK"]
+
+_MCNEMAR = "McNemar_p"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scores:
+    """The scores (C,) of the model's classes, and the judged index of each."""
+
+    scores: NDArray[np.float64]
+    to_judged: NDArray[np.int64]
+
+
+def _finish(decoded: ClassScores, framed: Framed) -> Mapping[str, NDArray[Any]]:  # noqa: ARG001
+    return {"scores": decoded.scores}
+
+
+def _to_scores(values: Mapping[str, NDArray[Any]], table: NDArray[np.int64], offset: int) -> tuple[_Scores, int]:
+    scores = values["scores"]
+    lines = np.arange(len(scores)) + offset
+    inside = (lines >= 0) & (lines < len(table))
+    return _Scores(scores, np.where(inside, table[np.clip(lines, 0, len(table) - 1)], -1)), 0
+
+
+def _restrict(found: ClassTruth, judged: Mapping[int, int]) -> ClassTruth:
+    return ClassTruth(judged.get(found.label) if found.label is not None else None)
+
+
+def _evaluate(judged: Judged) -> Evaluated:
+    """Judge the scores of every image whose true class the model knows."""
+    every = sorted(judged.truth)
+    images = [image_id for image_id in every if judged.truth[image_id].label is not None]
+    counts = {"images_of_classes_not_judged": len(every) - len(images)}
+    if not images:
+        return Evaluated((), {}, counts, error="no image is of a class that the model knows")
+    present = [position for position, image_id in enumerate(every) if judged.truth[image_id].label is not None]
+    weights = judged.weights[:, present]
+    found = [judged.predictions[image_id] for image_id in images]
+    labels = np.array([judged.truth[image_id].label for image_id in images])
+    scores = np.stack([item.scores for item in found])
+    evaluation = evaluate_classes(scores, labels, found[0].to_judged, judged.categories, weights)
+    return Evaluated(
+        metrics=evaluation.metrics,
+        samples={next(iter(ABOUT)): resampled_top1(evaluation.correct, weights)},
+        counts=counts,
+        kept=evaluation.correct,
+        confused=evaluation.confused,
+        images=len(images),
+    )
+
+
+def _compare(
+    result: CellResult,
+    mine: NDArray[np.bool_],
+    theirs: NDArray[np.bool_],
+    kind: str,
+    against: str,  # noqa: ARG001
+) -> CellResult:
+    """Whether two levels are equally good, by McNemar's test."""
+    if kind != "level" or len(mine) != len(theirs):
+        return result
+    here, there, p = mcnemar(mine, theirs)
+    return dataclasses.replace(
+        result,
+        counts={**result.counts, "right_here_only": here, "right_in_float32_only": there},
+        level_test=LevelTest(here, there, p),
+        metrics={**result.metrics, _MCNEMAR: MetricValue(_MCNEMAR, p, images=len(mine))},
+    )
+
+
+TASK = Task(
+    name="classification",
+    about="one score for each class of an image",
+    truths=("classification",),
+    columns={"scores": Column("float64", 0, "of all the model's classes, in its own order")},
+    metrics=ABOUT,
+    primary=next(iter(ABOUT)),
+    finish=_finish,
+    to_prediction=_to_scores,
+    restrict=_restrict,
+    evaluate=_evaluate,
+    compare=_compare,
+    compared_metrics=(_MCNEMAR,),
+    per_class=(next(iter(ABOUT)),),
+    calibration=next(reversed(ABOUT)),
+    things="images",
+)

@@ -1,0 +1,66 @@
+"""Detection: boxes with labels and scores, judged by COCO average precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.tasks.anatomy.task import Column, Framed, Task
+from auditor.tasks.detection.coco_ap import ABOUT, NAMES
+from auditor.tasks.detection.evaluation import MATCHED, compare, evaluate
+from auditor.tasks.detection.postprocess import postprocess
+from auditor.tasks.detection.rereading import reread
+from auditor.values import Candidates, Detections, GroundTruth
+
+__all__ = ["TASK"]
+
+
+def _finish(decoded: Candidates | Detections, framed: Framed) -> Mapping[str, NDArray[Any]]:
+    kept = postprocess(decoded, framed.spec.postprocess, geometry=framed.geometry, image_size=framed.size)
+    return {"boxes": kept.boxes, "scores": kept.scores, "labels": kept.labels}
+
+
+def _to_detections(values: Mapping[str, NDArray[Any]], table: NDArray[np.int64], offset: int) -> tuple[Detections, int]:
+    """The detections of judged classes with their judged labels, and how many others were dropped."""
+    lines = values["labels"] + offset
+    inside = (lines >= 0) & (lines < len(table))
+    labels = np.where(inside, table[np.where(inside, lines, 0)], -1)
+    keep = labels >= 0
+    return Detections(values["boxes"][keep], values["scores"][keep], labels[keep]), int((~keep).sum())
+
+
+def _restrict(found: GroundTruth, judged: Mapping[int, int]) -> GroundTruth:
+    """The true objects whose label is a key of `judged`, under the label it maps to."""
+    keep = np.isin(found.labels, list(judged))
+    fields: dict[str, Any] = {name: getattr(found, name)[keep] for name in ("boxes", "area", "iscrowd")}
+    labels = np.array([judged[int(label)] for label in found.labels[keep]], dtype=np.int64)
+    return dataclasses.replace(found, labels=labels, **fields)
+
+
+TASK = Task(
+    name="detection",
+    about="boxes with labels and scores",
+    truths=("detection",),
+    columns={
+        "boxes": Column("float64", 4, "xyxy, pixels of the original image"),
+        "scores": Column("float64", 0, "in [0, 1], descending"),
+        "labels": Column("int64", 0, "the model's own class indices"),
+    },
+    metrics=ABOUT,
+    primary=NAMES[0],
+    finish=_finish,
+    to_prediction=_to_detections,
+    restrict=_restrict,
+    evaluate=evaluate,
+    compare=compare,
+    compared_metrics=tuple(MATCHED.values()),
+    per_class=(NAMES[0],),
+    reads_coco=True,
+    reread=reread,
+    broken_below=0.02,
+    things="boxes",
+)

@@ -1,0 +1,50 @@
+"""Judge the detections of one cell: COCO's metrics, AP on every resample, and the counts that the report shows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from auditor.evaluate.bootstrap import interval
+from auditor.tasks.anatomy.task import Evaluated, Judged
+from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco
+from auditor.tasks.detection.parity import SCORE, compare_detections
+from auditor.tasks.detection.resampling import resampled_ap
+from auditor.values import Agreement, CellResult, Detections, MetricValue
+
+__all__ = ["MATCHED", "compare", "evaluate"]
+
+MATCHED = {"delegate": "parity_matched", "level": "level_matched"}
+"""The share of detections that two delegates, or two levels, have in common."""
+
+
+def evaluate(judged: Judged) -> Evaluated:
+    """Evaluate the detections of all images by pycocotools, and AP on each resample."""
+    evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories)
+    first, *others = evaluation.metrics()
+    samples = resampled_ap(evaluation.matches, judged.weights)
+    return Evaluated(
+        metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
+        samples={NAMES[0]: samples},
+        counts={
+            "dropped_predictions": judged.dropped,
+            "detections": sum(len(found.scores) for found in judged.predictions.values()),
+            "truth_boxes": sum(len(found.labels) for found in judged.truth.values()),
+            "images_without_truth": sum(len(found.labels) == 0 for found in judged.truth.values()),
+        },
+        kept=dict(judged.predictions) if judged.keep else None,
+    )
+
+
+def compare(
+    result: CellResult, mine: dict[int, Detections], theirs: dict[int, Detections], kind: str, against: str
+) -> CellResult:
+    """Add the share of detections that both have, and where they differ most."""
+    found = compare_detections(mine, theirs)
+    name = MATCHED[kind]
+    reason = None if found.matched is not None else f"neither has a detection of score {SCORE}"
+    metric = MetricValue(name, found.matched, reason=reason, images=result.images)
+    agreement = Agreement(against, found.score, found.corner_px, found.image, found.matched)
+    metrics = {**result.metrics, name: metric}
+    if kind == "delegate":
+        return dataclasses.replace(result, metrics=metrics, parity=agreement)
+    return dataclasses.replace(result, metrics=metrics, level_parity=agreement)

@@ -1,0 +1,113 @@
+"""AP under resampling, without evaluating anything again.
+
+Detections are matched to truth once per cell, image by image, and matching does not depend on the other images. A
+resample of images is therefore a vector of weights, and AP under weights is a few matrix products.
+Source: AP as pycocotools accumulates it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ClassMatches", "resampled_ap"]
+
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMatches:
+    """How one class was matched: for D detections in the order of images, then of descending score, `image` (D,) the
+    image's position, `score` (D,), `hit` and `ignored` (T, D) by IoU threshold; `truths` (N,) the true objects of each
+    image that count."""
+
+    image: NDArray[np.int64]
+    score: NDArray[np.float64]
+    hit: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    truths: NDArray[np.int64]
+
+
+def resampled_ap(matches: Sequence[ClassMatches], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """COCO AP of each resample: (R,), NaN where a resample has no true object.
+
+    `weights` is (R, N). Equal, to the last digits of a sum, to evaluating the resampled images themselves, each
+    standing as often as drawn: an image whose detections tie within a class is split into copies for it, since copies
+    of tied detections alternate.
+    """
+    total, count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
+    for found in matches:
+        counted = weights @ found.truths
+        values = _class_ap(_split_ties(found, weights), counted)
+        present = counted > 0
+        total[present] += values[present]
+        count += present
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(count > 0, total / count, np.nan))
+
+
+def _split_ties(found: ClassMatches, weights: NDArray[np.int64]) -> tuple[ClassMatches, NDArray[np.int64]]:
+    """Replace each image with tied detections by as many copies as it is drawn at most, each weighing 0 or 1.
+
+    A tie in which nothing is ever a hit is left alone: in which order false alarms of one score come does not matter.
+    """
+    same = (found.image[1:] == found.image[:-1]) & (found.score[1:] == found.score[:-1])
+    group = np.concatenate([[0], np.cumsum(~same)])[: len(found.score)]
+    hits = np.bincount(group[found.hit.any(axis=0)], minlength=group.max(initial=-1) + 1) > 0
+    tied = np.unique(found.image[1:][same & hits[group[1:]]])
+    if not len(tied):
+        return found, weights
+    columns, rows, owners = [weights * ~np.isin(np.arange(weights.shape[1]), tied)], [], []
+    free = np.nonzero(~np.isin(found.image, tied))[0]
+    rows.append(free)
+    owners.append(found.image[free])
+    position = weights.shape[1]
+    for image in tied:
+        for copy in range(1, int(weights[:, image].max()) + 1):
+            columns.append((weights[:, image] >= copy).astype(np.int64)[:, np.newaxis])
+            mine = np.nonzero(found.image == image)[0]
+            rows.append(mine)
+            owners.append(np.full(len(mine), position))
+            position += 1
+    chosen, owner = np.concatenate(rows), np.concatenate(owners)
+    # Equal scores of different images stand in the order of the images, copies of one image one after the other.
+    order = np.lexsort((owner, found.image[chosen]))
+    chosen, owner = chosen[order], owner[order]
+    split = ClassMatches(owner, found.score[chosen], found.hit[:, chosen], found.ignored[:, chosen], found.truths)
+    return split, np.concatenate(columns, axis=1)
+
+
+def _class_ap(split: tuple[ClassMatches, NDArray[np.int64]], counted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AP of one class, averaged over the IoU thresholds: (R,)."""
+    found, weights = split
+    ranked = np.argsort(-found.score, kind="stable")
+    image = found.image[ranked]
+    drawn = weights.astype(np.float64)
+    values = np.zeros(len(weights))
+    for hit, ignored in zip(found.hit[:, ranked], found.ignored[:, ranked], strict=True):
+        steps = np.nonzero(hit & ~ignored)[0]
+        if not len(steps):
+            continue
+        false = np.nonzero(~hit & ~ignored)[0]
+        # How many false alarms each image has before each step, so that weights @ before counts those of a resample.
+        before = np.zeros((drawn.shape[1], len(steps)))
+        slot = np.searchsorted(steps, false)
+        inside = slot < len(steps)
+        np.add.at(before, (image[false[inside]], slot[inside]), 1.0)
+        alarms = drawn @ np.cumsum(before, axis=1)
+        hits = np.cumsum(drawn[:, image[steps]], axis=1)
+        precision = hits / (hits + alarms + np.spacing(1))
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        reached = _reached(hits / np.maximum(counted, 1)[:, np.newaxis])
+        gained = np.diff(reached, axis=1, prepend=0)
+        values += (envelope * gained).sum(axis=1) / len(_RECALLS)
+    return values / len(found.hit)
+
+
+def _reached(recall: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many of the 101 recall points are at most `recall`, compared exactly as pycocotools compares them."""
+    guess = np.minimum(np.floor(recall * 100 + 1e-6).astype(np.int64), 100)
+    return np.asarray(guess + 1 - (_RECALLS[guess] > recall))

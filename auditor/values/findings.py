@@ -1,0 +1,87 @@
+"""What a judgement says: gates as rules, findings as codes with facts, and the outcome of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from auditor.values.specs import Json, Patch
+
+if TYPE_CHECKING:
+    from auditor.values.results import AuditResult
+
+__all__ = ["Finding", "GateOutcome", "Judgement", "Level", "Place", "Rule"]
+
+Level = Literal["error", "warning", "info"]
+
+Place = Mapping[str, str | int | float]
+"""Which cells something is about: some fields of a cell, by name."""
+
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A gate: `metric` of every cell (or summary) that `selectors` match, compared with one limit.
+
+    `kind` is `min`, `max` or `max_drop`; `against` names what `max_drop` is a drop from. `line` is the gate's line in
+    its YAML file.
+    """
+
+    __pydantic_config__ = _STRICT
+    metric: str
+    kind: Literal["min", "max", "max_drop"]
+    limit: float
+    selectors: Mapping[str, str | int | float] = field(default_factory=dict)
+    against: str | None = None
+    level: Level = "error"
+    line: int | None = None
+
+    def __str__(self) -> str:
+        shown = {key: f"{value:g}" if isinstance(value, float) else value for key, value in self.selectors.items()}
+        where = ", ".join(f"{key} {value}" for key, value in shown.items()) or "every one"
+        limit = f"{self.limit:g}"
+        text = {
+            "min": f"at least {limit}",
+            "max": f"at most {limit}",
+            "max_drop": f"at most {limit} below {self.against}",
+        }
+        return f"{self.metric} {text[self.kind]} ({where})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader should know or act on. `code` is its row in the catalogue and `facts` what fills it; `check`
+    is the check that found it. `message` and `remedy` are the catalogue's words of them; `fix` is what to write in
+    `audit.yaml`."""
+
+    __pydantic_config__ = _STRICT
+    code: str
+    check: str
+    level: Level
+    message: str
+    remedy: str
+    cell: Place = field(default_factory=dict)
+    observed: float | None = None
+    limit: float | None = None
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    fix: Patch | None = None
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """What one rule met: `status` is passed, failed or incomplete; `findings` say where and by how much."""
+
+    rule: Rule
+    status: Literal["passed", "failed", "incomplete"]
+    measured: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A result with its findings and verdict, and what each gate met."""
+
+    result: AuditResult
+    gates: tuple[GateOutcome, ...]

@@ -1,0 +1,247 @@
+"""What an audit found: cells with their metrics, summaries, probes, and everything that is recorded of how they came
+about.
+
+`AuditResult` is `result.json`, field by field; every leaf has a type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from auditor.values.findings import Finding
+from auditor.values.records import DatasetRecord, ModelRecord, PlanRecord, Provenance
+from auditor.values.specs import (
+    CLEAN,
+    DECLARED,
+    InputContract,
+    Patch,
+)
+from auditor.values.speeds import LOCAL, Measurement
+
+__all__ = [
+    "PARITY",
+    "WORTH",
+    "Agreement",
+    "AuditResult",
+    "Cell",
+    "CellResult",
+    "Compared",
+    "Confusion",
+    "LevelTest",
+    "MetricValue",
+    "Summary",
+    "Verdict",
+]
+
+WORTH = 0.01
+"""A gain below this, in the metric that a task is judged by, is not worth another line of YAML."""
+
+PARITY = 0.95
+"""With a smaller share of their detections matched, two delegates are not interchangeable."""
+
+Verdict = Literal["passed", "failed", "incomplete"]
+
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """The key of one judged set of predictions. `input` is `declared` or the changed keys of the input contract."""
+
+    __pydantic_config__ = _STRICT
+    model: str
+    file: str
+    quantization: str
+    delegate: str
+    scenario: str
+    severity: float
+    input: str = DECLARED
+    device: str = LOCAL
+
+    @property
+    def pack(self) -> str:
+        return self.scenario.split("/", 1)[0]
+
+    @property
+    def is_clean(self) -> bool:
+        return self.scenario == CLEAN
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the model is fed and read as the audit declares."""
+        return self.input == DECLARED
+
+    @property
+    def is_local(self) -> bool:
+        return self.device == LOCAL
+
+    def __str__(self) -> str:
+        where = self.scenario if self.severity == 0 else f"{self.scenario} at severity {self.severity:g}"
+        return f"{self.file} ({self.quantization}, {self.delegate}{_on(self.device)}) on {where}"
+
+
+def _on(device: str) -> str:
+    return "" if device == LOCAL else f", {device}"
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric: `value` is None where it is undefined, and `reason` then says why. `interval` is a 95 % interval."""
+
+    __pydantic_config__ = _STRICT
+    name: str
+    value: float | None
+    reason: str | None = None
+    interval: tuple[float, float] | None = None
+    higher_is_better: bool = True
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        if self.value is None and not self.reason:
+            raise ValueError(f"expected a reason with the undefined metric {self.name} but got none")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two runs of one model differ: compared with `against` (a delegate, or a level's file), the largest
+    differences of a matched score and corner, the image with the most detections that have no partner, and the share
+    that has one."""
+
+    __pydantic_config__ = _STRICT
+    against: str
+    score: float
+    corner_px: float
+    image: int | None
+    matched: float | None = None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many images of the class `truth` are taken for `predicted`."""
+
+    __pydantic_config__ = _STRICT
+    truth: str
+    predicted: str
+    images: int
+
+
+@dataclass(frozen=True)
+class LevelTest:
+    """Whether a level is as good as its reference on the same images: how many only this one has right, how many only
+    the reference, and the exact two-sided p-value of McNemar's test."""
+
+    __pydantic_config__ = _STRICT
+    right_here: int
+    right_there: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Another way to feed (`kind` input) or to read (`labels`, `boxes`) a model, compared with the declared one beside
+    `comparisons` in all: what was changed, the contract it was fed by, and what declares it."""
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["input", "labels", "boxes"]
+    factors: tuple[str, ...]
+    patch: Patch
+    comparisons: int
+    contract: InputContract | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult(Cell):
+    """What was measured of one cell. `status` is `ok`, `failed` or `skipped`; only `ok` carries metrics. `judged_by`
+    names the metric that its task is judged by. `cause` says what cannot be had of a cell without metrics."""
+
+    status: Literal["ok", "failed", "skipped"]
+    images: int
+    judged_by: str = ""
+    metrics: Mapping[str, MetricValue] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+    cause: Literal["delegate", "level", "measuring", "evaluating"] | None = None
+    parity: Agreement | None = None
+    level_parity: Agreement | None = None
+    level_test: LevelTest | None = None
+    confused: tuple[Confusion, ...] = ()
+    compared: Compared | None = None
+
+    @classmethod
+    def of(cls, cell: Cell, **facts: object) -> CellResult:
+        """The result of a cell."""
+        own = {name.name: getattr(cell, name.name) for name in dataclasses.fields(Cell)}
+        return cls(**own, **facts)  # type: ignore[arg-type]
+
+    @property
+    def key(self) -> Cell:
+        return Cell(**{name.name: getattr(self, name.name) for name in dataclasses.fields(Cell)})
+
+    @property
+    def primary(self) -> MetricValue | None:
+        """The metric that the cell's task is judged by; None where it was not computed."""
+        return self.metrics.get(self.judged_by)
+
+    @property
+    def value(self) -> float | None:
+        """The value of the primary metric, None where it is undefined."""
+        return self.primary.value if self.primary is not None else None
+
+    def difference(self, reference: str) -> MetricValue | None:
+        """The primary metric's difference from `reference`: clean, float32, parent, delegate or declared."""
+        return self.metrics.get(f"{self.judged_by}_minus_{reference}")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Metrics over all the cells of one model on one delegate: that of `judged_by` on clean images, `mPC`, `rPC`."""
+
+    __pydantic_config__ = _STRICT
+    model: str
+    file: str
+    quantization: str
+    delegate: str
+    judged_by: str
+    metrics: Mapping[str, MetricValue]
+    device: str = LOCAL
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.quantization}, {self.delegate}{_on(self.device)})"
+
+    @property
+    def clean(self) -> MetricValue:
+        """The primary metric on clean images."""
+        return self.metrics[f"{self.judged_by}_clean"]
+
+    def holds(self, cell: Cell) -> bool:
+        """Whether it is over this cell."""
+        return cell.is_declared and (cell.file, cell.delegate, cell.device) == (self.file, self.delegate, self.device)
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The whole outcome of an audit; `findings` and `verdict` are recomputed by judging, never trusted from a file."""
+
+    __pydantic_config__ = _STRICT
+    schema_version: str
+    name: str
+    provenance: Provenance
+    plan: PlanRecord
+    models: tuple[ModelRecord, ...]
+    datasets: Mapping[str, DatasetRecord]
+    cells: tuple[CellResult, ...]
+    summaries: tuple[Summary, ...]
+    measurements: tuple[Measurement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    verdict: Verdict = "incomplete"
+
+    def judged(self, findings: tuple[Finding, ...], verdict: Verdict) -> AuditResult:
+        """Return this result with new findings and verdict."""
+        return dataclasses.replace(self, findings=findings, verdict=verdict)
+
+    def model(self, file: str) -> ModelRecord | None:
+        """The record of a model file."""
+        return next((model for model in self.models if model.name == file), None)
