@@ -167,6 +167,8 @@ def test_schemas_are_json_schemas_of_the_documents(document):
         ("? [a, b]\n: 1\n", "expected a plain word as a key"),
         ("a: &a [*a]\n", "contains itself"),
         (GOOD + "gates: [{metric: AP, min: .nan}]\n", "gates[0].min"),
+        (GOOD + "delegates: [{path: lib.so, name: xnnpack}]\n", "'xnnpack', which is a built-in delegate's"),
+        (GOOD + "delegates: [xnpack]\n", "unknown delegate 'xnpack'; expected none, xnnpack"),
     ],
 )
 def test_odd_documents_are_told_not_traced(tmp_path, text, expected):

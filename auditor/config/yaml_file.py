@@ -132,15 +132,16 @@ def validate(model: type[Model], data: Any, source: YamlFile) -> Model:
 
 
 def _problems(details: Sequence[ErrorDetails], data: Any, model: type[BaseModel], source: YamlFile) -> list[str]:
-    """One sentence per place: pydantic reports each alternative of a union, and a list with a wrong item as too
-    short."""
+    """One sentence per place: pydantic reports each alternative of a union, of which one of the right type that says
+    what is wrong goes first, and a list with a wrong item as too short."""
     places: dict[Loc, ErrorDetails] = {}
-    for detail in details:
+    for detail in sorted(details, key=lambda detail: not detail["type"].startswith("value_error")):
         places.setdefault(
             _real_loc(detail["loc"], data, keep_last=detail["type"] in ("extra_forbidden", "missing")), detail
         )
     inner = {loc[:end] for loc in places for end in range(len(loc))}
-    return [_problem(loc, detail, model, source) for loc, detail in places.items() if loc not in inner]
+    told = sorted(places.items(), key=lambda place: source.line(*place[0]))
+    return [_problem(loc, detail, model, source) for loc, detail in told if loc not in inner]
 
 
 def _problem(loc: Loc, detail: ErrorDetails, model: type[BaseModel], source: YamlFile) -> str:
