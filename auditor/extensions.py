@@ -114,16 +114,22 @@ def resolve(group: str, name: str) -> Any:
     """Import and return the extension `name` of `group`.
 
     Raises:
-        InputError: it is not registered, or its module cannot be imported.
+        InputError: it is not registered, its module cannot be imported, or it calls itself otherwise.
     """
     known = table(group)
     if name not in known:
         raise InputError(f"{name!r} is not registered in auditor.{group}; known are: {', '.join(sorted(known))}")
     module, _, attribute = known[name].partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"{name!r} of auditor.{group} is {known[name]}, which cannot be imported ({error})") from error
+    called = getattr(found, "name", name)
+    if called != name:
+        raise InputError(
+            f"{name!r} of auditor.{group} is {known[name]}, which calls itself {called!r}; give both one name"
+        )
+    return found
 
 
 def every(group: str) -> dict[str, Any]:

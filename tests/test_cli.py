@@ -93,8 +93,8 @@ def test_the_demo_runs_end_to_end(tmp_path):
     assert by_scenario["noise/shot"] < 0.5 * by_scenario["clean"] < by_scenario["lighting/uneven_light"]
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-def test_no_worker_outlives_a_run_that_is_stopped(project, how):
+@pytest.mark.parametrize(("how", "times"), [("SIGTERM", 1), ("SIGTERM", 2), ("SIGKILL", 1)])
+def test_no_worker_outlives_a_run_that_is_stopped(project, how, times):
     text = (
         (project / "audit.yaml")
         .read_text()
@@ -109,11 +109,25 @@ def test_no_worker_outlives_a_run_that_is_stopped(project, how):
     deadline = time.monotonic() + 60
     while not (project / "out" / "measurements").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    started.send_signal(getattr(signal, how))
+    for _ in range(times):  # `timeout` signals a command, and its group
+        started.send_signal(getattr(signal, how))
+        time.sleep(0.05)
     stderr = started.communicate(timeout=60)[1]  # ends only when every process that holds the pipe is gone
     assert started.returncode != 0
     if how == "SIGTERM":
         assert (started.returncode, "the same command continues" in stderr) == (143, True)
+        assert "Traceback" not in stderr
+
+
+def test_a_reader_that_has_enough_is_no_bug():
+    """`auditor explain CODE | head -1`"""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "auditor", "explain", "gate.violated"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    started.stdout.close()
+    with started.stderr as stream:
+        assert stream.read() == b""
+    assert started.wait(timeout=60) == 141
 
 
 def test_a_bug_of_ours_does_not_look_like_a_failed_gate(monkeypatch, project):

@@ -38,7 +38,7 @@ def test_every_finding_is_explained(code):
     done = CliRunner().invoke(main, ["explain", code])
     assert done.exit_code == 0, done.output
     assert CATALOGUE[code].about in done.output
-    assert f"checks: {{{code}: false}}" in done.output
+    assert (f"checks: {{{code}: false}}" in done.output) == (not code.startswith("gate."))
     assert CATALOGUE[code].page in page_names()
 
 

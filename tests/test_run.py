@@ -261,6 +261,10 @@ def test_results_of_a_newer_or_damaged_file_are_refused(finished):
         (("metric: AP,", "metric: mAP,"), r"audit\.yaml:11: gates\[0\]\.metric: unknown metric 'mAP'"),
         (("scenario: clean,", "scenario: weather,"), "unknown scenario 'weather'"),
         (("metric: AP, scenario: clean,", "metric: rPC, scenario: noise,"), "leave `scenario` and `severity` out"),
+        (("metric: AP, scenario: clean,", "metric: top1,"), "top1 is a metric of another task than detection"),
+        (("checks: {", "checks: {gate.violated: false, "), "findings of gates are not left out here"),
+        (("checks: {", "checks: {input.better: {images: 3}, "), "options are those of its check, input_contract"),
+        (("checks: {", "checks: {input.bettr: false, "), "did you mean 'input.better'"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(project, change, expected):

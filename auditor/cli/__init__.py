@@ -6,6 +6,7 @@ Exit codes: 0 passed, 1 a gate failed, 2 the user's input is wrong, 3 incomplete
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ class _Stopped(BaseException):
 
 
 def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what is under way is being ended
     raise _Stopped
 
 
@@ -53,6 +55,9 @@ class _Group(click.Group):
         except (KeyboardInterrupt, _Stopped) as stop:
             click.echo("interrupted; what is complete is kept, and the same command continues", err=True)
             context.exit(143 if isinstance(stop, _Stopped) else 130)
+        except BrokenPipeError:  # whoever read the output has enough of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            context.exit(141)
         except Exception:  # noqa: BLE001 (a bug of ours must not end with 1, which says that a gate failed)
             click.echo(traceback.format_exc(), err=True)
             click.echo(

@@ -17,14 +17,20 @@ def explain(code: str) -> None:
     """Say what a finding's CODE means, and print its page of the manual."""
     from auditor.config import nearest
     from auditor.manual import page_text
-    from auditor.run import catalogue
+    from auditor.run import catalogue, is_silenced_by_code
 
     rows = catalogue()
     if code not in rows:
-        raise InputError(f"unknown code {code!r}; {nearest(code, rows)}")
+        alike = [known for known in rows if known.startswith(code.lower())]
+        raise InputError(f"unknown code {code!r}; {nearest(code.lower(), alike or rows)}")
     row = rows[code]
     click.echo(f"{code} ({row.level}, check {row.check}): {row.about}")
-    click.echo(f"Leave it out with `checks: {{{code}: false}}` in audit.yaml.\n")
+    silent = is_silenced_by_code(code)
+    click.echo(
+        f"Leave it out with `checks: {{{code}: false}}`" if silent else "It stands while its gate stands in `gates:`",
+        nl=False,
+    )
+    click.echo(" in audit.yaml.\n")
     click.echo(page_text(row.page))
 
 

@@ -23,17 +23,21 @@ from auditor.values.levels import GRAPH_LEVELS, PARENT, REMEDIES
 __all__ = ["known_metrics", "rules_for", "rules_of"]
 
 
-def known_metrics(categories: Iterable[str] = ()) -> set[str]:
-    """Every metric that a gate can look at, those of single classes for `categories`."""
-    tasks: dict[str, Task] = extensions.every("tasks")
-    registered = [metric.name for metric in extensions.every("metrics").values()]
-    compared = [*registered, *(task.primary for task in tasks.values())]
+def known_metrics(categories: Iterable[str] = (), *, tasks: Collection[str] | None = None) -> set[str]:
+    """Every metric that a gate can look at, those of single classes for `categories`; of all tasks, or of some."""
+    every: dict[str, Task] = extensions.every("tasks")
+    chosen = [task for name, task in every.items() if tasks is None or name in tasks]
+    registered = [
+        metric.name for metric in extensions.every("metrics").values() if tasks is None or metric.task in tasks
+    ]
+    compared = [*registered, *(task.primary for task in chosen)]
     classes = list(categories)
     return {
-        *(name for task in tasks.values() for name in task.gate_metrics(classes)),
+        *(name for task in chosen for name in task.gate_metrics(classes)),
         *registered,
         *(f"{name}_minus_{reference}" for name in compared for reference in REFERENCES),
-        *_over_all(),
+        *OVER_SCENARIOS,
+        *(clean_name(task.primary) for task in chosen),
         *MEASURED_METRICS,
     }
 
@@ -54,6 +58,13 @@ def rules_of(config: AuditConfig, subjects: Subjects) -> tuple[Rule, ...]:
     rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
     judged = {category for match in subjects.matches.values() for category in match.judged}
     rules, problems = _spelt(rules, known_metrics(judged), lambda index: source.where("gates", index, "metric"))
+    used = {spec.task for spec in subjects.specs}
+    others = known_metrics(judged) - known_metrics(judged, tasks=used)
+    problems += [
+        f"{source.where('gates', index, 'metric')}: {rule.metric} is a metric of another task than {' and '.join(used)}"
+        for index, rule in enumerate(rules)
+        if rule.metric in others
+    ]
     scenarios = subjects.scenarios
     known = {
         "scenario": {

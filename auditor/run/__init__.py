@@ -1,7 +1,7 @@
 """The composition of all rooms: an audit, from its file to its report."""
 
 from auditor.run.composing import run_audit
-from auditor.run.judging import catalogue, judge_run, load_run, report_run
+from auditor.run.judging import catalogue, is_silenced_by_code, judge_run, load_run, report_run
 from auditor.run.progress import Progress, SilentProgress
 from auditor.run.tools import quantize_file, write_bundle
 
@@ -9,6 +9,7 @@ __all__ = [
     "Progress",
     "SilentProgress",
     "catalogue",
+    "is_silenced_by_code",
     "judge_run",
     "load_run",
     "quantize_file",

@@ -19,7 +19,7 @@ from auditor.resolve.rules import rules_for
 from auditor.store import load_json, save_json, save_text
 from auditor.values import AuditResult, Judgement, Rule
 
-__all__ = ["catalogue", "check_names", "judge_run", "judged", "load_run", "render", "report_run"]
+__all__ = ["catalogue", "check_names", "is_silenced_by_code", "judge_run", "judged", "load_run", "render", "report_run"]
 
 
 def load_run(run: Path) -> tuple[AuditResult, Path]:
@@ -55,14 +55,25 @@ def catalogue() -> dict[str, Row]:
     return {code: row for rows in extensions.every("catalogues").values() for code, row in rows.items()}
 
 
+def is_silenced_by_code(code: str) -> bool:
+    """Whether `checks: {code: false}` leaves a finding out: one of a check, not of a gate."""
+    return catalogue()[code].check in extensions.names("checks")
+
+
 def check_names(config: AuditConfig) -> None:
-    """Raise InputError where `checks:` names what is neither a check nor a finding's code."""
-    known = {*extensions.names("checks"), *catalogue()}
-    problems = [
-        f"{config.source.where('checks', name)}: unknown check {name!r}; {nearest(name, known)}"
-        for name in config.checks.by_name
-        if name not in known
-    ]
+    """Raise InputError where `checks:` names what is neither a check nor a finding's code, or gives a code options."""
+    checks = extensions.names("checks")
+    known = {*checks, *catalogue()}
+    problems = []
+    for name, given in config.checks.by_name.items():
+        where = config.source.where("checks", name)
+        if name not in known:
+            problems.append(f"{where}: unknown check {name!r}; {nearest(name, known)}")
+        elif name not in checks and not is_silenced_by_code(name):
+            problems.append(f"{where}: findings of gates are not left out here; change `gates:`")
+        elif name not in checks and not isinstance(given, bool):
+            check = catalogue()[name].check
+            problems.append(f"{where}: expected true or false of a finding; options are those of its check, {check}")
     if problems:
         raise InputError(problems)
 
