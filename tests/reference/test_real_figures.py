@@ -64,20 +64,17 @@ def test_clean_ap_is_the_reference(result, key):
 
 
 def test_ssd_is_understood_from_its_file_alone(result):
-    model = next(model for model in result.models if model["name"] == "ssd")
-    assert (model["decoder"]["name"], model["decoder"]["label_offset"], model["sources"]["labels"]) == (
-        "tflite_postprocess",
-        1,
-        "metadata",
-    )
-    assert model["input"]["resize"] == "stretch"
-    assert len(model["classes_judged"]) == 80
+    (model,) = [model for model in result.models if model.name == "ssd"]
+    assert model.decoder.name == "tflite_postprocess"
+    assert model.decoder.options["label_offset"] == 1
+    assert model.sources["labels"].origin == "metadata"
+    assert model.input.resize == "stretch"
+    assert len(model.classes_judged) == 80
 
 
 def test_the_level_is_read_from_the_graph(result):
-    assert {
-        model["name"]: model["quantization"] for model in result.models if model["name"] in ("yolox", "ssd", "person")
-    } == {
+    levels = {model.name: model.quantization for model in result.models}
+    assert {name: levels[name] for name in ("yolox", "ssd", "person")} == {
         "yolox": "float32",
         "ssd": "int8",
         "person": "int8",
