@@ -110,10 +110,10 @@ def _metrics() -> str:
         task: Task = extensions.resolve("tasks", name)
         rows += [(f"`{metric}`", about, f"cells of {name}") for metric, about in task.metrics.items()]
         rows += [(f"`{metric}/<class>`", f"{metric} of one class", f"cells of {name}") for metric in task.per_class]
-        rows += [(f"`{metric}`", "of two runs of one model", f"cells of {name}") for metric in task.compared_metrics]
+        rows += [(f"`{metric}`", about, f"cells of {name}") for metric, about in task.compared_metrics.items()]
         rows.append((f"`{task.primary}_clean`", f"{task.primary} on clean images", "summaries"))
     rows += [("`mPC`, `rPC`", "mean over scenarios; mPC ÷ clean", "summaries")]
-    rows += [(f"`{metric}`", f"of the probe {probe}", "probes") for metric, (probe, _) in MEASURED_METRICS.items()]
+    rows += [(f"`{metric}`", found.about, f"probe {found.probe}") for metric, found in MEASURED_METRICS.items()]
     return _table(("metric", "what", "of"), rows)
 
 

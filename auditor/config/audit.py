@@ -206,6 +206,13 @@ class ModelConfig(Document):
     def decoder_options(self) -> dict[str, Any]:
         return self.decoder.options if isinstance(self.decoder, DecoderConfig) else {}
 
+    @property
+    def made_levels(self) -> tuple[str, ...]:
+        """The levels that are made of it, remedies included."""
+        levels: tuple[str, ...] = self.quantize.levels if self.quantize else ()
+        levels += REMEDIES if INT8 in levels else ()
+        return levels if self.path.endswith(".tflite") else (*levels, FLOAT32)
+
 
 class GateConfig(Document):
     """One limit on one metric of the cells (or summaries) that its selectors match."""
@@ -428,14 +435,6 @@ def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
     )
 
 
-def _made_names(model: ModelConfig) -> list[str]:
-    """What the levels that are made of a model are called, remedies included."""
-    levels: list[str] = list(model.quantize.levels) if model.quantize else []
-    levels += REMEDIES if INT8 in levels else ()
-    levels += [] if model.path.endswith(".tflite") else [FLOAT32]
-    return [f"{model.name}_{level}" for level in levels]
-
-
 def _cross_check(config: AuditConfig) -> list[str]:
     """What contradicts itself within a document."""
     where = config.source.where
@@ -473,7 +472,7 @@ def _model_problems(config: AuditConfig, index: int, model: ModelConfig) -> list
     problems = [
         f"{where('models', index)}: the level that is made of it is named {name!r}, as another model is; rename one of "
         "them"
-        for name in _made_names(model)
+        for name in (f"{model.name}_{level}" for level in model.made_levels)
         if name in names
     ][:1]
     if model.variant_of is not None and model.variant_of not in families:

@@ -106,7 +106,7 @@ def _cells(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
 
 def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
     """What probes found of each file, delegate and number of threads."""
-    probe, key = MEASURED_METRICS[rule.metric]
+    probe, key, _ = MEASURED_METRICS[rule.metric]
     families = {model.name: model.model for model in result.models}
     for found in result.measurements:
         where: dict[str, str | int | float] = {

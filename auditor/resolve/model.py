@@ -6,6 +6,7 @@ The file is opened and invoked once here, so that whatever cannot run is known b
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,29 +109,17 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         given = setting.name in request.postprocess
         sources[f"postprocess.{setting.name}"] = Source("audit.yaml" if given else "default")
     spec = dataclasses.replace(draft, task=head.task, input=contract, decoder=head.name, decoder_options=options)
-    return _settled(spec, head, request, sources, opened, arrays, facts)
-
-
-def _settled(
-    spec: ModelSpec,
-    head: Head,
-    request: ModelRequest,
-    sources: dict[str, Source],
-    opened: OpenedModel,
-    arrays: Outputs,
-    facts: FileFacts,
-) -> ModelSpec:
-    """Complete a spec by what its outputs on the first images show."""
-
-    def invoked(images: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
-        return [opened.invoke(encode(image, spec.input)[0]) for image in images]
-
     first, rest = request.images[:_FIRST], request.images[_FIRST:]
-    samples = invoked(first) or [arrays]
-    settled = head.settle(Settling(head, spec, samples, request.decoder_options, more=lambda: invoked(rest)))
-    sources = {**sources, **{f"decoder.{name}": source for name, source in settled.sources.items()}}
+    samples = _invoked(opened, contract, first) or [arrays]
+    more = functools.partial(_invoked, opened, contract, rest)
+    settled = head.settle(Settling(head, spec, samples, request.decoder_options, more=more))
+    sources |= {f"decoder.{name}": source for name, source in settled.sources.items()}
     spec = dataclasses.replace(spec, decoder_options=dict(settled.options), sources=sources)
     return dataclasses.replace(spec, diagnosis=diagnose(spec, head, facts, samples, first))
+
+
+def _invoked(opened: OpenedModel, contract: InputContract, images: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
+    return [opened.invoke(encode(image, contract)[0]) for image in images]
 
 
 def _quantization(request: ModelRequest, facts: FileFacts) -> tuple[str, Source]:

@@ -4,7 +4,7 @@ delegates."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from auditor import extensions
@@ -15,9 +15,8 @@ from auditor.delegate import RESERVED
 from auditor.errors import InputError
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
-from auditor.plan import Subjects
 from auditor.tasks.anatomy.task import Task
-from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Rule
+from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, ModelSpec, Rule, ScenarioSpec
 from auditor.values.levels import GRAPH_LEVELS, PARENT, REMEDIES
 
 __all__ = ["known_metrics", "rules_for", "rules_of"]
@@ -48,53 +47,63 @@ def _over_all() -> set[str]:
     return {*OVER_SCENARIOS, *(clean_name(task.primary) for task in tasks.values())}
 
 
-def rules_of(config: AuditConfig, subjects: Subjects) -> tuple[Rule, ...]:
-    """The rules of an audit, classes spelt as the data set does.
+def rules_of(
+    config: AuditConfig,
+    *,
+    specs: Sequence[ModelSpec],
+    scenarios: Sequence[ScenarioSpec],
+    categories: Collection[str],
+    problems: list[str],
+) -> tuple[Rule, ...]:
+    """The rules of an audit, classes spelt as its data sets do; adds every gate that nothing could meet to `problems`.
 
-    Raises:
-        InputError: with every gate that nothing could meet.
+    What only all models together tell is left unsaid where some could not be opened.
     """
     source = config.source
     rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
-    judged = {category for match in subjects.matches.values() for category in match.judged}
-    rules, problems = _spelt(rules, known_metrics(judged), lambda index: source.where("gates", index, "metric"))
-    used = {spec.task for spec in subjects.specs}
-    others = known_metrics(judged) - known_metrics(judged, tasks=used)
-    problems += [
-        f"{source.where('gates', index, 'metric')}: {rule.metric} is a metric of another task than {' and '.join(used)}"
-        for index, rule in enumerate(rules)
-        if rule.metric in others
-    ]
-    scenarios = subjects.scenarios
-    known = {
+    known = known_metrics(categories)
+    rules, misspelt = _spelt(rules, known, lambda index: source.where("gates", index, "metric"))
+    problems += misspelt
+    levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(spec.quantization for spec in specs)}
+    names = {
         "scenario": {
             CLEAN,
             *scenario_names(),
             *(scenario.pack for scenario in scenarios),
             *(scenario.key for scenario in scenarios),
         },
-        "quantization": _levels(subjects),
-        "delegate": {*(delegate.name for delegate in subjects.asked_delegates), *RESERVED},
+        "quantization": levels,
+        "delegate": {*(delegate.name for delegate in config.runs_on), *RESERVED},
     }
     words = {"scenario": "scenario", "quantization": "level", "delegate": "delegate"}
     for index, rule in enumerate(rules):
-        for key, names in known.items():
-            value = rule.selectors.get(key)
-            if value is not None and value not in names:
+        asked: list[tuple[str, str, Collection[str]]] = [(key, words[key], names[key]) for key in names]
+        for key, word, there in [*asked, ("against", "level", {CLEAN, *levels})]:
+            value = rule.against if key == "against" else rule.selectors.get(key)
+            if value is not None and value not in there:
                 where = source.where("gates", index, key)
-                problems.append(f"{where}: unknown {words[key]} {value!r}; {nearest(str(value), names)}")
-        if rule.against not in (None, CLEAN, *known["quantization"]):
-            where = source.where("gates", index, "against")
-            problems.append(
-                f"{where}: unknown level {rule.against!r}; {nearest(str(rule.against), known['quantization'])}"
-            )
-    if problems:
-        raise InputError(problems)
+                problems.append(f"{where}: unknown {word} {value!r}; {nearest(str(value), there)}")
+    if len(specs) == len(config.models):
+        problems += _unmet(config, rules, specs, known - known_metrics(categories, tasks={spec.task for spec in specs}))
     return rules
 
 
-def _levels(subjects: Subjects) -> set[str]:
-    return {*GRAPH_LEVELS, PARENT, *REMEDIES, *(spec.quantization for spec in subjects.specs)}
+def _unmet(
+    config: AuditConfig, rules: Sequence[Rule], specs: Sequence[ModelSpec], others: Collection[str]
+) -> Iterator[str]:
+    """Gates that the models of the audit cannot meet: on metrics of `others`, or against a level that none is of."""
+    tasks = sorted({spec.task for spec in specs})
+    levels = {spec.quantization for spec in specs} | {level for model in config.models for level in model.made_levels}
+    for index, rule in enumerate(rules):
+        if rule.metric in others:
+            where = config.source.where("gates", index, "metric")
+            yield f"{where}: {rule.metric} is a metric of another task than {' and '.join(tasks)}"
+        if rule.against in {*GRAPH_LEVELS, PARENT, *REMEDIES} - levels:
+            where = config.source.where("gates", index, "against")
+            yield (
+                f"{where}: no model of this audit is {rule.against}; they are {', '.join(sorted(levels))}: name one of "
+                f"these, or add the model that is {rule.against}"
+            )
 
 
 def _spelt(

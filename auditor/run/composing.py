@@ -11,7 +11,7 @@ from pathlib import Path
 from auditor.config import load_audit
 from auditor.executors import open_executor
 from auditor.report import charts
-from auditor.run.judging import check_names, judged, render
+from auditor.run.judging import judged, render
 from auditor.run.progress import Progress, SilentProgress
 from auditor.run.session import Session
 from auditor.run.stages import STAGES
@@ -46,7 +46,6 @@ def run_audit(
     """
     started = datetime.now(UTC)
     config = load_audit(audit)
-    check_names(config)
     folder = output or Path("reports") / audit.stem
     for place in (folder, folder / "models", folder / "measurements", folder / "pictures"):
         check_writable(place)

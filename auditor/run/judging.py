@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auditor import extensions
 from auditor.config import AuditConfig, nearest, parse_result, result_document
-from auditor.errors import InputError, StoreError
+from auditor.errors import StoreError
 from auditor.judge.told import Row
 from auditor.judge.verdict import judge
 from auditor.report.junit import render_junit
@@ -19,7 +19,16 @@ from auditor.resolve.rules import rules_for
 from auditor.store import load_json, save_json, save_text
 from auditor.values import AuditResult, Judgement, Rule
 
-__all__ = ["catalogue", "check_names", "is_silenced_by_code", "judge_run", "judged", "load_run", "render", "report_run"]
+__all__ = [
+    "catalogue",
+    "is_silenced_by_code",
+    "judge_run",
+    "judged",
+    "load_run",
+    "problems_of_checks",
+    "render",
+    "report_run",
+]
 
 
 def load_run(run: Path) -> tuple[AuditResult, Path]:
@@ -60,8 +69,8 @@ def is_silenced_by_code(code: str) -> bool:
     return catalogue()[code].check in extensions.names("checks")
 
 
-def check_names(config: AuditConfig) -> None:
-    """Raise InputError where `checks:` names what is neither a check nor a finding's code, or gives a code options."""
+def problems_of_checks(config: AuditConfig) -> list[str]:
+    """What is wrong with `checks:`: it names what is neither a check nor a finding's code, or gives a code options."""
     checks = extensions.names("checks")
     known = {*checks, *catalogue()}
     problems = []
@@ -74,8 +83,7 @@ def check_names(config: AuditConfig) -> None:
         elif name not in checks and not isinstance(given, bool):
             check = catalogue()[name].check
             problems.append(f"{where}: expected true or false of a finding; options are those of its check, {check}")
-    if problems:
-        raise InputError(problems)
+    return problems
 
 
 def _judge(result: AuditResult, rules: Sequence[Rule]) -> Judgement:

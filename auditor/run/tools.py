@@ -18,10 +18,10 @@ from auditor.executors import SerialExecutor
 from auditor.plan import make_plan
 from auditor.quantize import LevelRequest, MadeLevel, can_read, make_levels
 from auditor.resolve.model import ModelRequest, derived_spec, resolve_model
-from auditor.resolve.subjects import resolve_audit
 from auditor.run.progress import SilentProgress
 from auditor.run.session import Session, State
 from auditor.run.stages.making import make_asked
+from auditor.run.stages.planning import resolved
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import check_writable
 from auditor.values.levels import ASKED, CALIBRATED, FLOAT32
@@ -60,7 +60,8 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
             f"{config.source.where('delegates')}: a bundle runs none and xnnpack, which any interpreter has; "
             f"{', '.join(left_out)} must be audited on the device itself"
         )
-    plan = make_plan(resolve_audit(config), {})
+    subjects, _ = resolved(config)
+    plan = make_plan(subjects, {})
     with tempfile.TemporaryDirectory() as folder:
         session = Session(config, Path(folder), SerialExecutor(), _Sayer(say))
         plan = make_asked(session, State(plan, ())).plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = [
     "LOCAL",
@@ -14,6 +14,7 @@ __all__ = [
     "Latency",
     "Measurement",
     "MemoryLimit",
+    "Probed",
     "Streams",
     "Sustained",
 ]
@@ -21,17 +22,27 @@ __all__ = [
 LOCAL = "local"
 """The device that the audit itself runs on."""
 
+
+class Probed(NamedTuple):
+    """Where a metric is measured: the probe, the field of its value (None where it is the value), and in words with its
+    unit what it is."""
+
+    probe: str
+    field: str | None
+    about: str
+
+
 MEASURED_METRICS = {
-    "latency_p50_ms": ("latency_ms", "p50"),
-    "latency_p90_ms": ("latency_ms", "p90"),
-    "latency_p99_ms": ("latency_ms", "p99"),
-    "throughput_fps": ("latency_ms", "throughput_fps"),
-    "sustained_fps": ("sustained", "lowest_fps"),
-    "peak_memory_mb": ("peak_memory_mb", None),
-    "arena_mb": ("arena_mb", None),
-    "file_mb": ("file_mb", None),
+    "latency_p50_ms": Probed("latency_ms", "p50", "median of an invocation, ms"),
+    "latency_p90_ms": Probed("latency_ms", "p90", "90th percentile of an invocation, ms"),
+    "latency_p99_ms": Probed("latency_ms", "p99", "99th percentile of an invocation, ms"),
+    "throughput_fps": Probed("latency_ms", "throughput_fps", "images a second over encoding, invocation and decoding"),
+    "sustained_fps": Probed("sustained", "lowest_fps", "images a second in the slowest window of a sustained load"),
+    "peak_memory_mb": Probed("peak_memory_mb", None, "peak memory above the process before the model was loaded, MB"),
+    "arena_mb": Probed("arena_mb", None, "least memory that the graph's tensors need at once, MB, estimated"),
+    "file_mb": Probed("file_mb", None, "size of the file, MB"),
 }
-"""What a gate can look at beside accuracy: the probe that measures it, and its field there."""
+"""What a gate can look at beside accuracy."""
 
 _STRICT = {"extra": "forbid"}
 

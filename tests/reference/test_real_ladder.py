@@ -60,7 +60,5 @@ def test_the_broken_head_is_named_and_its_remedy_measured(result):
 
 
 def test_the_trade_off_knows_what_int16x8_costs(result):
-    times = {
-        found.quantization: found.value.p50 for found in result.measurements if found.probe == "invoke_ms_in_run"
-    }
+    times = {found.quantization: found.value.p50 for found in result.measurements if found.probe == "invoke_ms_in_run"}
     assert times["int16x8"] > 5 * times["float32"]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from auditor.plan import make_plan
-from auditor.resolve.rules import rules_of
+from auditor.config import AuditConfig
+from auditor.plan import Subjects, make_plan
 from auditor.resolve.subjects import resolve_audit
+from auditor.run.judging import problems_of_checks
 from auditor.run.session import Session, State
 from auditor.run.stages.verifying import verified
+from auditor.values import Rule
 
-__all__ = ["planned"]
+__all__ = ["planned", "resolved"]
+
+
+def resolved(config: AuditConfig) -> tuple[Subjects, tuple[Rule, ...]]:
+    """What a document is of, and the rules it is judged by.
+
+    Raises:
+        InputError: with every problem of all that the document names at once.
+    """
+    return resolve_audit(config, problems_of_checks(config))
 
 
 def planned(session: Session) -> State:
@@ -17,7 +28,6 @@ def planned(session: Session) -> State:
     Raises:
         InputError: with every problem of all that the document names at once.
     """
-    subjects = resolve_audit(session.config)
-    rules = rules_of(session.config, subjects)
+    subjects, rules = resolved(session.config)
     facts = verified(subjects.specs, subjects.delegates, timeout_s=session.config.measure.timeout)
     return State(make_plan(subjects, facts), rules)

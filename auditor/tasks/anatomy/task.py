@@ -132,7 +132,7 @@ class Task:
     restrict: Callable[[Any, Mapping[int, int]], Any]
     evaluate: Callable[[Judged], Evaluated]
     compare: Callable[[CellResult, Any, Any, str, str], CellResult] = lambda result, *_: result
-    compared_metrics: tuple[str, ...] = ()
+    compared_metrics: Mapping[str, str] = field(default_factory=dict)
     """Metrics that `compare` adds."""
     per_class: tuple[str, ...] = ()
     reads_coco: bool = False

@@ -1,0 +1,107 @@
+"""The models of a document, each resolved in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from auditor import extensions
+from auditor.config import AuditConfig, ModelConfig
+from auditor.datasets.dataset import Dataset
+from auditor.errors import AuditorError, ModelError
+from auditor.executors import run_isolated
+from auditor.resolve.image_sets import first_images
+from auditor.resolve.model import ModelRequest, resolve_model
+from auditor.runtimes.anatomy.runtime import runtime_of
+from auditor.values import ModelSpec
+
+__all__ = ["resolve_models", "where_is"]
+
+_OPEN_TIMEOUT_S = 120.0
+_OPEN_SOURCE_TIMEOUT_S = 1200.0
+"""Of a source that is converted before it is understood."""
+
+
+def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:
+    """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it. Adds what
+    is wrong to `problems`."""
+    tasks = extensions.names("tasks")
+    for model in config.models:
+        if model.task is not None and model.task not in tasks:
+            where = where_is(config, model.name, "task")
+            problems.append(f"{where}: unknown task {model.task!r}; known are: {', '.join(tasks)}")
+    requests = [_request(config, model, datasets) for model in config.models if model.task in (None, *tasks)]
+    converted = any(runtime_of(Path(request.path)).stand_in is not None for request in requests)
+    timeout_s = _OPEN_SOURCE_TIMEOUT_S if converted else _OPEN_TIMEOUT_S
+    specs = []
+    for request, outcome in zip(requests, run_isolated(_resolve, requests, timeout_s=timeout_s), strict=True):
+        where = where_is(config, request.name)
+        if outcome.died:
+            problems.append(
+                f"{where}: {request.path}: opening the model failed: {outcome.error}; the file is probably damaged"
+            )
+        elif outcome.error is not None:
+            raise RuntimeError(f"resolving {request.name} failed unexpectedly:\n{outcome.error}")
+        elif isinstance(outcome.result, ModelSpec):
+            specs.append(outcome.result)
+        else:
+            text, field = outcome.result
+            where = where_is(config, request.name, *([field] if field else []))
+            problems.append(f"{where}: {text}" if request.path in text else f"{where}: {request.path}: {text}")
+    return specs
+
+
+def _resolve(request: ModelRequest) -> ModelSpec | tuple[str, str | None]:
+    """Resolve a model; what is wrong comes back as text and field, so that all problems can be told at once."""
+    try:
+        return resolve_model(request)
+    except ModelError as error:
+        return str(error), error.field
+    except (
+        AuditorError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
+        kind = "" if isinstance(error, AuditorError) else f"{type(error).__name__}: "
+        text = " ".join(str(error).split())[:300]
+        return f"its outputs cannot be decoded with these settings ({kind}{text})", "decoder"
+
+
+def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dataset]) -> ModelRequest:
+    leader = next((entry for entry in config.models if entry.name == model.variant_of), model)
+    inherited = model.variant_of is not None
+    dataset = config.dataset_of(model)
+    images = first_images(datasets[dataset]) if dataset in datasets else ()
+    own_options = not inherited or model.decoder is not None
+    return ModelRequest(
+        name=model.name,
+        model=leader.name,
+        task=model.task or (leader.task if inherited else None),
+        categories=datasets[dataset].categories if dataset in datasets else (),
+        path=str(config.path(model.path)),
+        dataset=dataset,
+        folder=str(config.source.path.parent.absolute()),
+        quantization=model.quantization,
+        decoder=model.decoder_name or (leader.decoder_name if inherited else None),
+        decoder_options=model.decoder_options if own_options else leader.decoder_options,
+        labels=model.labels or (leader.labels if inherited else None),
+        input={**(_given(leader.input) if inherited else {}), **_given(model.input)},
+        postprocess={**(_given(leader.postprocess) if inherited else {}), **_given(model.postprocess)},
+        images=images,
+    )
+
+
+def _given(part: Any) -> dict[str, Any]:
+    return {key: value for key, value in part.model_dump().items() if value is not None}
+
+
+def where_is(config: AuditConfig, name: str, *field: str) -> str:
+    """The line of a model's entry in its document, or of a field there."""
+    index = next(index for index, model in enumerate(config.models) if model.name == name)
+    return config.source.where("models", index, *field)
