@@ -60,9 +60,12 @@ RUNS_AUDITS = {"project", "finished", "ladder", "sources", "library", "place"}
 """Fixtures whose tests run whole audits."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow whatever runs an audit."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as slow whatever runs an audit, and leave what is long to those who ask for it."""
+    asked = bool(os.environ.get("AUDITOR_LONG")) or "long" in config.option.markexpr
     for item in items:
+        if item.get_closest_marker("long") and not asked:
+            item.add_marker(pytest.mark.skip(reason="takes minutes; set AUDITOR_LONG=1, or ask for it by -m long"))
         if RUNS_AUDITS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
@@ -87,7 +90,7 @@ def _run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from auditor.run import run_audit
 
     folder = write_project(tmp_path_factory.mktemp("finished"))
-    run_audit(folder / "audit.yaml", output=folder / "out", jobs=2, command="auditor run audit.yaml")
+    run_audit(folder / "audit.yaml", output=folder / "out", executor="serial", command="auditor run audit.yaml")
     return folder
 
 

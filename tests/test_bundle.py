@@ -98,15 +98,15 @@ def test_parts_and_an_interrupted_run_continue(project):
         done = ran(bundle, output)
         assert done.returncode == 0, done.stderr
         files.append(output)
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=files)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=files)
     board = [cell for cell in result.cells if cell.device == "board"]
     assert {cell.images for cell in board} == {10}
     with pytest.raises(InputError, match="not the measurements of a bundle"):
-        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "audit.yaml"])
+        run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=[project / "audit.yaml"])
     with pytest.raises(InputError, match=r"of board the parts 2, 3.* are missing"):
-        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=files[:1])
+        run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=files[:1])
     with pytest.raises(InputError, match="part 1 of board is given twice"):
-        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[*files, files[0]])
+        run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=[*files, files[0]])
 
 
 def test_measurements_of_another_audit_are_refused(project):
@@ -119,7 +119,7 @@ def test_measurements_of_another_audit_are_refused(project):
     text = (project / "audit.yaml").read_text().replace("seed: 3", "seed: 4")
     (project / "audit.yaml").write_text(text)
     with pytest.raises(InputError, match="measured for another audit"):
-        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "m.npz"])
+        run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=[project / "m.npz"])
 
 
 def test_a_bad_audit_writes_no_bundle(project):
@@ -150,7 +150,7 @@ def test_what_is_no_measurement_is_one_clear_error(project, content):
     else:
         np.savez(path, **content)
     with pytest.raises(InputError, match="not the measurements of a bundle"):
-        run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[path])
+        run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=[path])
 
 
 def test_a_bundle_says_what_it_leaves_out_and_overwrites_nothing_else(project):
@@ -183,7 +183,7 @@ def test_delegates_keep_their_order_and_memory_is_told_for_each(project):
     (project / "audit.yaml").write_text(text + "delegates: [xnnpack, none]\n")
     (bundle,) = bundled(project)
     assert ran(bundle, project / "m.npz").returncode == 0
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "m.npz"])
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=[project / "m.npz"])
     cells = {(cell.device, cell.delegate): cell for cell in result.cells}
     for delegate in ("xnnpack", "none"):
         assert cells[("board", delegate)].metrics == cells[("local", delegate)].metrics
@@ -198,7 +198,7 @@ def test_an_image_that_cannot_be_read_is_counted_and_shifts_nothing(project):
     (project / "images" / "003.png").write_text("damaged")
     (bundle,) = bundled(project)
     assert ran(bundle, project / "m.npz").returncode == 0
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1, elsewhere=[project / "m.npz"])
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial", elsewhere=[project / "m.npz"])
     cells = {(cell.device, cell.scenario, cell.severity): cell for cell in result.cells}
     for (device, scenario, severity), cell in cells.items():
         if device == "board":

@@ -34,7 +34,7 @@ def audited(project, entry, *, images=40):
         "checks: {input_contract: false}", f"checks: {{input_contract: {{images: {images}}}}}"
     )
     (project / "audit.yaml").write_text(text.replace("[lighting/low_light, noise/gaussian]", "[]"))
-    return run_audit(project / "audit.yaml", output=project / "out", jobs=2)
+    return run_audit(project / "audit.yaml", output=project / "out", executor="serial")
 
 
 def alarms(result):
@@ -43,7 +43,7 @@ def alarms(result):
 
 
 def test_a_right_contract_is_called_right(project):
-    write_scenes(project, 24)
+    write_scenes(project, 16)
     result = audited(project, "{name: detector, path: detector.tflite, labels: labels.txt, input: {resize: letterbox}}")
     assert alarms(result) == []
     assert [finding.code for finding in result.findings if finding.check == "input_contract"] == ["input.sound"]
@@ -52,7 +52,7 @@ def test_a_right_contract_is_called_right(project):
     assert all(cell.scenario == "clean" and cell.difference("declared") is not None for cell in changed)
     assert load_run(project / "out")[0].cells == result.cells  # details come back from the file
     assert "Input contract" in (project / "out" / "report.html").read_text()
-    assert [summary.metrics["AP_clean"].images for summary in result.summaries] == [24]
+    assert [summary.metrics["AP_clean"].images for summary in result.summaries] == [16]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_right_contract_is_called_right(project):
     ],
 )
 def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, code, yaml):
-    write_scenes(project, 24)
+    write_scenes(project, 16)
     (project / "shifted.txt").write_text("\n".join(["nothing", *CLASSES[:-1]]) + "\n")
     labels = "" if "labels" in entry else "labels: labels.txt, "
     result = audited(project, f"{{name: detector, path: detector.tflite, {labels}{entry}}}", images=8)
@@ -85,7 +85,7 @@ def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, code, y
         .replace(f"{labels}{entry}", f"{labels}{line}" if labels else f"{entry}, {line}")
     )
     (project / "audit.yaml").write_text(repaired)
-    again = run_audit(project / "audit.yaml", output=project / "again", jobs=2)
+    again = run_audit(project / "audit.yaml", output=project / "again", executor="serial")
     assert [finding for finding in alarms(again) if finding.level == "error"] == []
     assert again.summaries[0].metrics["AP_clean"].value > 0.5
 
@@ -109,7 +109,7 @@ def test_changes_of_two_factors_combine():
 
 
 def test_the_check_can_be_left_out(project):
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     assert {cell.input for cell in result.cells} == {"declared"}
     assert not any(finding.check == "input_contract" for finding in result.findings)
 
@@ -153,7 +153,7 @@ def test_unlike_calibration_and_small_boxes_are_told(project):
 
 
 def test_data_is_described(project):
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     dataset = result.datasets["default"]
     assert len(dataset.facts["brightness"]) == 10
     assert sum(dataset.instances.values()) == dataset.boxes
@@ -193,7 +193,13 @@ def test_init_writes_an_audit_that_runs(project):
     text = (project / "mine.yaml").read_text()
     assert "box_unit: normalized" in text
     (project / "mine.yaml").write_text(text.replace("[lighting, resolution, noise]", "[]"))
-    assert run_audit(project / "mine.yaml", output=project / "out", jobs=1).summaries[0].metrics["AP_clean"].value > 0.5
+    assert (
+        run_audit(project / "mine.yaml", output=project / "out", executor="serial")
+        .summaries[0]
+        .metrics["AP_clean"]
+        .value
+        > 0.5
+    )
     again = CliRunner().invoke(main, arguments)
     assert (again.exit_code, "is there already" in again.stderr) == (2, True)
     guessed = CliRunner().invoke(main, [*arguments[:-1], str(project / "guessed.yaml")])

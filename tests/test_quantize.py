@@ -63,7 +63,7 @@ def silent(_text):
 
 
 def test_levels_are_made_audited_and_compared(ladder):
-    result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    result = run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     cells = {cell.quantization: cell for cell in result.cells}
     assert list(cells) == ["float32", "float16", "dynamic", "weight_only", "int8"]
     assert all(cell.status == "ok" for cell in cells.values())
@@ -80,17 +80,17 @@ def test_levels_are_made_audited_and_compared(ladder):
 
 
 def test_made_files_are_reused_and_never_trusted_when_damaged(ladder):
-    run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     path = ladder / "out" / "models" / "detector_int8.tflite"
     note = path.with_suffix(".json")
     before, stamp = path.read_bytes(), path.stat().st_mtime_ns
-    run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     assert path.stat().st_mtime_ns == stamp
     path.write_bytes(before[: len(before) // 2])
-    run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     assert path.read_bytes() == before
     note.unlink()  # what a run that was killed before its note leaves
-    run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     assert json.loads(note.read_text())["calibration_images"] == 6
     assert path.stat().st_mtime_ns != stamp
 
@@ -102,25 +102,25 @@ def test_integer_inputs_and_outputs_on_request(ladder):
         .replace("levels: [float16, dynamic, weight_only, int8]", "levels: [int8]\n      io: int8")
     )
     (ladder / "audit.yaml").write_text(text)
-    result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    result = run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     graph = load_graph(ladder / "out" / "models" / "detector_int8.tflite")
     assert {graph.tensors[index].dtype for index in (*graph.inputs, *graph.outputs)} == {"int8"}
     assert next(cell for cell in result.cells if cell.quantization == "int8").metrics["AP"].value > 0.5
 
 
 def test_a_level_that_cannot_be_had_is_skipped_and_the_others_go_on(ladder):
-    run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     shutil.copy(ladder / "out" / "models" / "detector_int8.tflite", ladder / "detector.tflite")
     text = (ladder / "audit.yaml").read_text().replace("scenario: clean, min: 0.4", "quantization: int8, min: 0.4")
     (ladder / "audit.yaml").write_text(text)
-    result = run_audit(ladder / "audit.yaml", output=ladder / "again", jobs=1)
+    result = run_audit(ladder / "audit.yaml", output=ladder / "again", executor="serial")
     statuses = {cell.quantization: cell.status for cell in result.cells}
     assert statuses == {"int8": "ok", "float16": "skipped", "dynamic": "skipped", "weight_only": "skipped"}
     assert "already int8" in next(cell.error for cell in result.cells if cell.status == "skipped")
     assert result.verdict == "passed"  # a skipped cell matters only to a gate that selects it
     gated = (ladder / "audit.yaml").read_text() + "  - {metric: AP, quantization: float16, min: 0.1}\n"
     (ladder / "audit.yaml").write_text(gated)
-    assert run_audit(ladder / "audit.yaml", output=ladder / "again", jobs=1).verdict == "incomplete"
+    assert run_audit(ladder / "audit.yaml", output=ladder / "again", executor="serial").verdict == "incomplete"
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_bad_requests_are_told_before_anything_is_made(ladder, change, expected)
     assert change[0] in text
     (ladder / "audit.yaml").write_text(text.replace(*change))
     with pytest.raises(InputError, match=expected):
-        run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+        run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     assert not (ladder / "out").exists()
 
 
 def test_unreadable_calibration_images_skip_the_level(ladder):
     for path in (ladder / "calibration").iterdir():
         path.write_text(f"broken {path.name}")
-    result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    result = run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     statuses = {cell.quantization: cell.status for cell in result.cells}
     assert (statuses["int8"], statuses["dynamic"]) == ("skipped", "ok")
     reasons = [finding.facts["reason"] for finding in result.findings if finding.code == "quantization.skipped"]
@@ -327,7 +327,7 @@ def test_a_level_named_like_another_model_is_refused(ladder):
         text.replace("scenarios:", "  - {name: detector_int8, path: detector.tflite, labels: labels.txt}\nscenarios:")
     )
     with pytest.raises(InputError, match="is named 'detector_int8', as another model is"):
-        run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+        run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
 
 
 def test_a_level_that_the_graph_contradicts_is_refused(ladder):
@@ -336,12 +336,12 @@ def test_a_level_that_the_graph_contradicts_is_refused(ladder):
         text.replace("path: detector.tflite", "path: detector.tflite\n    quantization: int8")
     )
     with pytest.raises(InputError, match="says int8, but the graph's weighted ops are float32"):
-        run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+        run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
 
 
 def test_damaged_calibration_images_are_told(ladder):
     (ladder / "calibration" / "0.png").write_text("damaged")
-    result = run_audit(ladder / "audit.yaml", output=ladder / "out", jobs=1)
+    result = run_audit(ladder / "audit.yaml", output=ladder / "out", executor="serial")
     (finding,) = [finding for finding in result.findings if finding.code == "quantization.unreadable_calibration"]
     assert (finding.observed, finding.facts["images"]) == (1, 5)
     assert result.model("detector_int8").made.images == 5

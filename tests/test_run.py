@@ -262,6 +262,11 @@ def test_results_of_a_newer_or_damaged_file_are_refused(finished):
         (("scenario: clean,", "scenario: weather,"), "unknown scenario 'weather'"),
         (("metric: AP, scenario: clean,", "metric: rPC, scenario: noise,"), "leave `scenario` and `severity` out"),
         (("metric: AP, scenario: clean,", "metric: top1,"), "top1 is a metric of another task than detection"),
+        (
+            ("metric: AP, scenario: clean, min: 0.4", "metric: AP, max_drop: 0.1, against: int8"),
+            r"gates\[0\]\.against: no model of this audit is int8; they are float32",
+        ),
+        (("metric: AP, scenario: clean,", "metric: AP/dog,"), "unknown metric 'AP/dog'"),
         (("checks: {", "checks: {gate.violated: false, "), "findings of gates are not left out here"),
         (("checks: {", "checks: {input.better: {images: 3}, "), "options are those of its check, input_contract"),
         (("checks: {", "checks: {input.bettr: false, "), "did you mean 'input.better'"),
@@ -274,6 +279,47 @@ def test_bad_input_is_told_before_anything_is_written(project, change, expected)
     with pytest.raises(InputError, match=expected):
         run_audit(project / "audit.yaml", output=project / "out", jobs=1)
     assert not (project / "out").exists()
+
+
+def test_whatever_a_document_names_is_told_at_once(project):
+    text = (project / "audit.yaml").read_text()
+    changes = {
+        "annotations: instances.json": "annotations: absent.json",
+        "path: detector.tflite": "path: absent.tflite",
+        "noise/gaussian": "noise/gausian",
+        "metric: AP, scenario: clean": "metric: mAP, scenario: weather, delegate: gpo",
+        "checks: {": "checks: {latncy: false, input.better: {images: 3}, ",
+    }
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (project / "audit.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    told = "\n".join(caught.value.problems)
+    for expected in (
+        "unknown check 'latncy'",
+        "options are those of its check",
+        "absent.json",
+        "absent.tflite",
+        "did you mean 'gaussian'",
+        "unknown metric 'mAP'",
+        "unknown scenario 'weather'",
+        "unknown delegate 'gpo'",
+    ):
+        assert told.count(expected) == 1, expected
+    assert len(caught.value.problems) == 8
+
+
+def test_a_drop_against_a_level_that_is_made_can_be_judged(project):
+    text = (project / "audit.yaml").read_text()
+    text = text.replace("labels: labels.txt}", "labels: labels.txt, quantize: {levels: [float16]}}")
+    text = text.replace("scenario: clean, min: 0.4", "max_drop: 0.1, against: float16").replace(
+        "[lighting/low_light, noise/gaussian]", "[]"
+    )
+    (project / "audit.yaml").write_text(text)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    assert result.verdict == "passed"
 
 
 def test_no_class_in_common_is_an_error_not_ap_0(project):

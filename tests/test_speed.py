@@ -94,7 +94,7 @@ def test_an_audit_measures_and_gates(project):
   - {metric: file_mb, max: 0.1}
 """
     (project / "audit.yaml").write_text(text + gates)
-    result = run_audit(project / "audit.yaml", output=project / "out", jobs=1)
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
     probes = {found.probe: found for found in result.measurements}
     assert probes["file_mb"].value == pytest.approx(DEMO_MODEL.stat().st_size / 1e6)
     assert probes["latency_ms"].value.p99 > 0

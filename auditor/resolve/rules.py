@@ -52,7 +52,7 @@ def rules_of(
     *,
     specs: Sequence[ModelSpec],
     scenarios: Sequence[ScenarioSpec],
-    categories: Collection[str],
+    classes: Collection[str],
     problems: list[str],
 ) -> tuple[Rule, ...]:
     """The rules of an audit, classes spelt as its data sets do; adds every gate that nothing could meet to `problems`.
@@ -61,7 +61,7 @@ def rules_of(
     """
     source = config.source
     rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
-    known = known_metrics(categories)
+    known = known_metrics(classes)
     rules, misspelt = _spelt(rules, known, lambda index: source.where("gates", index, "metric"))
     problems += misspelt
     levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(spec.quantization for spec in specs)}
@@ -84,7 +84,7 @@ def rules_of(
                 where = source.where("gates", index, key)
                 problems.append(f"{where}: unknown {word} {value!r}; {nearest(str(value), there)}")
     if len(specs) == len(config.models):
-        problems += _unmet(config, rules, specs, known - known_metrics(categories, tasks={spec.task for spec in specs}))
+        problems += _unmet(config, rules, specs, known - known_metrics(classes, tasks={spec.task for spec in specs}))
     return rules
 
 

@@ -45,8 +45,10 @@ def resolve_audit(config: AuditConfig, known_problems: Sequence[str] = ()) -> tu
         if delegate.library is not None and not Path(delegate.library).is_file()
     ]
     matches = _matches(config, datasets, specs, problems)
-    categories = {category for dataset in datasets.values() for category in dataset.categories}
-    rules = rules_of(config, specs=specs, scenarios=scenarios, categories=categories, problems=problems)
+    classes = {category for match in matches.values() for category in match.judged}
+    if len(matches) < len(config.models):  # which are judged is not known
+        classes = {category for dataset in datasets.values() for category in dataset.categories}
+    rules = rules_of(config, specs=specs, scenarios=scenarios, classes=classes, problems=problems)
     if problems:
         raise InputError(problems)
     hashes = {delegate.name: sha256_of(Path(delegate.library)) for delegate in delegates if delegate.library}

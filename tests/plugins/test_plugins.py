@@ -159,7 +159,7 @@ def _output_shape():
 @pytest.fixture(scope="module")
 def finished(place):
     folder, environment = place
-    done = auditor(environment, "run", "audit.yaml", "-o", "out", "-j", "1", folder=folder)
+    done = auditor(environment, "run", "audit.yaml", "-o", "out", "--executor", "serial", folder=folder)
     assert done.returncode in (0, 1), done.stderr
     result, _ = load_run(folder / "out")
     return result, (folder / "out" / "report.html").read_text()
@@ -250,7 +250,7 @@ def test_the_check_is_told_explained_and_silenced(finished, place):
     quiet = AUDIT.replace("checks: {", "checks: {crowded.images: false, ")
     (folder / "quiet.yaml").write_text(quiet)
     shutil.copytree(folder / "out", folder / "quiet")
-    done = auditor(environment, "run", "quiet.yaml", "-o", "quiet", "-j", "1", folder=folder)
+    done = auditor(environment, "run", "quiet.yaml", "-o", "quiet", "--executor", "serial", folder=folder)
     assert done.returncode in (0, 1), done.stderr
     assert {item["code"] for item in findings(folder / "quiet")} == told.keys() - {"crowded.images"}
 

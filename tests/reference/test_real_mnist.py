@@ -16,6 +16,7 @@ from auditor.run import run_audit
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.long,
     pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed"),
 ]
 
@@ -99,7 +100,7 @@ def test_b_feeding_it_unnormalised_costs_no_accuracy_but_its_confidence(dense):
     )
     (folder / "misfed.yaml").write_text(text[:start] + entry + "scenarios: []\n" + "checks: {input_contract: false}\n")
     assert end > start
-    misfed = run_audit(folder / "misfed.yaml", output=folder / "misfed", jobs=1)
+    misfed = run_audit(folder / "misfed.yaml", output=folder / "misfed", executor="serial")
     assert any("of the values are clipped" in finding.message for finding in misfed.findings)
 
 
