@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.resources
 import re
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from auditor import extensions
 from auditor.cli import main
 from auditor.config import load_audit
+from auditor.heads.anatomy.head import Seen, Settling
 from auditor.judge.catalogue import CATALOGUE
 from auditor.manual import page_names, page_text, refreshed
+from auditor.tasks.anatomy.task import Metric
+from auditor.values import InputContract, ModelSpec, Postprocess
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -68,3 +74,24 @@ def test_pages_and_types_are_package_data():
     package = importlib.resources.files("auditor")
     assert package.joinpath("py.typed").is_file()
     assert package.joinpath("docs", "gates.md").is_file()
+
+
+def test_the_examples_of_a_metric_and_a_head_are_such_values(tmp_path):
+    page = page_text("extending")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "mine.py").write_text("\n".join(blocks))
+    made = runpy.run_path(str(tmp_path / "mine.py"))
+    assert isinstance(made["METRIC"], Metric)
+    head = made["HEAD"]
+    stacked = np.zeros((1, 6, 7, 1), np.float32)
+    stacked[0, :, 2, 0] = [4, 8, 12, 24, 0.25, 0.75]
+    seen = Seen({"out": stacked}, InputContract(height=32, width=32))
+    assert head.recognise(seen).sure
+    assert head.recognise(Seen({"out": stacked[..., 0]}, seen.contract)) is None
+    spec = ModelSpec(
+        "m", "m", "m", "0", "detection", "float32", seen.contract, "my_head", {}, ("a", "b"), Postprocess(), 1
+    )
+    settled = head.settle(Settling(head, spec, [seen.arrays], {}, list))
+    assert settled.options == {"box_unit": "pixels", "label_offset": 0}
+    found = head.decode(seen.arrays, dataclasses.replace(spec, decoder_options=settled.options))
+    assert (found.boxes[2].tolist(), found.scores[2].tolist()) == ([4, 8, 12, 24], [0.25, 0.75])

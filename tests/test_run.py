@@ -459,9 +459,22 @@ def test_a_gate_may_spell_a_class_in_its_own_case(project):
     assert (result.verdict, result.plan.gates[0].metric) == ("passed", "AP/ball")
 
 
-def test_judging_by_an_unknown_metric_is_bad_input(finished):
+def test_judging_by_what_there_is_not_is_bad_input_all_of_it_at_once(finished):
     before = (finished / "out" / "result.json").read_text()
-    (finished / "gates.yaml").write_text("- {metric: mAP, min: 0.1}\n")
-    with pytest.raises(InputError, match=r"gates\.yaml:1: unknown metric 'mAP'"):
+    (finished / "gates.yaml").write_text(
+        "- {metric: mAP, min: 0.1}\n"
+        "- {metric: AP, quantization: int88, delegate: xnpack, min: 0.1}\n"
+        "- {metric: AP, model: detectr, scenario: noise/gausian, max_drop: 0.1, against: float99}\n"
+    )
+    with pytest.raises(InputError) as caught:
         judge_run(finished / "out", gates=finished / "gates.yaml")
+    told = [problem.split("gates.yaml:")[1] for problem in caught.value.problems]
+    assert [problem.split(";")[0] for problem in told] == [
+        "1: unknown metric 'mAP'",
+        "2: quantization: unknown level 'int88'",
+        "2: delegate: unknown delegate 'xnpack'",
+        "3: model: unknown model 'detectr'",
+        "3: scenario: unknown scenario 'noise/gausian'",
+        "3: against: unknown level 'float99'",
+    ]
     assert (finished / "out" / "result.json").read_text() == before

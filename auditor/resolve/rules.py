@@ -4,7 +4,7 @@ delegates."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from auditor import extensions
@@ -74,18 +74,24 @@ def rules_of(
         },
         "quantization": levels,
         "delegate": {*(delegate.name for delegate in config.runs_on), *RESERVED},
+        "against": {CLEAN, *levels},
     }
-    words = {"scenario": "scenario", "quantization": "level", "delegate": "delegate"}
-    for index, rule in enumerate(rules):
-        asked: list[tuple[str, str, Collection[str]]] = [(key, words[key], names[key]) for key in names]
-        for key, word, there in [*asked, ("against", "level", {CLEAN, *levels})]:
-            value = rule.against if key == "against" else rule.selectors.get(key)
-            if value is not None and value not in there:
-                where = source.where("gates", index, key)
-                problems.append(f"{where}: unknown {word} {value!r}; {nearest(str(value), there)}")
+    problems += _unknown(rules, names, lambda index, key: source.where("gates", index, key))
     if len(specs) == len(config.models):
         problems += _unmet(config, rules, specs, known - known_metrics(classes, tasks={spec.task for spec in specs}))
     return rules
+
+
+def _unknown(
+    rules: Sequence[Rule], names: Mapping[str, Collection[str]], where: Callable[[int, str], str]
+) -> Iterator[str]:
+    """Gates that name what there is not; `names` are those that there are, by the gate's key."""
+    for index, rule in enumerate(rules):
+        for key, there in names.items():
+            value = rule.against if key == "against" else rule.selectors.get(key)
+            if value is not None and value not in there:
+                word = {"quantization": "level", "against": "level"}.get(key, key)
+                yield f"{where(index, key)}: unknown {word} {value!r}; {nearest(str(value), there)}"
 
 
 def _unmet(
@@ -138,14 +144,15 @@ def rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
     known = known_metrics() | {name for cell in result.cells for name in cell.metrics}
     given = load_gates(gates)
     rules, problems = _spelt(given, known, lambda index: f"{gates}:{given[index].line}")
-    models = {name for cell in result.cells for name in (cell.model, cell.file)}
-    scenarios = {*scenario_names(), *(name for cell in result.cells for name in (cell.scenario, cell.pack))}
-    for key, names in (("model", models), ("scenario", scenarios)):
-        problems += [
-            f"{gates}:{rule.line}: unknown {key} {rule.selectors[key]!r}; {nearest(str(rule.selectors[key]), names)}"
-            for rule in rules
-            if rule.selectors.get(key) not in (None, *names)
-        ]
+    levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(cell.quantization for cell in result.cells)}
+    names = {
+        "model": {name for cell in result.cells for name in (cell.model, cell.file)},
+        "scenario": {*scenario_names(), *(name for cell in result.cells for name in (cell.scenario, cell.pack))},
+        "quantization": levels,
+        "delegate": {*RESERVED, *(cell.delegate for cell in result.cells)},
+        "against": {CLEAN, *levels},
+    }
+    problems += _unknown(rules, names, lambda index, key: f"{gates}:{rules[index].line}: {key}")
     if problems:
         raise InputError(problems)
     return rules
