@@ -14,11 +14,13 @@ from auditor.values import (
     CellResult,
     DatasetRecord,
     DecoderRecord,
+    Diagnosis,
     InputContract,
     Judging,
     Machine,
     MetricValue,
     ModelRecord,
+    OutputCodes,
     PlanRecord,
     Postprocess,
     Provenance,
@@ -89,3 +91,32 @@ def made_cell(scenario: str, severity: float, value: float | None, **changed: An
 def worded(told: Any) -> list[Any]:
     """What a check tells, as findings."""
     return [as_finding(item, CATALOGUE) for item in told]
+
+
+def codes(check: Any, result: AuditResult) -> list[str]:
+    """The codes that a check tells, in its order."""
+    return [item.code for item in check(result)]
+
+
+def only(check: Any, result: AuditResult, code: str) -> Any:
+    """The one thing of that code that a check tells; its facts fill the catalogue's row."""
+    (found,) = [item for item in check(result) if item.code == code]
+    assert worded([found])[0].message
+    return found
+
+
+def minus(reference: str, value: float | None, *interval: float) -> dict[str, MetricValue]:
+    """The difference of AP from a reference, as a cell's metrics."""
+    name = f"AP_minus_{reference}"
+    reason = None if value is not None else "undefined"
+    return {name: MetricValue(name, value, reason=reason, interval=interval or None)}
+
+
+def cell_of(value: float | None, metrics: Any = (), **facts: Any) -> CellResult:
+    """A clean cell of this AP, with other metrics beside it."""
+    cell = made_cell("clean", 0, value, **facts)
+    return dataclasses.replace(cell, metrics={**cell.metrics, **dict(metrics)})
+
+
+BROKEN_HEAD = Diagnosis(outputs=(OutputCodes("o", "int8", 0.1, 0, 0.0, 25.0, zero_scores=0.9),))
+"""An 8-bit file whose one scale lost its scores."""
