@@ -54,7 +54,7 @@ class Metric:
 
     `per_image(truth, prediction, categories)` gives K numbers of one image, of whatever type the task's truth and
     predictions have; `reduce(statistics, weights)` turns those of N images, (N, K), weighted in R ways, (R, N), into R
-    values; NaN is undefined. `lowest` and `highest` bound its values.
+    values; NaN is undefined.
     """
 
     name: str
@@ -63,8 +63,6 @@ class Metric:
     reduce: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
     task: str
     higher_is_better: bool = True
-    lowest: float = 0.0
-    highest: float | None = 1.0
 
 
 @dataclass(frozen=True, eq=False)

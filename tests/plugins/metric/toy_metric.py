@@ -29,5 +29,4 @@ METRIC = Metric(
     reduce=reduce,
     task="detection",
     higher_is_better=False,
-    highest=None,
 )
