@@ -216,8 +216,13 @@ def lay_out(
         if not models:
             continue
         every = dataset.images if images is None else tuple(images.get(name, ()))
-        for start in range(0, len(every), SHARD):
-            shard = every[start : start + SHARD]
+        size = SHARD
+        if any(spec.keeps_state for spec, _ in models):  # a sequence is one, and in the order of its annotations
+            place = {image_id: index for index, image_id in enumerate(dataset.listed)}
+            every = tuple(sorted(every, key=lambda image: place.get(image.id, image.id)))
+            size = max(1, len(every))
+        for start in range(0, len(every), size):
+            shard = every[start : start + size]
             for scenario in (None, *scenarios):
                 severities: tuple[float, ...] = (0,) if scenario is None else subjects.severities
                 key = digest(_content(subjects, shard, scenario, severities, models))[:32]

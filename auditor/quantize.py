@@ -148,6 +148,11 @@ def _converted(request: LevelRequest) -> bytes | str:
     runtime = runtime_of(Path(request.spec.path))
     if runtime.convert is None or request.level not in runtime.converted:
         return f"TensorFlow's converter does not make {request.level}; it makes {', '.join(runtime.converted)}"
+    if request.spec.state and request.level in CALIBRATED:
+        return (
+            f"TensorFlow's calibration keeps {' and '.join(request.spec.state)} from image to image, so its "
+            "ranges would be of states that no image meets; audit the float32 .tflite file with `quantize:` instead"
+        )
     try:
         inputs = _Inputs(request).tensors if request.level in CALIBRATED else None
         size = (request.spec.input.height, request.spec.input.width)
@@ -181,7 +186,10 @@ def _quantized(request: LevelRequest) -> bytes | str:
         ):
             warnings.simplefilter("ignore")
             tool = quantizer.Quantizer(request.spec.path, _recipe(request))
-            calibrated = None if inputs is None else tool.calibrate({key: inputs}, num_threads=1)
+            calibrated = None
+            # A model with state is calibrated image by image, since the tool sets it back only at the end of a call.
+            for images in [inputs] if inputs and not request.spec.state else ([image] for image in inputs or ()):
+                calibrated = tool.calibrate({key: images}, calibrated, num_threads=1)
             return bytes(tool.quantize(calibrated, enable_progress_report=False).quantized_model)
     except (ValueError, RuntimeError, NotImplementedError) as error:  # what it raises of a model that it cannot do
         return f"litert-quantizer cannot make {request.level}: {' '.join(str(error).split())[:300]}"

@@ -39,8 +39,24 @@ def needs_flex():
     return Module()
 
 
+def counts():
+    """A module whose scores grow with every image it meets."""
+    import tensorflow as tf
+
+    class Module(tf.Module):
+        def __init__(self):
+            self.met = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([1, 32, 32, 3], tf.float32)])
+        def __call__(self, image):
+            self.met.assign_add(1.0)
+            return {"out": tf.reduce_mean(image, axis=[1, 2]) * self.met}
+
+    return Module()
+
+
 def main(folder: Path) -> None:
-    """Write `detector/` (SavedModel), `detector.keras`, `unserved/` and `flex/`."""
+    """Write `detector/` (SavedModel), `detector.keras`, `unserved/`, `flex/` and `counts/`."""
     import keras
     import tensorflow as tf
 
@@ -48,6 +64,8 @@ def main(folder: Path) -> None:
     model.export(folder / "detector", verbose=False)
     flex = needs_flex()
     tf.saved_model.save(flex, str(folder / "flex"), signatures=flex.__call__.get_concrete_function())
+    counting = counts()
+    tf.saved_model.save(counting, str(folder / "counts"), signatures=counting.__call__.get_concrete_function())
     tf.saved_model.save(tf.Module(), str(folder / "unserved"))
     image = keras.Input((64, 64, 3))
     bright = keras.layers.AveragePooling2D(8)(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from auditor.config import RESULT_SCHEMA_VERSION
 from auditor.evaluate.robustness import summarize
 from auditor.judge.catalogue import CATALOGUE
 from auditor.judge.told import as_finding
@@ -66,7 +67,7 @@ def made_result(cells: Any = (), **parts: Any) -> AuditResult:
     judged_by = {cell.file: cell.judged_by or "AP" for cell in cells}
     given = {"plan": PlanRecord(), "models": (MODEL,), "datasets": {}, **parts}
     summaries = given.pop("summaries", None) or summarize(cells, judged_by=judged_by)
-    return AuditResult("2.0", "r", PROVENANCE, cells=cells, summaries=summaries, **given)
+    return AuditResult(RESULT_SCHEMA_VERSION, "r", PROVENANCE, cells=cells, summaries=summaries, **given)
 
 
 def made_cell(scenario: str, severity: float, value: float | None, **changed: Any) -> CellResult:

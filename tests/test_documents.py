@@ -1,4 +1,4 @@
-"""Documents of every schema version: today's schemas as they were published, and results of 1.0 read as 2.0."""
+"""Documents of every schema version: today's schemas as they were published, and older results read as today's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from auditor.cli import main
-from auditor.config import parse_result, result_document, schema
+from auditor.config import RESULT_SCHEMA_VERSION, parse_result, result_document, schema
 from auditor.run import load_run
 
 GOLDEN = Path(__file__).parent / "golden"
-OLD = sorted(GOLDEN.glob("result-1.0-*.json"))
+OLD = sorted(GOLDEN.glob("result-*.json"))
 old_result = pytest.mark.parametrize("golden", OLD, ids=lambda path: path.stem)
 
 
@@ -53,10 +53,10 @@ def test_every_leaf_of_a_result_has_a_type():
 
 
 @old_result
-def test_a_result_of_1_0_keeps_every_number(golden):
+def test_an_older_result_keeps_every_number(golden):
     old = json.loads(golden.read_text())
     result = parse_result(old, path=golden)
-    assert len(result.cells) == len(old["cells"]) > 50
+    assert len(result.cells) == len(old["cells"]) > 20
     for cell, was in zip(result.cells, old["cells"], strict=True):
         assert (cell.file, cell.scenario, cell.severity, cell.input) == (
             was["file"],
@@ -73,15 +73,16 @@ def test_a_result_of_1_0_keeps_every_number(golden):
 
 
 @old_result
-def test_a_result_of_1_0_is_judged_as_it_was(golden, tmp_path):
-    """`auditor judge` finds what the auditor that wrote it found, with the same figures; the file is 2.0 afterwards."""
+def test_an_older_result_is_judged_as_it_was(golden, tmp_path):
+    """`auditor judge` finds what the auditor that wrote it found, with the same figures; the file is
+    of this version afterwards."""
     old = json.loads(golden.read_text())
     (tmp_path / "result.json").write_text(golden.read_text())
     done = CliRunner().invoke(main, ["judge", str(tmp_path)])
     assert done.exit_code == {"passed": 0, "failed": 1, "incomplete": 3}[old["verdict"]], done.output
     result, _ = load_run(tmp_path)
     written = json.loads((tmp_path / "result.json").read_text())
-    assert (written["schema_version"], written["verdict"]) == ("2.0", old["verdict"])
+    assert (written["schema_version"], written["verdict"]) == (RESULT_SCHEMA_VERSION, old["verdict"])
     assert all(finding["code"] for finding in written["findings"])
     assert found(written["findings"]) == found(old["findings"])
     assert result_document(result)["cells"] == written["cells"]
@@ -104,9 +105,9 @@ def found(findings):
 
 
 @old_result
-def test_a_report_is_written_of_a_result_of_1_0(golden, tmp_path):
+def test_a_report_is_written_of_an_older_result(golden, tmp_path):
     (tmp_path / "result.json").write_text(golden.read_text())
     done = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert Path(done.stdout.strip()).read_text().count("<h2") > 5
-    assert json.loads((tmp_path / "result.json").read_text())["schema_version"] == "1.0"  # a report changes nothing
+    assert (tmp_path / "result.json").read_text() == golden.read_text()  # a report changes nothing

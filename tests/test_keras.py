@@ -168,3 +168,28 @@ def test_bad_sources_are_told_before_anything_is_written(sources, path, expected
     with pytest.raises(InputError, match=expected):
         run_audit(bad, output=sources / "bad", jobs=1)
     assert not (sources / "bad").exists()
+
+
+def test_a_source_with_state_is_set_back_before_each_image(sources):
+    script = """
+import sys, numpy as np
+from pathlib import Path
+from auditor.runtimes.tensorflow.keras import open_parent
+image = np.ones((1, 32, 32, 3), np.float32)
+for keeps in (False, True):
+    opened = open_parent(Path(sys.argv[1]), keeps_state=keeps)
+    print(*(float(opened.invoke(image)[0][0, 0]) for _ in range(3)))
+"""
+    command = [sys.executable, "-c", script, sources / "counts"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["1.0 1.0 1.0", "1.0 2.0 3.0"]
+
+
+def test_a_source_with_state_is_not_calibrated_by_what_keeps_it(sources, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\n")
+    command = [sys.executable, "-m", "auditor", "quantize", sources / "counts", "--levels", "float32,int8"]
+    command += ["--labels", labels, "--calibration", sources / "calibration", "-o", tmp_path / "made"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert [Path(line).name for line in done.stdout.splitlines()] == ["counts_float32.tflite"]
+    assert "keeps resource variables from image to image" in done.stderr

@@ -30,8 +30,8 @@ def test_the_ratio_is_that_of_its_definition(project):
     facts = measure_layers(LayersRequest(quantized, spec, SCENES[:1]))
     row = facts.layers[0]
     tensor = encode(SCENES[0], spec.input)[0]
-    x = open_inspected(spec.path, input_shape=None)(tensor)[row.tensor].astype(float)
-    y = open_inspected(quantized.path, input_shape=None)(tensor)[row.tensor].astype(float)
+    x = open_inspected(spec.path, input_shape=None, state=())(tensor)[row.tensor].astype(float)
+    y = open_inspected(quantized.path, input_shape=None, state=())(tensor)[row.tensor].astype(float)
     assert row.sqnr_db == pytest.approx(10 * np.log10((x**2).sum() / ((x - y) ** 2).sum()))
     ratios = [row.sqnr_db for row in facts.layers]
     assert len(ratios) == 10

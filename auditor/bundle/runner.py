@@ -33,7 +33,33 @@ def _interpreter_module():
     sys.exit("error: no interpreter here; run: pip install ai-edge-litert (or tflite-runtime)")
 
 
-def _open(module, content, delegate, shape):
+class _Fresh:
+    """An interpreter that has the state it was opened in before each invocation: variable tensors are set back, for
+    anything else that the model keeps it is opened anew."""
+
+    def __init__(self, build, state):
+        self._build = build
+        self._anew, self._variables = bool(set(state) - {"variable tensors"}), "variable tensors" in state
+        self._is_fresh, self.interpreter = True, build()
+
+    def reset(self):
+        if not self._is_fresh:
+            if self._anew:
+                self.interpreter = self._build()
+            elif self._variables:
+                self.interpreter.reset_all_variables()
+            self._is_fresh = True
+
+    def outputs(self, tensor):
+        self.reset()
+        self._is_fresh = False
+        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], tensor)
+        self.interpreter.invoke()
+        details = self.interpreter.get_output_details()
+        return [self.interpreter.get_tensor(output["index"]) for output in details]
+
+
+def _open(module, content, delegate, shape, state):
     options = {}
     kernels = getattr(module, "OpResolverType", None) or getattr(
         getattr(module, "experimental", None), "OpResolverType", None
@@ -42,26 +68,25 @@ def _open(module, content, delegate, shape):
         if kernels is None:
             return None
         options["experimental_op_resolver_type"] = kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = module.Interpreter(model_content=content, num_threads=1, **options)
-    index = interpreter.get_input_details()[0]["index"]
-    if tuple(interpreter.get_input_details()[0]["shape"]) != tuple(shape):
-        interpreter.resize_tensor_input(index, shape, strict=False)
-    interpreter.allocate_tensors()
-    return interpreter
+
+    def build():
+        interpreter = module.Interpreter(model_content=content, num_threads=1, **options)
+        index = interpreter.get_input_details()[0]["index"]
+        if tuple(interpreter.get_input_details()[0]["shape"]) != tuple(shape):
+            interpreter.resize_tensor_input(index, shape, strict=False)
+        interpreter.allocate_tensors()
+        return interpreter
+
+    return _Fresh(build, state)
 
 
-def _outputs(interpreter, tensor):
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
-    interpreter.invoke()
-    return [interpreter.get_tensor(details["index"]) for details in interpreter.get_output_details()]
-
-
-def _speed(interpreter, tensors):
+def _speed(opened, tensors):
     """Warm up, then time a hundred invocations, as they are timed in an audit."""
 
     def once(step):
+        opened.reset()
         begin = time.perf_counter()
-        _outputs(interpreter, tensors[step % len(tensors)])
+        opened.outputs(tensors[step % len(tensors)])
         return 1e3 * (time.perf_counter() - begin)
 
     warmed = warm_up(once)
@@ -89,22 +114,21 @@ def _begin_peak():
 
 def _run_model(module, bundle, parts, model, delegate, speeds, done, total):
     """Run one model on one delegate over its inputs, part by part; parts that are there already are not run again."""
-    interpreter, load_ms, before = None, 0.0, None
+    opened, load_ms, before = None, 0.0, None
     for start in range(0, len(model["items"]), _PART):
         items = model["items"][start : start + _PART]
         part = parts / "{}.{}.{}.npz".format(model["name"], delegate, start)
         note = part.with_suffix(".json")
         if not _whole(part, note):
-            if interpreter is None:
+            if opened is None:
                 before, begin = _begin_peak(), time.perf_counter()
-                interpreter = _open(
-                    module, bundle.read("models/{}.tflite".format(model["sha256"])), delegate, model["shape"]
-                )
+                content = bundle.read("models/{}.tflite".format(model["sha256"]))
+                opened = _open(module, content, delegate, model["shape"], model["state"])
                 load_ms = 1e3 * (time.perf_counter() - begin)
-            if interpreter is None:
+            if opened is None:
                 print(f"this interpreter cannot leave XNNPACK out; {delegate} is skipped", file=sys.stderr)
                 return done
-            _run_part(bundle, interpreter, part, note, model, delegate, start, items, load_ms, before)
+            _run_part(bundle, opened, part, note, model, delegate, start, items, load_ms, before)
         facts = json.loads(note.read_text(encoding="utf-8"))
         if facts:
             speeds["{}|{}".format(model["name"], delegate)] = facts
@@ -113,14 +137,14 @@ def _run_model(module, bundle, parts, model, delegate, speeds, done, total):
     return done
 
 
-def _run_part(bundle, interpreter, part, note, model, delegate, start, items, load_ms, before):
+def _run_part(bundle, opened, part, note, model, delegate, start, items, load_ms, before):
     arrays = {}
     for item in items:
-        for index, array in enumerate(_outputs(interpreter, _input(bundle, item))):
+        for index, array in enumerate(opened.outputs(_input(bundle, item))):
             arrays["{}|{}|{}|{}".format(model["name"], delegate, item["number"], index)] = array
     facts = {}
     if start == 0:
-        facts = dict(_speed(interpreter, [_input(bundle, item) for item in items[:8]]), load=load_ms)
+        facts = dict(_speed(opened, [_input(bundle, item) for item in items[:8]]), load=load_ms)
         peak = _resident("VmHWM:")
         facts["peak_memory_mb"] = max(0.0, peak - before) if peak is not None and before is not None else None
     temporary = part.with_suffix(".tmp")

@@ -49,6 +49,12 @@ def write_parts(plan: Plan, bundle: Path, *, limit_mb: float, say: Callable[[str
         raise InputError(
             f"{bundle}: none of the audit's models is a .tflite file, or has a level that is; there is nothing to send"
         )
+    keeping = [spec.name for spec in specs if spec.keeps_state]
+    if keeping:
+        raise InputError(
+            f"{bundle}: {', '.join(keeping)} keeps its state from image to image (`state: keep`), which a "
+            "bundle's runner does not; leave `state` out, or audit it on the device"
+        )
     every = max(len(dataset.images) for dataset in plan.datasets.values())
     models_mb = sum(spec.size_bytes for spec in specs) / 1e6
     inputs_mb = _estimate(plan, specs)
@@ -138,4 +144,10 @@ class _Part:
             numbered.append({"number": number, "input": name})
         facts, resize = facts_of(Path(spec.path)), runtime_of(Path(spec.path)).input_shape
         shape = (resize(facts, spec.input) if resize is not None else None) or facts.inputs[0].shape
-        return {"name": spec.name, "sha256": spec.sha256, "shape": list(shape), "items": numbered}
+        return {
+            "name": spec.name,
+            "sha256": spec.sha256,
+            "shape": list(shape),
+            "state": list(facts.state),
+            "items": numbered,
+        }

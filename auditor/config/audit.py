@@ -197,6 +197,8 @@ class ModelConfig(Document):
     input: InputConfig = InputConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     quantize: QuantizeConfig | None = None
+    state: Literal["reset", "keep"] | None = None
+    """Of a model with state: set back before each image, or kept from each to the next, as in a video."""
 
     @property
     def decoder_name(self) -> str | None:

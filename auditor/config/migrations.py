@@ -184,5 +184,10 @@ def _summary(old: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, "metrics": _metrics(old["metrics"]), "judged_by": clean.removesuffix("_clean")}
 
 
-MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"1.0": _to_2_0}
+def _to_2_1(old: Mapping[str, Any]) -> dict[str, Any]:
+    """2.1 adds fields, which a result of 2.0 has at their defaults."""
+    return {**old, "schema_version": "2.1"}
+
+
+MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"1.0": _to_2_0, "2.0": _to_2_1}
 """From a schema version to the function that turns its document into the next version's."""

@@ -15,7 +15,7 @@ from auditor.values import AuditResult
 
 __all__ = ["RESULT_SCHEMA_VERSION", "parse_result", "result_document", "result_schema"]
 
-RESULT_SCHEMA_VERSION = "2.0"
+RESULT_SCHEMA_VERSION = "2.1"
 
 
 @functools.cache

@@ -13,7 +13,7 @@ _SHOWN = 8
 
 
 def check_compatibility(result: AuditResult) -> Iterator[Told]:
-    """Name custom ops, open sizes, the runtime that a graph needs, and what named targets cannot take of it."""
+    """Name custom ops, open sizes, state between images, the runtime that a graph needs, and what targets refuse."""
     for model in result.models:
         facts = model.compatibility
         if facts is None:
@@ -23,6 +23,9 @@ def check_compatibility(result: AuditResult) -> Iterator[Told]:
             yield Told("compatibility.custom_ops", {"file": model.name, "ops": [*facts.custom, *facts.flex]}, where)
         if facts.dynamic:
             yield Told("compatibility.open_size", {"file": model.name}, where)
+        if model.state:
+            code = "compatibility.state_kept" if model.keeps_state else "compatibility.state"
+            yield Told(code, {"file": model.name, "state": list(model.state)}, where)
         refused = {target: found for target, found in facts.targets.items() if found.ops or found.types}
         yield Told(
             "compatibility.targets",

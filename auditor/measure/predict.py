@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,8 @@ def predict_unit(unit: Unit) -> UnitPredictions:
     """
     clock = _Clock()
     predictions: list[ImagePrediction] = []
+    for key in [key for key in _opened if key.severity is not None]:
+        del _opened[key]  # a model that keeps its state begins each scenario anew
     for record in unit.images:
         try:
             with clock.stage("read"):
@@ -103,9 +105,10 @@ def _predict(
 ) -> ImagePrediction:
     spec, delegate = model
     try:
-        opened = _opened_model(spec, delegate)
+        opened = _opened_model(spec, delegate, severity)
         with clock.stage("encode"):
             tensor, geometry = encode(image, spec.input)
+        opened.reset()
         begin = time.perf_counter()
         outputs = opened.invoke(tensor)
         invoke_s = time.perf_counter() - begin
@@ -137,12 +140,24 @@ def failed_prediction(
     return ImagePrediction(model[0].key, model[1].name, severity, record.id, error=error, scope=scope)
 
 
-_opened: dict[tuple[str, str, Delegate, int, int], OpenedModel] = {}
+class _Key(NamedTuple):
+    """What an interpreter is kept for; `severity` is that of the images a model has met that keeps its state."""
+
+    path: str
+    sha256: str
+    delegate: Delegate
+    height: int
+    width: int
+    severity: float | None
 
 
-def _opened_model(spec: ModelSpec, delegate: Delegate) -> OpenedModel:
+_opened: dict[_Key, OpenedModel] = {}
+
+
+def _opened_model(spec: ModelSpec, delegate: Delegate, severity: float) -> OpenedModel:
     """One interpreter per process, model and delegate, with one thread."""
-    key = (spec.path, spec.sha256, delegate, spec.input.height, spec.input.width)
+    kept = severity if spec.keeps_state else None
+    key = _Key(spec.path, spec.sha256, delegate, spec.input.height, spec.input.width, kept)
     if key not in _opened:
         _opened[key] = open_spec(spec, delegate=delegate, threads=1)
     return _opened[key]

@@ -94,6 +94,7 @@ def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dat
         input={**(_given(leader.input) if inherited else {}), **_given(model.input)},
         postprocess={**(_given(leader.postprocess) if inherited else {}), **_given(model.postprocess)},
         images=images,
+        keeps_state=(model.state or (leader.state if inherited else None)) == "keep",
     )
 
 

@@ -49,6 +49,7 @@ class Inspection:
     compatibility: Compatibility
     metadata: dict[str, Any]
     labels: tuple[str | None, ...] | None
+    state: tuple[str, ...]
     likely: Likely
 
 
@@ -78,6 +79,7 @@ def inspect_model(path: Path, *, labels: str | None = None) -> Inspection:
         compatibility=facts.compatibility,
         metadata=_metadata(facts),
         labels=facts.notes.labels,
+        state=facts.state,
         likely=_likely(path, labels),
     )
 
@@ -142,6 +144,11 @@ def as_lines(found: Inspection) -> list[str]:
     lines.append("metadata " + (", ".join(f"{key} {value}" for key, value in said.items()) or "none"))
     if found.labels:
         lines.append(f"labels  {len(found.labels)}: {_some(found.labels)}")
+    if found.state:
+        lines.append(
+            f"state   it keeps {' and '.join(found.state)} from one image to the next; an audit sets them "
+            "back before each (unless `state: keep`)"
+        )
     likely = found.likely
     if likely.decoder is None:
         return [*lines, f"decoder cannot be told: {likely.reason}"]

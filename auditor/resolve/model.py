@@ -61,6 +61,7 @@ class ModelRequest:
     need_labels: bool = True
     task: str | None = None
     categories: tuple[str, ...] = ()
+    keeps_state: bool = False
 
 
 def resolve_model(request: ModelRequest) -> ModelSpec:
@@ -96,6 +97,7 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         size_bytes=facts.size_bytes,
         output_dtypes=tuple(output.dtype for output in facts.outputs),
         dataset=request.dataset,
+        state=facts.state,
     )
     opened = open_spec(draft, delegate=XNNPACK, threads=1)
     arrays = _invoke(opened, fixed, path)
@@ -114,7 +116,11 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     more = functools.partial(_invoked, opened, contract, rest)
     settled = head.settle(Settling(head, spec, samples, request.decoder_options, more=more))
     sources |= {f"decoder.{name}": source for name, source in settled.sources.items()}
-    spec = dataclasses.replace(spec, decoder_options=dict(settled.options), sources=sources)
+    if request.keeps_state and not facts.state:
+        raise ModelError("`state: keep`, but the file keeps nothing from image to image; leave it out", field="state")
+    spec = dataclasses.replace(
+        spec, decoder_options=dict(settled.options), sources=sources, keeps_state=request.keeps_state
+    )
     return dataclasses.replace(spec, diagnosis=diagnose(spec, head, facts, samples, first))
 
 
@@ -221,6 +227,7 @@ def derived_spec(
         input=contract,
         decoder_options={key: _renamed(value, renamed) for key, value in spec.decoder_options.items()},
         size_bytes=facts.size_bytes,
+        state=facts.state,
         output_dtypes=tuple(output.dtype for output in facts.outputs),
         outputs={},
         made=made,

@@ -234,6 +234,10 @@ class ModelRecord:
     class_aliases: tuple[tuple[str, str], ...]
     sources: Mapping[str, Source]
     judging: Judging
+    state: tuple[str, ...] = ()
+    """What it keeps from one image to the next, in words."""
+    keeps_state: bool = False
+    """Whether that is kept, not set back before each image."""
     letterboxed: bool = False
     """Whether models with its head are trained on letterboxed images."""
     made: Made | None = None

@@ -282,8 +282,8 @@ class ModelSpec:
     parent only, is the position of each output under the name that its float32 conversion gives it, in that file's
     order.
     `role` is `declared`, `level` (asked for, and made here), `remedy` or `evidence` (made to back a finding: measured
-    on clean images alone, in no summary, and in no gate that does not name it); `entry` is the audit's entry it belongs
-    to.
+    on clean images alone, in no summary, and in no gate that does not name it). `state` is what the file keeps from one
+    invocation to the next, in words; it is set back before each image, unless the model `keeps_state`.
     """
 
     name: str
@@ -306,6 +306,8 @@ class ModelSpec:
     role: Literal["declared", "level", "remedy", "evidence"] = "declared"
     diagnosis: Diagnosis = Diagnosis()
     variant: str = DECLARED
+    state: tuple[str, ...] = ()
+    keeps_state: bool = False
 
     @property
     def key(self) -> str:

@@ -123,3 +123,21 @@ def _targets(
         f"{file} needs a runtime of version {version} or newer{by}{told}",
         f"Compare with the runtime on the target. {remedies}".strip(),
     )
+
+
+@row("compatibility.state", "compatibility", "info", "input", "A model keeps state between images; it is set back.")
+def _state(file: str, state: list[str]) -> Words:
+    return Words(
+        f"{file} keeps {' and '.join(state)} from one image to the next; here it is set back before each image",
+        "Set it back on the device too (`reset_all_variables()`, or an interpreter opened anew), or its answers depend "
+        "on the images before; write `state: keep` if the images are a video that it is meant to remember.",
+    )
+
+
+@row("compatibility.state_kept", "compatibility", "warning", "input", "A model's state is kept from image to image.")
+def _state_kept(file: str, state: list[str]) -> Words:
+    return Words(
+        f"{file} keeps {' and '.join(state)} from image to image (`state: keep`): its numbers hold for these images in "
+        "this order alone",
+        "Leave `state` out where the images are no sequence.",
+    )

@@ -47,6 +47,9 @@ def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
     """Collect what the clean cell of an entry's model said; None where it was not measured."""
     plan = state.plan
     spec = plan.subjects.float_level(entry)
+    if spec.keeps_state:
+        session.progress.say(f"{spec.name} keeps its state, so its input is not compared with others on single images")
+        return None
     delegate = plan.subjects.delegates[spec.name][0]
     key = spec.name, delegate.name
     clean = next((units for cell, units in plan.cells() if (cell.file, cell.delegate) == key and cell.is_clean), ())

@@ -114,6 +114,8 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
         class_aliases=match.aliases,
         sources=dict(spec.sources),
         judging=Judging(task.primary, task.broken_below, task.calibration, task.things, task.metrics[task.primary]),
+        state=spec.state,
+        keeps_state=spec.keeps_state,
         letterboxed=head.letterboxed,
         made=spec.made,
         role=spec.role,

@@ -30,7 +30,11 @@ __all__ = [
 class OpenedModel(Protocol):
     """An opened model: one input tensor in, every output by name out, integers dequantized."""
 
-    def invoke(self, tensor: NDArray[Any]) -> Mapping[str, NDArray[Any]]: ...
+    def invoke(self, tensor: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """Run the model from the state that it was opened in, whatever was invoked before, unless it keeps that."""
+
+    def reset(self) -> None:
+        """Return to the state that it was opened in now, so that the next `invoke` need not: for what is timed."""
 
     def delegated(self) -> tuple[int, int] | None:
         """How many of the graph's ops the delegate took, and how many there are; None where that cannot be told."""
@@ -81,6 +85,8 @@ class FileFacts:
     compatibility: Compatibility
     arena_bytes: int
     refusal: str | None = None
+    state: tuple[str, ...] = ()
+    """What it keeps from one invocation to the next, in words."""
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def _facts(path: Path) -> FileFacts:
         compatibility=compatibility(graph),
         arena_bytes=arena_bytes(graph),
         refusal=_refusal(graph),
+        state=graph.state,
     )
 
 
@@ -110,18 +111,19 @@ def _open(spec: ModelSpec, delegate: Delegate, threads: int) -> OpenedModel:
         threads=threads,
         input_shape=_input_shape(facts, spec.input),
         output_names=facts.output_names,
+        state=() if spec.keeps_state else facts.state,
     )
 
 
 def _inspect(spec: ModelSpec) -> Inspected:
     path = Path(spec.path)
-    graph = load_graph(path)
+    graph, facts = load_graph(path), _facts(path)
     limits = {}
     for tensor in graph.tensors:
         if tensor.dtype in ("int8", "uint8", "int16") and len(tensor.scales) == 1 and not tensor.constant:
             limits[tensor.name] = _limits(tensor)
     return Inspected(
-        invoke=open_inspected(path, input_shape=_input_shape(_facts(path), spec.input)),
+        invoke=open_inspected(path, input_shape=_input_shape(facts, spec.input), state=facts.state),
         ops={graph.tensors[index].name: op.name for op in graph.ops for index in op.outputs},
         limits=limits,
     )

@@ -19,11 +19,24 @@ from numpy.typing import NDArray
 from auditor.errors import ModelError
 from auditor.values.levels import DYNAMIC, FLOAT16, FLOAT32, INT8, INT16X8, WEIGHT_ONLY
 
-__all__ = ["WEIGHTED_OPS", "Graph", "Op", "Tensor", "load_graph", "quantization_level"]
+__all__ = [
+    "RANDOM",
+    "RESOURCES",
+    "VARIABLES",
+    "WEIGHTED_OPS",
+    "Graph",
+    "Op",
+    "Tensor",
+    "load_graph",
+    "quantization_level",
+]
 
 _POINTER = b"version https://git-lfs"
 _OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+VARIABLES, RESOURCES, RANDOM = "variable tensors", "resource variables", "random numbers"
+"""What a file may keep between invocations."""
+_RANDOM_OPS = ("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL")
 WEIGHTED_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 
 
@@ -53,7 +66,8 @@ class Op:
 @dataclass(frozen=True)
 class Graph:
     """The main subgraph of a file. `signatures` maps a key to the names of its outputs by tensor index;
-    `signature_input` is what the first of them calls the input."""
+    `signature_input` is what the first of them calls the input. `state` says what it keeps from one invocation to the
+    next."""
 
     path: Path
     tensors: tuple[Tensor, ...]
@@ -64,6 +78,7 @@ class Graph:
     signature_input: str | None
     metadata: Mapping[str, bytes]
     size_bytes: int
+    state: tuple[str, ...] = ()
 
     def output_names(self) -> tuple[str, ...]:
         """Name the outputs in order, as everything outside calls them: by tensor name, numbered where that repeats."""
@@ -173,8 +188,39 @@ def _graph(path: Path, model: Any, size_bytes: int, content: bytes) -> Graph:
     buffers = {_text(item.name): _buffer(model.buffers[item.buffer], content) for item in model.metadata or []}
     called = [_text(item.name) for signature in model.signatureDefs or [] for item in signature.inputs or []]
     return Graph(
-        path, tensors, ops, inputs, _ints(main.outputs), signatures, next(iter(called), None), buffers, size_bytes
+        path,
+        tensors,
+        ops,
+        inputs,
+        _ints(main.outputs),
+        signatures,
+        next(iter(called), None),
+        buffers,
+        size_bytes,
+        _state(model, codes),
     )
+
+
+def _state(model: Any, codes: list[tuple[str, bool, int]]) -> tuple[str, ...]:
+    """What a file keeps between invocations: tensors that are variables (an LSTM's, an SVDF's), resources that are
+    assigned other than once at the beginning, generators of random numbers; in any of its subgraphs.
+
+    Source: schema.fbs (Tensor.is_variable, CallOnceOptions.init_subgraph_index).
+    """
+    ops = [
+        (number, codes[op.opcodeIndex][0], op)
+        for number, part in enumerate(model.subgraphs)
+        for op in part.operators or []
+    ]
+    once = {op.builtinOptions.initSubgraphIndex for _, name, op in ops if name == "CALL_ONCE" and op.builtinOptions}
+    found = []
+    if any(tensor.isVariable for part in model.subgraphs for tensor in part.tensors or []):
+        found.append(VARIABLES)
+    if any(name == "ASSIGN_VARIABLE" and number not in once for number, name, _ in ops):
+        found.append(RESOURCES)
+    if any(name in _RANDOM_OPS for _, name, _ in ops):
+        found.append(RANDOM)
+    return tuple(found)
 
 
 def _op_code(code: Any) -> tuple[str, bool, int]:

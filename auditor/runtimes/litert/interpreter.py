@@ -16,19 +16,55 @@ from auditor.encoding import dequantize
 from auditor.errors import DelegateError, ModelError
 from auditor.runtimes.anatomy.chatter import captured_stderr, dropped_stderr
 from auditor.runtimes.anatomy.runtime import OpenedModel
+from auditor.runtimes.litert.graph import RANDOM, RESOURCES, VARIABLES
 
 __all__ = ["load_runtime", "open_inspected", "open_model"]
 
 
+class _Fresh:
+    """An interpreter that has the state it was opened in before each invocation.
+
+    Variable tensors are set back; resource variables and generators of random numbers, which the runtime cannot set
+    back, need an interpreter opened anew. `state` is what the file keeps between invocations, empty where it may.
+    """
+
+    def __init__(self, build: Callable[[], Any], state: tuple[str, ...]) -> None:
+        self._build, self._anew = build, bool({RESOURCES, RANDOM} & set(state))
+        self._variables = VARIABLES in state
+        self._is_fresh = True
+        self.interpreter = build()
+
+    def reset(self) -> None:
+        if self._is_fresh:
+            return
+        if self._anew:
+            self.interpreter = self._build()
+        elif self._variables:
+            self.interpreter.reset_all_variables()
+        self._is_fresh = True
+
+    def invoke(self, tensor: NDArray[Any]) -> None:
+        self.reset()
+        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], tensor)
+        self.interpreter.invoke()
+        self._is_fresh = False
+
+
 class _LiteRtModel:
-    def __init__(self, interpreter: Any, output_names: tuple[str, ...]) -> None:
-        self._interpreter = interpreter
-        self._input = interpreter.get_input_details()[0]["index"]
-        self._outputs = list(zip(output_names, interpreter.get_output_details(), strict=True))
+    def __init__(self, opened: _Fresh, output_names: tuple[str, ...]) -> None:
+        self._opened = opened
+        self._outputs = list(zip(output_names, opened.interpreter.get_output_details(), strict=True))
+
+    @property
+    def _interpreter(self) -> Any:
+        return self._opened.interpreter
+
+    def reset(self) -> None:
+        """Return to the state that the model was opened in."""
+        self._opened.reset()
 
     def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        self._interpreter.set_tensor(self._input, tensor)
-        self._interpreter.invoke()
+        self._opened.invoke(tensor)
         return {name: _real(self._interpreter.get_tensor(details["index"]), details) for name, details in self._outputs}
 
     def delegated(self) -> tuple[int, int]:
@@ -75,6 +111,9 @@ class _CompiledModel:
             values[name] = np.asarray(buffer.read(int(np.prod(shape)), np.float32)).reshape(shape)
         return values
 
+    def reset(self) -> None:
+        """A model with state is not opened on a GPU."""
+
     def delegated(self) -> None:
         """CompiledModel does not say which ops an accelerator took."""
 
@@ -113,12 +152,19 @@ def load_runtime() -> None:
 
 
 def open_model(
-    path: Path, *, delegate: Delegate, threads: int, input_shape: tuple[int, ...] | None, output_names: tuple[str, ...]
+    path: Path,
+    *,
+    delegate: Delegate,
+    threads: int,
+    input_shape: tuple[int, ...] | None,
+    output_names: tuple[str, ...],
+    state: tuple[str, ...],
 ) -> OpenedModel:
     """Open a model file on `delegate` with `threads` threads; beside a library the built-in kernels run without
     XNNPACK, and a GPU is used through LiteRT's CompiledModel.
 
-    `input_shape` is given where the file leaves a dimension of its input open or has a batch above 1.
+    `input_shape` is given where the file leaves a dimension of its input open or has a batch above 1; `state` is what
+    is set back before each invocation.
 
     Raises:
         DelegateError: the delegate cannot be had here.
@@ -127,27 +173,38 @@ def open_model(
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     if delegate.kind == "gpu":
+        if state:
+            raise DelegateError(f"gpu: the model keeps {' and '.join(state)} between images, which it cannot set back")
         return _open_gpu(path, output_names)
     with_xnnpack = delegate.kind == "xnnpack"
     kernels = OpResolverType.BUILTIN if with_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     libraries = [_library(delegate)] if delegate.library is not None else None
+
+    def build() -> Any:
+        interpreter = Interpreter(
+            str(path), num_threads=threads, experimental_op_resolver_type=kernels, experimental_delegates=libraries
+        )
+        return _allocated(interpreter, input_shape)
+
     try:
         with dropped_stderr():
-            interpreter = Interpreter(
-                str(path), num_threads=threads, experimental_op_resolver_type=kernels, experimental_delegates=libraries
-            )
-            if input_shape is not None:
-                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
-            interpreter.allocate_tensors()
+            opened = _Fresh(build, state)
     except (RuntimeError, ValueError) as error:
         if delegate.library is not None:
             raise DelegateError(f"{delegate.name} does not take the model: {_first_lines(error)}") from error
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
-    return _LiteRtModel(interpreter, output_names)
+    return _LiteRtModel(opened, output_names)
+
+
+def _allocated(interpreter: Any, input_shape: tuple[int, ...] | None) -> Any:
+    if input_shape is not None:
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def open_inspected(
-    path: Path, *, input_shape: tuple[int, ...] | None
+    path: Path, *, input_shape: tuple[int, ...] | None, state: tuple[str, ...]
 ) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
     """Open a model so that every tensor can be read after an invocation: a function from the input to real values by
     name.
@@ -159,23 +216,24 @@ def open_inspected(
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    def build() -> Any:
+        interpreter = Interpreter(
+            str(path),
+            num_threads=1,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        return _allocated(interpreter, input_shape)
+
     try:
         with dropped_stderr():
-            interpreter = Interpreter(
-                str(path),
-                num_threads=1,
-                experimental_preserve_all_tensors=True,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )
-            if input_shape is not None:
-                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape, strict=False)
-            interpreter.allocate_tensors()
+            opened = _Fresh(build, state)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
 
     def invoke(tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
-        interpreter.invoke()
+        opened.invoke(tensor)
+        interpreter = opened.interpreter
         values = {}
         for details in interpreter.get_tensor_details():
             try:

@@ -30,12 +30,16 @@ class _Parent:
     """A parent behind the interface of an opened file: its outputs by the names that the converted file gives them."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._call = open_parent(Path(spec.path))
+        self._opened = open_parent(Path(spec.path), keeps_state=spec.keeps_state)
         self._positions = spec.outputs
 
     def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        outputs = self._call(tensor)
+        outputs = self._opened.invoke(tensor)
         return {name: outputs[position] for name, position in self._positions.items()}
+
+    def reset(self) -> None:
+        """Return to the variables that it was loaded with."""
+        self._opened.reset()
 
     def delegated(self) -> None:
         """TensorFlow has no delegate."""
@@ -46,7 +50,7 @@ def _open(spec: ModelSpec, delegate: Delegate, threads: int) -> OpenedModel:  # 
 
 
 def _pair(path: Path, tensor: NDArray[Any], converted: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    return paired_outputs(open_parent(path)(tensor), converted, path)
+    return paired_outputs(open_parent(path).invoke(tensor), converted, path)
 
 
 RUNTIME = Runtime(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,32 @@ def convert(
         return bytes(converter.convert())
 
 
-def open_parent(path: Path) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
-    """Open a parent as a function from the (1, h, w, c) input to its outputs, flattened in TensorFlow's order.
+class Parent:
+    """An opened parent: from the (1, h, w, c) input to its outputs, flattened in TensorFlow's order. Variables that its
+    graph assigns are set back before each invocation, to the values that they were loaded with."""
+
+    def __init__(self, tf: Any, call: Any, variables: Sequence[Any]) -> None:
+        self._tf, self._call = tf, call
+        self._loaded = [(variable, variable.numpy()) for variable in variables]
+        self._is_fresh = True
+
+    def reset(self) -> None:
+        """Set the assigned variables back."""
+        if not self._is_fresh:
+            for variable, value in self._loaded:
+                variable.assign(value)
+            self._is_fresh = True
+
+    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run it on one encoded image."""
+        self.reset()
+        outputs = [np.asarray(output) for output in self._tf.nest.flatten(self._call(self._tf.constant(tensor)))]
+        self._is_fresh = not self._loaded
+        return outputs
+
+
+def open_parent(path: Path, *, keeps_state: bool = False) -> Parent:
+    """Open a parent; with `keeps_state` its variables are what earlier invocations made of them.
 
     It runs on one thread, as the interpreters do.
 
@@ -103,16 +127,24 @@ def open_parent(path: Path) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
     with dropped_output(), _as_model_errors(path, "cannot be loaded"):
         if path.is_file():
             model = _keras_model(tf, path)
+            held = [getattr(variable, "value", variable) for variable in model.variables]
             call = tf.function(lambda tensor: model(tensor, training=False))
+            shape = tuple(model.inputs[0].shape)
+            graph = call.get_concrete_function(tf.TensorSpec((1, *shape[1:]), model.inputs[0].dtype)).graph
         else:
             _, signature = _saved_model(tf, path)
+            held, graph = list(signature.variables), signature.graph
             (name,) = signature.structured_input_signature[1]
             call = lambda tensor: signature(**{name: tensor})  # noqa: E731 (one of two ways to the same)
+        assigned = [] if keeps_state or not _assigns(graph) else held
+    return Parent(tf, call, assigned)
 
-    def invoke(tensor: NDArray[Any]) -> list[NDArray[Any]]:
-        return [np.asarray(output) for output in tf.nest.flatten(call(tf.constant(tensor)))]
 
-    return invoke
+def _assigns(graph: Any) -> bool:
+    """Whether a graph, or a function that it calls, assigns a variable."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return any(node.op.startswith("Assign") for node in nodes)
 
 
 def paired_outputs(mine: list[NDArray[Any]], converted: Mapping[str, NDArray[Any]], path: Path) -> dict[str, int]:
