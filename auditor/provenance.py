@@ -48,12 +48,13 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def image_seed(seed: int, scenario: str, image_id: int) -> int:
-    """The seed of one image's corruption: 63 bits of hash(audit seed, pack/scenario, image id).
+def image_seed(seed: int, scenario: str, content: str | None) -> int:
+    """The seed of one image's corruption: 63 bits of hash(audit seed, pack/scenario, SHA-256 of the image).
 
-    Model, quantization, delegate, worker, order and severity stay out of it, so every model sees the same pixels.
+    Model, quantization, delegate, worker, order, the image's id and severity stay out of it, so every model sees the
+    same pixels, in whatever format the data set is.
     """
-    return int(digest(seed, scenario, image_id)[:16], 16) >> 1
+    return int(digest(seed, scenario, content)[:16], 16) >> 1
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:

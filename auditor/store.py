@@ -49,7 +49,7 @@ class ImagePrediction:
     invoke_ms: float | None = None
 
 
-MEASUREMENT_FORMAT = 3
+MEASUREMENT_FORMAT = 4
 """Raised with every change of the measurements' columns: it is part of every resume key."""
 
 _KEY = [

@@ -39,6 +39,7 @@ HOMES = {
     "defusedxml": {"datasets"},
     "vl_convert": {"report"},
     "pycocotools": {"tasks"},
+    "hotcoco": {"tasks"},
     "albumentations": {"corruptions"},
     "ai_edge_litert": {"runtimes"},
     "flatbuffers": {"runtimes"},

@@ -138,7 +138,7 @@ def grown_bytes(path: str) -> int:
     after = []
     for count in (20, 200):
         for _ in range(count):
-            open_model(Path(path), delegate=XNNPACK, threads=1, input_shape=None, output_names=names)
+            open_model(Path(path), delegate=XNNPACK, threads=1, input_shape=None, output_names=names, state=())
         after.append(_resident_bytes("VmRSS"))
     return after[1] - after[0]
 

@@ -20,6 +20,7 @@ from auditor.values import (
     CalibrationRecord,
     Diagnosis,
     InputCodes,
+    InputContract,
     LayerError,
     LevelTest,
     Made,
@@ -278,3 +279,42 @@ def test_a_head_in_float_that_does_not_help_is_not_advised():
         "in the loop."
     )
     assert remedy_of(0.121, made=TOOL).startswith("Keep the head in float")
+
+
+def fed(mean, std, scale, zero_point, dtype="uint8"):
+    """What is told of an 8-bit input that is fed so."""
+    contract = InputContract(32, 32, mean=mean, std=std, dtype=dtype, scale=scale, zero_point=zero_point)
+    codes = InputCodes(dtype, scale, zero_point, 0.0, 1.0, 0.0, 1.0, codes_used=256, clipped=0.0)
+    result = made_result([cell_of(0.5)], models=(model(input=contract, diagnosis=Diagnosis(input=codes)),))
+    return [item for item in check_quantization(result) if item.code == "quantization.half_codes"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "scale", "zero_point", "dtype", "better"),
+    [
+        ((127.5,), (127.5,), 1 / 127.5, 127, "uint8", 127.0),  # the issue's: every pixel on a half code
+        ((127.5,), (127.5,), 1 / 127.5, -1, "int8", 127.0),
+        ((0.0,), (255.0,), 2 / 255, 0, "uint8", None),  # every other pixel: no mean is better, and one must round
+        ((128.5,), (1.0,), 1.0, 0, "int8", 128.0),
+        ((0.5, 0.5, 0.5), (255.0,) * 3, 1 / 255, 0, "uint8", 0.0),
+    ],
+)
+def test_pixels_between_two_codes_are_told_with_a_contract_that_has_none(mean, std, scale, zero_point, dtype, better):
+    (told,) = fed(mean, std, scale, zero_point, dtype)
+    if better is not None:
+        assert told.facts["better"] == pytest.approx([better] * len(mean))
+        assert f"mean: {better:g}" in str(told.fix) or f"mean: [{better:g}" in str(told.fix)
+        assert fed(tuple(told.facts["better"]), std, scale, zero_point, dtype) == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "scale", "zero_point", "dtype"),
+    [
+        ((0.0,), (255.0,), 1 / 255, 0, "uint8"),
+        ((0.0,), (255.0,), 0.003921569, -128, "int8"),
+        ((127.5,), (127.5,), 1 / 128, 128, "uint8"),
+        ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 0.0186, 114, "uint8"),
+    ],
+)
+def test_pixels_on_codes_or_anywhere_are_not_told(mean, std, scale, zero_point, dtype):
+    assert fed(mean, std, scale, zero_point, dtype) == []

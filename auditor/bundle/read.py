@@ -169,7 +169,7 @@ class _Reading:
             real = dequantize(codes, scale=tensor.scales[0], zero_point=tensor.zero_points[0]) if integer else codes
             outputs[tensor.name] = real
         try:
-            values = decoded(spec, outputs, geometry_of(size, spec.input), (size[1], size[0]))
+            values = decoded(spec, outputs, geometry_of(size, spec.input), (size[1], size[0]), orders=True)
         except (ModelError, ValueError, KeyError, IndexError, TypeError) as error:
             return dataclasses.replace(nothing, error=f"{type(error).__name__}: {error}", scope="model")
         return dataclasses.replace(nothing, values=values)

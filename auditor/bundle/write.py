@@ -72,7 +72,7 @@ def write_parts(plan: Plan, bundle: Path, *, limit_mb: float, say: Callable[[str
 
 def _tensor(plan: Plan, spec: ModelSpec, item: Item, image: NDArray[np.uint8]) -> NDArray[Any]:
     scenario = next((found for found in plan.subjects.scenarios if found.key == item.scenario), None)
-    seed = image_seed(plan.subjects.seed, item.scenario, item.record.id)
+    seed = image_seed(plan.subjects.seed, item.scenario, item.record.sha256)
     seen = image if scenario is None else corrupt(image, scenario, severity=item.severity, seed=seed)
     return encode(seen, spec.input)[0]
 

@@ -61,7 +61,7 @@ def preview(pack: str, image: Path, output: Path, seed: int, allow_code: bool) -
     """Write one HTML contact sheet: an image at every severity of PACK (a pack, pack/scenario or pack file)."""
     from auditor.corruptions.corrupt import corrupt, knobs_at
     from auditor.datasets.images import read_image
-    from auditor.provenance import image_seed
+    from auditor.provenance import image_seed, sha256_of
     from auditor.report.sheet import render_sheet
     from auditor.store import save_text
 
@@ -72,7 +72,7 @@ def preview(pack: str, image: Path, output: Path, seed: int, allow_code: bool) -
         images = []
         for severity in range(1, 6):
             knobs = ", ".join(f"{name} {value:g}" for name, value in knobs_at(spec, severity).items())
-            seen = corrupt(original, spec, severity=severity, seed=image_seed(seed, spec.key, 0))
+            seen = corrupt(original, spec, severity=severity, seed=image_seed(seed, spec.key, sha256_of(image)))
             images.append((f"severity {severity}: {knobs}", seen))
         rows.append(({"key": spec.key, "about": spec.about, "unit": spec.unit}, images))
     save_text(output, render_sheet(f"{pack} on {image.name}", original, rows))

@@ -14,10 +14,12 @@ from auditor.values import (
     Cell,
     CellResult,
     GateOutcome,
+    Json,
     MetricValue,
     Place,
     Rule,
     Summary,
+    Ties,
 )
 
 __all__ = ["apply_gates"]
@@ -35,6 +37,7 @@ class _Subject:
     metric: MetricValue | None
     reason: str | None
     reference: CellResult | None = None
+    ties: Ties | None = None
 
 
 def apply_gates(result: AuditResult, rules: Sequence[Rule], catalogue: Mapping[str, Row]) -> tuple[GateOutcome, ...]:
@@ -47,6 +50,7 @@ def apply_gates(result: AuditResult, rules: Sequence[Rule], catalogue: Mapping[s
 
 def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> GateOutcome:
     told: list[Told] = []
+    near: list[Told] = []
     measured = 0
     for subject in _subjects(result, rule):
         if subject.metric is None or subject.metric.value is None:
@@ -61,12 +65,15 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> Gat
         value = subject.metric.value
         if (value > limit) if rule.kind == "max" else (value < limit):
             told.append(_violation(rule, subject, limit, why))
+        ties = subject.ties
+        if ties is not None and ties.low is not None and ties.high is not None and ties.low < limit <= ties.high:
+            near.append(_tied(rule, subject, limit, value, (ties.low, ties.high)))
     violated = [item for item in told if item.observed is not None]
     violated.sort(key=lambda item: -abs((item.observed or 0.0) - (item.limit or 0.0)))
     told = [*violated, *(item for item in told if item.observed is None)]
     if not measured and not told:
         told.append(Told("gate.unmet", {"rule": str(rule), "line": rule.line}, limit=rule.limit))
-    findings = tuple(as_finding(item, catalogue) for item in told)
+    findings = tuple(as_finding(item, catalogue) for item in (*told, *near))
     return GateOutcome(rule, "failed" if violated else "incomplete" if told else "passed", measured, findings)
 
 
@@ -101,7 +108,8 @@ def _cells(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
             continue
         reason = None if cell.status == "ok" else f"the cell {cell.status}: {cell.error}"
         reference = _reference(result, rule, cell) if rule.kind == "max_drop" else None
-        yield _Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference)
+        ties = cell.ties if rule.metric == cell.judged_by else None
+        yield _Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference, ties)
 
 
 def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
@@ -191,6 +199,17 @@ def _violation(rule: Rule, subject: _Subject, limit: float, why: str) -> Told:
         limit=limit,
         level=rule.level,
     )
+
+
+def _tied(rule: Rule, subject: _Subject, limit: float, value: float, between: tuple[float, float]) -> Told:
+    facts: dict[str, Json] = {
+        "metric": rule.metric,
+        "value": value,
+        "limit": limit,
+        "where": subject.label,
+        "between": list(between),
+    }
+    return Told("gate.ties", facts, subject.cell, observed=value, limit=limit)
 
 
 def _unmeasured(rule: Rule, subject: _Subject, reason: str) -> Told:

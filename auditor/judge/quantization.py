@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from auditor.judge.rounding import equal_scores, half_codes
 from auditor.judge.told import Told
 from auditor.values import (
     AuditResult,
@@ -38,9 +39,11 @@ def check_quantization(result: AuditResult) -> Iterator[Told]:
             yield from _output(result, model, output, where)
         if model.diagnosis.input is not None:
             yield from _input(model, model.diagnosis.input, where)
+            yield from half_codes(model, model.diagnosis.input, where)
         yield from _conversion(result, model, where)
         yield from _loss(result, model, where)
         yield from _layers(model, where)
+        yield from equal_scores(result, model, where)
     for entry, calibration in result.plan.calibration.items():
         if calibration.unreadable:
             yield Told(

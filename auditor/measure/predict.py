@@ -24,7 +24,7 @@ from auditor.runtimes.anatomy.runtime import OpenedModel, open_spec
 from auditor.store import ImagePrediction
 from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Framed
-from auditor.values import Geometry, ImageRecord, ModelSpec, Unit
+from auditor.values import DECLARED, Geometry, ImageRecord, ModelSpec, Unit
 
 __all__ = ["STAGES", "UnitPredictions", "decoded", "failed_prediction", "predict_unit"]
 
@@ -79,7 +79,7 @@ def predict_unit(unit: Unit) -> UnitPredictions:
                 for model in unit.models
             ]
             continue
-        seed = image_seed(unit.seed, unit.scenario_key, record.id)
+        seed = image_seed(unit.seed, unit.scenario_key, record.sha256)
         for severity in unit.severities:
             try:
                 with clock.stage("corrupt"):
@@ -114,23 +114,29 @@ def _predict(
         invoke_s = time.perf_counter() - begin
         clock.times_s["invoke"] += invoke_s
         with clock.stage("decode"):
-            values = decoded(spec, outputs, geometry, (image.shape[0], image.shape[1]))
+            values = decoded(spec, outputs, geometry, (image.shape[0], image.shape[1]), orders=True)
     except (ModelError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         return failed_prediction(model, record, severity, f"{type(error).__name__}: {error}", "model")
     return ImagePrediction(spec.key, delegate.name, severity, record.id, values, invoke_ms=1e3 * invoke_s)
 
 
 def decoded(
-    spec: ModelSpec, outputs: Mapping[str, NDArray[Any]], geometry: Geometry, size: tuple[int, int]
+    spec: ModelSpec,
+    outputs: Mapping[str, NDArray[Any]],
+    geometry: Geometry,
+    size: tuple[int, int],
+    *,
+    orders: bool = False,
 ) -> Mapping[str, NDArray[Any]]:
     """What a model's outputs say of an image of (height, width), as its task stores it: the one way from outputs to
-    predictions, wherever they were invoked.
+    predictions, wherever they were invoked. With `orders` also what other orders of equal scores would give.
 
     Raises:
         ModelError, ValueError, KeyError, IndexError, TypeError: the outputs are not those of the head.
     """
     found = extensions.resolve("heads", spec.decoder).decode(outputs, spec)
-    return task_of(spec.task).finish(found, Framed(spec, geometry, size))
+    wanted = orders and spec.variant == DECLARED
+    return task_of(spec.task).finish(found, Framed(spec, geometry, size, wanted))
 
 
 def failed_prediction(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from auditor import extensions
 from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, nearest
+from auditor.datasets.canonical import in_canonical_order
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import folder_images, read_record, sizes_of
 from auditor.datasets.shared_classes import normal_name
@@ -70,7 +71,8 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
     options = {key: config.path(str(value)) if key in form.paths else value for key, value in given.items()}
     split = getattr(entry, "split", "val")
-    return form.load(DatasetRequest(name, **paths, split=split, limit=entry.limit, options=options))
+    found = form.load(DatasetRequest(name, **paths, split=split, limit=entry.limit, options=options))
+    return in_canonical_order(found)
 
 
 def load_calibration(

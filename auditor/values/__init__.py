@@ -50,6 +50,7 @@ from auditor.values.results import (
     LevelTest,
     MetricValue,
     Summary,
+    Ties,
     Verdict,
 )
 from auditor.values.specs import (
@@ -153,6 +154,7 @@ __all__ = [
     "Streams",
     "Summary",
     "Sustained",
+    "Ties",
     "Transform",
     "Unit",
     "Verdict",

@@ -33,6 +33,7 @@ __all__ = [
     "LevelTest",
     "MetricValue",
     "Summary",
+    "Ties",
     "Verdict",
 ]
 
@@ -119,6 +120,23 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Ties:
+    """What the primary metric would be with equal scores in other orders: the lowest and the highest over `orders`
+    random ones and that which counts; None, with a reason, where that could not be found."""
+
+    __pydantic_config__ = _STRICT
+    orders: int
+    low: float | None
+    high: float | None
+    reason: str | None = None
+
+    @property
+    def spread(self) -> float:
+        """How far they are apart; 0 where that is not known."""
+        return (self.high or 0.0) - (self.low or 0.0)
+
+
+@dataclass(frozen=True)
 class Confusion:
     """How many images of the class `truth` are taken for `predicted`."""
 
@@ -169,6 +187,7 @@ class CellResult(Cell):
     level_test: LevelTest | None = None
     confused: tuple[Confusion, ...] = ()
     compared: Compared | None = None
+    ties: Ties | None = None
 
     @classmethod
     def of(cls, cell: Cell, **facts: object) -> CellResult:

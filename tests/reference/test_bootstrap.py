@@ -14,7 +14,7 @@ from auditor.values import Detections
 
 def recomputed(truth, predictions, weights):
     """AP of the resampled set: each image stands as often as it was drawn, under ids of its own."""
-    images = sorted(truth)
+    images = list(truth)
     copies = [(image, copy) for image, count in zip(images, weights, strict=True) for copy in range(count)]
     own = {number: pair[0] for number, pair in enumerate(copies)}
     evaluation = evaluate_coco(

@@ -31,7 +31,8 @@ def scenes(seed, images=12):
         found = np.concatenate([labels, rng.integers(0, len(CLASSES), count)])
         order = np.argsort(-(scores := rng.random(len(found)).round(2)), kind="stable")
         predictions[image_id] = Detections(seen[order], scores[order], found[order])
-    return truth, predictions
+    ordered = sorted(truth)  # as pycocotools orders images
+    return {image: truth[image] for image in ordered}, {image: predictions[image] for image in ordered}
 
 
 def documents(truth, predictions):

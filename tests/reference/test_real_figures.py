@@ -60,7 +60,13 @@ def test_clean_ap_is_the_reference(result, key):
     assert cell.status == "ok"
     for name, expected in zip(("AP", "AP50"), FIGURES[key], strict=True):
         if expected is not None:
-            assert cell.metrics[name].value == pytest.approx(expected, abs=0.001)
+            assert cell.metrics[name].value == pytest.approx(expected, abs=0.001 + spread_of(cell))
+
+
+def spread_of(cell) -> float:
+    """How far the reference's own order of equal scores may be from ours: that of an integer model's few scores."""
+    assert (cell.ties.spread == 0) == ("yolox" in cell.file)
+    return max(cell.value - cell.ties.low, cell.ties.high - cell.value)
 
 
 def test_ssd_is_understood_from_its_file_alone(result):

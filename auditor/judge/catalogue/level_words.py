@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditor.judge.catalogue.row import Interval, paired, row
 from auditor.judge.told import Words
+from auditor.values import yaml_flow
 
 __all__: list[str] = []
 
@@ -21,6 +22,37 @@ def _skipped(file: str, level: str, reason: str) -> Words:
     return Words(
         f"the level {level} ({file}) was skipped: {reason}",
         "Mend the reason, or take the level out of `quantize: levels`.",
+    )
+
+
+@row("quantization.half_codes", "quantization", "warning", "input", "Pixels land between two codes of the input.")
+def _half_codes(
+    file: str, share: float, mean: list[float], better: list[float], scale: float, zero_point: int, line: str
+) -> Words:
+    return Words(
+        f"{file}: {share:.0%} of the pixel values land halfway between two codes of its input (scale {scale:.6g}, zero "
+        f"point {zero_point}) with the mean {yaml_flow(mean)}, so how a device rounds decides what it sees; with the "
+        f"mean {yaml_flow(better)} each has a code of its own",
+        f"Write in its entry of audit.yaml, and feed the device alike: {line}",
+    )
+
+
+@row("quantization.ties", "quantization", "warning", "quantization", "A metric hangs on the order of equal scores.")
+def _ties(cell: str, metric: str, value: float, low: float, high: float, orders: int, cells: int) -> Words:
+    more = "" if cells == 1 else f"; so it is in {cells} cells"
+    return Words(
+        f"{cell}: many of its scores are equal, and {metric} {value:.4f} hangs on which of them comes first: {orders} "
+        f"other orders give {low:.4f} to {high:.4f}{more}",
+        "Read smaller differences of this file as noise (its intervals hold this), and compare with other tools only "
+        "within it; scores of finer steps, such as an output kept in float, end it.",
+    )
+
+
+@row("quantization.ties_unknown", "quantization", "warning", "quantization", "The effect of equal scores is unknown.")
+def _ties_unknown(cell: str, reason: str) -> Words:
+    return Words(
+        f"{cell}: what other orders of equal scores would give is not known, since two evaluators disagree: {reason}",
+        "Report this as a fault of the auditor, with the audit; the value itself is pycocotools'.",
     )
 
 

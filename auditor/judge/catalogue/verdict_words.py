@@ -21,6 +21,15 @@ def _violated(metric: str, value: float, limit: float, kind: str, where: str, ag
     )
 
 
+@row("gate.ties", "gate", "warning", "gates", "Whether a gate holds hangs on the order of equal scores.")
+def _gate_ties(metric: str, value: float, limit: float, where: str, between: list[float]) -> Words:
+    return Words(
+        f"{metric} {value:.4f} against the limit {limit:.4f} hangs on the order of equal scores, which is a "
+        f"convention: other orders give {between[0]:.4f} to {between[1]:.4f}: {where}",
+        "Do not let a release hang on it: improve the model, or set the limit outside of this range.",
+    )
+
+
 @row("gate.unmeasured", "gate", "error", "gates", "A gate selects something that was not measured.")
 def _unmeasured(metric: str, where: str, reason: str) -> Words:
     return Words(

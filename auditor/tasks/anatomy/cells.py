@@ -107,6 +107,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         metrics={value.name: value for value in metrics},
         counts=counts,
         confused=found.confused,
+        ties=found.ties,
     )
     return CellEvaluation(result, samples, invoke_ms=float(np.median(times)) if times else None, kept=found.kept)
 
@@ -121,9 +122,17 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any]) -> Judged:
             predictions[item.image_id], more = task.to_prediction(item.values, table, given.label_offset)
             dropped += more
     weights = draw_weights(len(given.truth), seed=given.seed)
-    present = [position for position, image_id in enumerate(sorted(given.truth)) if image_id in truth]
+    present = [position for position, image_id in enumerate(given.truth) if image_id in truth]
     keep = given.cell.is_clean and given.cell.is_declared
-    return Judged(given.judged, truth, predictions, weights[:, present], dropped=dropped, keep=keep)
+    return Judged(
+        given.judged,
+        truth,
+        {image_id: predictions[image_id] for image_id in truth},
+        weights[:, present],
+        dropped=dropped,
+        keep=keep,
+        orders=given.cell.is_declared,
+    )
 
 
 def _with_registered(
@@ -141,7 +150,7 @@ def _with_registered(
 def measured_metric(metric: Metric, judged: Judged) -> tuple[MetricValue, NDArray[np.float64]]:
     """Compute a registered metric with its interval, and its value on every resample: (R,), NaN where it is
     undefined."""
-    images = sorted(judged.truth)
+    images = list(judged.truth)
     rows = [metric.per_image(judged.truth[i], judged.predictions[i], judged.categories) for i in images]
     statistics = np.array(rows, dtype=np.float64)
     (value,) = metric.reduce(statistics, np.ones((1, len(images))))

@@ -17,6 +17,7 @@ from auditor.values import (
     MetricValue,
     ModelSpec,
     Patch,
+    Ties,
 )
 
 __all__ = ["Column", "Evaluated", "Framed", "Judged", "Metric", "Reading", "Task"]
@@ -40,11 +41,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Framed:
-    """Where the pixels of an original image of `size` (height, width) landed in the input of the model `spec`."""
+    """Where the pixels of an original image of `size` (height, width) landed in the input of the model `spec`; `orders`
+    asks for what other orders of equal scores would give."""
 
     spec: ModelSpec
     geometry: Geometry
     size: tuple[int, int]
+    orders: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ class Metric:
 @dataclass(frozen=True, eq=False)
 class Judged:
     """What a cell is evaluated from: truth and predictions of the images that could be read, by image id, their labels
-    indices of `categories`; `weights` (R, N) are the resamples of these images, in ascending order of id. `dropped` are
-    predictions of classes that are not judged. `keep` asks for what two cells are compared by."""
+    indices of `categories`; `weights` (R, N) are the resamples of these images, in their order. `dropped` are
+    predictions of classes that are not judged. `keep` asks for what two cells are compared by, `orders` for what other
+    orders of equal scores would give."""
 
     categories: tuple[str, ...]
     truth: Mapping[int, Any]
@@ -77,6 +81,7 @@ class Judged:
     weights: NDArray[np.int64]
     dropped: int = 0
     keep: bool = False
+    orders: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +96,7 @@ class Evaluated:
     confused: tuple[Confusion, ...] = ()
     images: int | None = None
     error: str | None = None
+    ties: Ties | None = None
 
 
 @dataclass(frozen=True)

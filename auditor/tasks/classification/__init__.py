@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.evaluate.bootstrap import interval
 from auditor.tasks.anatomy.task import Column, Evaluated, Framed, Judged, Task
-from auditor.tasks.classification.accuracy import ABOUT, evaluate_classes, mcnemar, resampled_top1
-from auditor.values import CellResult, ClassScores, ClassTruth, LevelTest, MetricValue
+from auditor.tasks.classification.accuracy import (
+    ABOUT,
+    evaluate_classes,
+    mcnemar,
+    resampled_top1,
+    top1_of_orders,
+)
+from auditor.values import CellResult, ClassScores, ClassTruth, LevelTest, MetricValue, Ties
 
 __all__ = ["TASK"]
 
@@ -43,7 +50,7 @@ def _restrict(found: ClassTruth, judged: Mapping[int, int]) -> ClassTruth:
 
 def _evaluate(judged: Judged) -> Evaluated:
     """Judge the scores of every image whose true class the model knows."""
-    every = sorted(judged.truth)
+    every = list(judged.truth)
     images = [image_id for image_id in every if judged.truth[image_id].label is not None]
     counts = {"images_of_classes_not_judged": len(every) - len(images)}
     if not images:
@@ -54,9 +61,17 @@ def _evaluate(judged: Judged) -> Evaluated:
     labels = np.array([judged.truth[image_id].label for image_id in images])
     scores = np.stack([item.scores for item in found])
     evaluation = evaluate_classes(scores, labels, found[0].to_judged, judged.categories, weights)
+    first, *others = evaluation.metrics
+    samples = resampled_top1(evaluation.correct, weights)
+    ties = None
+    if judged.orders and first.value is not None:
+        drawn = top1_of_orders(scores, labels, found[0].to_judged)
+        ties = Ties(len(drawn), min(first.value, *drawn), max(first.value, *drawn))
+        samples = samples + np.resize(np.array(drawn) - first.value, len(samples))
     return Evaluated(
-        metrics=evaluation.metrics,
-        samples={next(iter(ABOUT)): resampled_top1(evaluation.correct, weights)},
+        metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
+        samples={next(iter(ABOUT)): samples},
+        ties=ties,
         counts=counts,
         kept=evaluation.correct,
         confused=evaluation.confused,

@@ -14,23 +14,43 @@ from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.evaluation import MATCHED, compare, evaluate
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
+from auditor.tasks.detection.ties import Ranked
 from auditor.values import Candidates, Detections, GroundTruth
 
 __all__ = ["TASK"]
 
 
 def _finish(decoded: Candidates | Detections, framed: Framed) -> Mapping[str, NDArray[Any]]:
-    kept = postprocess(decoded, framed.spec.postprocess, geometry=framed.geometry, image_size=framed.size)
-    return {"boxes": kept.boxes, "scores": kept.scores, "labels": kept.labels}
+    kept = postprocess(
+        decoded, framed.spec.postprocess, geometry=framed.geometry, image_size=framed.size, orders=framed.orders
+    )
+    values: dict[str, NDArray[Any]] = {"boxes": kept.boxes, "scores": kept.scores, "labels": kept.labels}
+    if isinstance(kept, Ranked):
+        values |= {"orders": kept.orders, "other_orders": kept.other_orders}
+        values |= {f"other_{name}": getattr(kept.other, name) for name in ("boxes", "scores", "labels")}
+    return values
 
 
 def _to_detections(values: Mapping[str, NDArray[Any]], table: NDArray[np.int64], offset: int) -> tuple[Detections, int]:
     """The detections of judged classes with their judged labels, and how many others were dropped."""
-    lines = values["labels"] + offset
+    labels, keep = _judged(values["labels"], table, offset)
+    arrays = values["boxes"][keep], values["scores"][keep], labels[keep]
+    dropped = int((~keep).sum())
+    if "orders" not in values:
+        return Detections(*arrays), dropped
+    others, theirs = _judged(values["other_labels"], table, offset)
+    other = Detections(values["other_boxes"][theirs], values["other_scores"][theirs], others[theirs])
+    return Ranked(*arrays, values["orders"][keep], other, values["other_orders"][theirs]), dropped
+
+
+def _judged(
+    labels: NDArray[np.int64], table: NDArray[np.int64], offset: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The judged label of each detection, and whether it has one."""
+    lines = labels + offset
     inside = (lines >= 0) & (lines < len(table))
-    labels = np.where(inside, table[np.where(inside, lines, 0)], -1)
-    keep = labels >= 0
-    return Detections(values["boxes"][keep], values["scores"][keep], labels[keep]), int((~keep).sum())
+    judged = np.where(inside, table[np.where(inside, lines, 0)], -1)
+    return judged, judged >= 0
 
 
 def _restrict(found: GroundTruth, judged: Mapping[int, int]) -> GroundTruth:
@@ -49,6 +69,11 @@ TASK = Task(
         "boxes": Column("float64", 4, "xyxy, pixels of the original image"),
         "scores": Column("float64", 0, "in [0, 1], descending"),
         "labels": Column("int64", 0, "the model's own class indices"),
+        "orders": Column("int64", 0, "which other orders of equal scores keep it, a bit for each; absent: all"),
+        "other_boxes": Column("float64", 4, "of detections that only other orders keep"),
+        "other_scores": Column("float64", 0, "of these"),
+        "other_labels": Column("int64", 0, "of these"),
+        "other_orders": Column("int64", 0, "of these, which orders keep them"),
     },
     metrics=ABOUT,
     primary=NAMES[0],

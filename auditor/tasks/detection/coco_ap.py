@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.boxes import to_xywh
+from auditor.datasets.shared_classes import normal_name
 from auditor.tasks.detection.resampling import ClassMatches
 from auditor.values import Detections, GroundTruth, MetricValue
 
@@ -72,7 +73,8 @@ def evaluate_coco(
 ) -> CocoEvaluation:
     """Evaluate with pycocotools: averages over IoU 0.50 to 0.95, at most 100 detections an image and class.
 
-    `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`.
+    `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`. Equal scores of
+    different images are ranked in the order of `truth`; the classes stand in the result in the order of their names.
 
     Raises:
         ValueError: truth and predictions are not of the same images.
@@ -81,9 +83,12 @@ def evaluate_coco(
         raise ValueError(f"expected predictions for the {len(truth)} images of the truth but got {len(predictions)}")
     from pycocotools.cocoeval import COCOeval
 
-    images = sorted(truth)
+    images = list(range(1, len(truth) + 1))
+    by_name = sorted(range(len(categories)), key=lambda label: (normal_name(categories[label]), categories[label]))
+    place = np.argsort(by_name)
     classes = len(categories)
-    true_boxes, found_boxes = _annotations(truth, classes), _annotations(predictions, classes)
+    true_boxes = _annotations(list(truth.values()), place)
+    found_boxes = _annotations([predictions[image_id] for image_id in truth], place)
     precisions, recalls, matches = [], [], []
     for start in range(0, classes, _CLASSES_AT_ONCE):
         chunk = range(start, min(start + _CLASSES_AT_ONCE, classes))
@@ -98,7 +103,7 @@ def evaluate_coco(
         matches += [_matches(evaluation, position, len(images)) for position in range(len(chunk))]
     return CocoEvaluation(
         len(images),
-        tuple(categories),
+        tuple(categories[label] for label in by_name),
         np.concatenate(precisions, axis=2),
         np.concatenate(recalls, axis=1),
         tuple(matches),
@@ -149,20 +154,18 @@ def _matches(evaluation: Any, position: int, images: int) -> ClassMatches:
     )
 
 
-def _annotations(
-    objects: Mapping[int, GroundTruth] | Mapping[int, Detections], classes: int
-) -> list[list[dict[str, Any]]]:
-    """The objects of each class as COCO annotations, by image id and then in their own order."""
-    by_class: list[list[dict[str, Any]]] = [[] for _ in range(classes)]
-    for image_id in sorted(objects):
-        found = objects[image_id]
+def _annotations(objects: Sequence[GroundTruth | Detections], place: NDArray[np.int64]) -> list[list[dict[str, Any]]]:
+    """The objects of each class as COCO annotations, image by image, numbered from 1, and then in their own order;
+    `place` says where each label stands."""
+    by_class: list[list[dict[str, Any]]] = [[] for _ in place]
+    for image_id, found in enumerate(objects, start=1):
         boxes = to_xywh(found.boxes)
         if isinstance(found, Detections):
             areas, crowds, scores = (boxes[:, 2] * boxes[:, 3]).tolist(), [0] * len(boxes), found.scores.tolist()
         else:
             areas, crowds, scores = found.area.tolist(), found.iscrowd.astype(int).tolist(), [1.0] * len(boxes)
         for box, label, area, crowd, score in zip(
-            boxes.tolist(), found.labels.tolist(), areas, crowds, scores, strict=True
+            boxes.tolist(), place[found.labels].tolist(), areas, crowds, scores, strict=True
         ):
             by_class[label].append(
                 {

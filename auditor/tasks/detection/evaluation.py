@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from auditor.evaluate.bootstrap import interval
 from auditor.tasks.anatomy.task import Evaluated, Judged
 from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco
 from auditor.tasks.detection.parity import SCORE, compare_detections
 from auditor.tasks.detection.resampling import resampled_ap
-from auditor.values import Agreement, CellResult, Detections, MetricValue
+from auditor.tasks.detection.ties import ORDERS, ap_of_orders, has_ties
+from auditor.values import Agreement, CellResult, Detections, MetricValue, Ties
 
 __all__ = ["MATCHED", "compare", "evaluate"]
 
 MATCHED = {"delegate": "parity_matched", "level": "level_matched"}
 """The share of detections that two delegates, or two levels, have in common."""
+_SAME = 1e-9
+"""How far hotcoco's AP may be from pycocotools', which is that of record."""
 
 
 def evaluate(judged: Judged) -> Evaluated:
@@ -22,6 +28,10 @@ def evaluate(judged: Judged) -> Evaluated:
     evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories)
     first, *others = evaluation.metrics()
     samples = resampled_ap(evaluation.matches, judged.weights)
+    ties = None
+    if judged.orders and first.value is not None:
+        ties, apart = _ties(judged, first.value)
+        samples = samples + np.resize(apart, len(samples))
     return Evaluated(
         metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
         samples={NAMES[0]: samples},
@@ -32,7 +42,20 @@ def evaluate(judged: Judged) -> Evaluated:
             "images_without_truth": sum(len(found.labels) == 0 for found in judged.truth.values()),
         },
         kept=dict(judged.predictions) if judged.keep else None,
+        ties=ties,
     )
+
+
+def _ties(judged: Judged, value: float) -> tuple[Ties, NDArray[np.float64]]:
+    """What other orders of equal scores give, and by how much each differs: a part of what AP is uncertain by."""
+    nothing = np.zeros(1)
+    if not has_ties(judged.predictions):
+        return Ties(0, value, value), nothing
+    ranked, others = ap_of_orders(judged.truth, judged.predictions, len(judged.categories))
+    if abs(ranked - value) > _SAME:
+        reason = f"hotcoco's AP is {ranked:.6f} where pycocotools' is {value:.6f}"
+        return Ties(ORDERS, None, None, reason), nothing
+    return Ties(ORDERS, min(value, float(others.min())), max(value, float(others.max()))), others - value
 
 
 def compare(

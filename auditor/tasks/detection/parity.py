@@ -40,7 +40,7 @@ def compare_detections(first: Mapping[int, Detections], second: Mapping[int, Det
     matched = total = worst = 0
     score = corner = 0.0
     image = None
-    for image_id in first.keys() & second.keys():
+    for image_id in (image_id for image_id in first if image_id in second):
         mine, theirs = first[image_id], second[image_id]
         partners = _partners(mine, theirs)
         seen = {index for index, _ in partners}, {other for _, other in partners}
