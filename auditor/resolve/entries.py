@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,20 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
     requests = [_request(config, model, datasets) for model in config.models if model.task in (None, *tasks)]
     converted = any(runtime_of(Path(request.path)).stand_in is not None for request in requests)
     timeout_s = _OPEN_SOURCE_TIMEOUT_S if converted else _OPEN_TIMEOUT_S
+    # Leaders first: a variant is fed the real values that its family is.
+    leaders = [request for request in requests if request.model == request.name]
+    outcomes = {outcome.item.name: outcome for outcome in run_isolated(_resolve, leaders, timeout_s=timeout_s)}
+    led = [
+        dataclasses.replace(request, family=found.input)
+        if isinstance(found := outcomes[request.model].result, ModelSpec)
+        else request
+        for request in requests
+        if request.name not in outcomes and request.model in outcomes
+    ]
+    outcomes |= {outcome.item.name: outcome for outcome in run_isolated(_resolve, led, timeout_s=timeout_s)}
     specs = []
-    for request, outcome in zip(requests, run_isolated(_resolve, requests, timeout_s=timeout_s), strict=True):
-        where = where_is(config, request.name)
+    for request in (request for request in requests if request.name in outcomes):
+        outcome, where = outcomes[request.name], where_is(config, request.name)
         if outcome.died:
             problems.append(
                 f"{where}: {request.path}: opening the model failed: {outcome.error}; the file is probably damaged"

@@ -19,6 +19,23 @@ _INTEGERS = ("uint8", "int8")
 _GRAPH = Source("graph")
 _METADATA = Source("metadata")
 _DOCUMENT = Source("audit.yaml")
+_NEAR = 0.1
+"""How far the ends of an input's real values may be from those of a usual form, in parts of it: a calibration sees
+less than the whole range."""
+_FORMS = (
+    ("0 to 255", 0.0, 255.0, "{mean: 0, std: 1}"),
+    ("-128 to 127", -128.0, 127.0, "{mean: 128, std: 1}"),
+    ("0 to 1", 0.0, 1.0, "{mean: 0, std: 255}"),
+    ("-1 to 1", -1.0, 1.0, "{mean: 127.5, std: 127.5}"),
+    (
+        "ImageNet's -2.1 to 2.6",
+        -2.118,
+        2.64,
+        "{mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375]}",
+    ),
+)
+"""The real values that models are usually trained on. Source of the last:
+https://pytorch.org/vision/stable/models.html (mean 0.485, 0.456, 0.406 and standard deviation 0.229, 0.224, 0.225)."""
 _NEEDED = ("color", "mean", "std", "resize")
 
 
@@ -79,21 +96,23 @@ def _ultralytics_size(notes: FileNotes) -> Sequence[int] | None:
 
 
 def contract_of(
-    fixed: InputContract, notes: FileNotes, head: Head, given: Mapping[str, Any]
+    fixed: InputContract, notes: FileNotes, head: Head, given: Mapping[str, Any], family: InputContract | None = None
 ) -> tuple[InputContract, dict[str, Source]]:
-    """Fill the input contract: the document (`given`), then the file's own words, then what models with this head are
-    trained with.
+    """Fill the input contract: the document (`given`), then in real values that of the `family` that it is a variant
+    of, then the file's own words, then what models with this head are trained with.
 
     Raises:
         ModelError: the document contradicts the file, or leaves out what nothing else tells.
     """
-    values, origin = _conventions(fixed, notes, head)
+    values, origin = _conventions(fixed, notes, head) if family is None else _inherited(family)
     conventional = dict(values), dict(origin)
     for key, value in given.items():
         if key != "size" and value is not None:
             values[key] = tuple(float(item) for item in np.atleast_1d(value)) if key in ("mean", "std") else value
             origin[key] = _DOCUMENT
     _check(fixed, values, origin, head)
+    if fixed.dtype in _INTEGERS and origin["mean"] is _GRAPH:
+        _check_pixels(fixed)
     sources = {}
     for key, where in origin.items():
         if where is _DOCUMENT and key in conventional[0] and conventional[0][key] != values[key]:
@@ -102,6 +121,38 @@ def contract_of(
             where = Source("audit.yaml", instead_of=Replaced(shown, conventional[1][key].origin))
         sources[f"input.{key}"] = where
     return dataclasses.replace(fixed, **values), sources
+
+
+def _inherited(family: InputContract) -> tuple[dict[str, Any], dict[str, Source]]:
+    """What a variant is fed: the real values that its family is."""
+    keys = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+    return {key: getattr(family, key) for key in keys}, dict.fromkeys(keys, Source("family"))
+
+
+def _check_pixels(fixed: InputContract) -> None:
+    """Raise where the pixels as they are would feed real values that no model is trained on: the real values of an
+    integer input are then to be asked for.
+
+    Raises:
+        ModelError: with what the input's scale suggests.
+    """
+    if not fixed.scale:
+        return
+    shift = 0 if fixed.dtype == "uint8" else 128
+    low, high = (fixed.scale * (code - shift - fixed.zero_point) for code in (0, 255))
+
+    def apart(form: tuple[str, float, float, str]) -> float:
+        _, first, last, _ = form
+        return max(abs(low - first), abs(high - last))
+
+    called, first, last, line = nearest = min(_FORMS, key=apart)
+    if apart(nearest) > _NEAR * (last - first):
+        raise ModelError(
+            f"its {fixed.dtype} input holds {low:.3g} to {high:.3g}, so the pixels as they are would feed it what no "
+            "usual training does: write in its entry the real values that it was trained on; "
+            f"{called} is the nearest: `input: {line}`",
+            field="input",
+        )
 
 
 def _conventions(fixed: InputContract, notes: FileNotes, head: Head) -> tuple[dict[str, Any], dict[str, Source]]:

@@ -62,6 +62,7 @@ class ModelRequest:
     task: str | None = None
     categories: tuple[str, ...] = ()
     keeps_state: bool = False
+    family: InputContract | None = None
 
 
 def resolve_model(request: ModelRequest) -> ModelSpec:
@@ -102,7 +103,7 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     opened = open_spec(draft, delegate=XNNPACK, threads=1)
     arrays = _invoke(opened, fixed, path)
     head, options, why = _head(request, _seen(facts, arrays, fixed, labels))
-    contract, found = contract_of(fixed, facts.notes, head, request.input)
+    contract, found = contract_of(fixed, facts.notes, head, request.input, request.family)
     sources |= found
     sources["decoder"] = Source("audit.yaml") if request.decoder else Source("graph", why)
     sources |= {f"decoder.{name}": Source("graph") for name in options if name not in request.decoder_options}

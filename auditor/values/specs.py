@@ -65,10 +65,11 @@ class Replaced:
 @dataclass(frozen=True)
 class Source:
     """Where a setting came from. `origin` is `audit.yaml`, `metadata` (the file's own words), `graph`, `images`
-    (measured on the first images), `dataset`, `made` (by this project) or `default`; `note` says more, for people."""
+    (measured on the first images), `dataset`, `made` (by this project), `family` (the model that it is a variant of) or
+    `default`; `note` says more, for people."""
 
     __pydantic_config__ = _STRICT
-    origin: Literal["audit.yaml", "metadata", "graph", "images", "dataset", "made", "parent", "default"]
+    origin: Literal["audit.yaml", "metadata", "graph", "images", "dataset", "made", "parent", "family", "default"]
     note: str = ""
     instead_of: Replaced | None = None
 

@@ -102,7 +102,10 @@ def _layout(request: DatasetRequest) -> _Layout:
     assert place is not None
     if place.is_dir():
         inside = [path for name in ("data.yaml", "data.yml", "obj.data") if (path := place / name).is_file()]
-        inside = inside or sorted([*place.glob("*.yaml"), *place.glob("*.yml"), *place.glob("*.data")])
+        others = [
+            path for pattern in ("*.yaml", "*.yml") for path in place.glob(pattern) if "names" in _yaml_keys(path)
+        ]
+        inside = inside or sorted([*others, *place.glob("*.data")])
         if len(inside) > 1:
             raise InputError(
                 f"{place}: it holds {', '.join(path.name for path in inside)}; name one of them in `annotations`"
