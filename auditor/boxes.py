@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BOX_FORMATS", "area", "clip", "iou", "to_xywh", "to_xyxy"]
+__all__ = ["BOX_FORMATS", "area", "clip", "from_xyxy", "iou", "to_xywh", "to_xyxy"]
 
 BOX_FORMATS = ("xyxy", "yxyx", "cxcywh", "xywh")
 
@@ -44,6 +44,23 @@ def to_xywh(boxes: ArrayLike) -> NDArray[np.float64]:
     """
     array = _boxes(boxes)
     return np.concatenate([array[:, :2], array[:, 2:] - array[:, :2]], axis=1)
+
+
+def from_xyxy(boxes: ArrayLike, box_format: str) -> NDArray[np.float64]:
+    """Convert (N, 4) xyxy boxes to `box_format`.
+
+    >>> from_xyxy([[8, 17, 12, 23]], "cxcywh").tolist()
+    [[10.0, 20.0, 4.0, 6.0]]
+    """
+    array = _boxes(boxes)
+    if box_format == "yxyx":
+        return array[:, [1, 0, 3, 2]]
+    if box_format in ("cxcywh", "xywh"):
+        corner = to_xywh(array)
+        return corner if box_format == "xywh" else corner + np.pad(corner[:, 2:] / 2, ((0, 0), (0, 2)))
+    if box_format == "xyxy":
+        return array
+    raise ValueError(f"expected a box format of {', '.join(BOX_FORMATS)} but got {box_format!r}")
 
 
 def area(boxes: ArrayLike) -> NDArray[np.float64]:

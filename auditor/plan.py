@@ -242,7 +242,7 @@ def _content(
         scenario_fields = _without(dataclasses.asdict(scenario), _NOT_SEEN)
     used = {delegate.name for _, delegate in models} | ({scenario.key} if scenario is not None else set())
     return {
-        "images": [(image.id, image.sha256, image.size) for image in images],
+        "images": [(image.id, image.sha256, image.size, image.meant.bits, image.meant.exif) for image in images],
         "scenario": scenario_fields,
         "severities": list(severities),
         "models": [

@@ -7,8 +7,6 @@ from pydantic_core import to_jsonable_python
 
 from auditor.config.audit import (
     AuditConfig,
-    CalibrationConfig,
-    DatasetConfig,
     DecoderConfig,
     ExternalDelegateConfig,
     GateConfig,
@@ -20,6 +18,7 @@ from auditor.config.audit import (
     load_gates,
     rule_of,
 )
+from auditor.config.data_config import CalibrationConfig, DatasetConfig
 from auditor.config.pack import PackConfig, load_pack, specs_of
 from auditor.config.result import RESULT_SCHEMA_VERSION, parse_result, result_document, result_schema
 from auditor.config.yaml_file import YamlFile, nearest

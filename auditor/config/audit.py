@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
 from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, validate
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
@@ -28,8 +29,6 @@ from auditor.values.levels import ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
 
 __all__ = [
     "AuditConfig",
-    "CalibrationConfig",
-    "DatasetConfig",
     "DecoderConfig",
     "ExternalDelegateConfig",
     "GateConfig",
@@ -61,7 +60,6 @@ def _per_channel(value: Any) -> tuple[float, ...]:
 PerChannel = Annotated[
     tuple[float, ...], BeforeValidator(_per_channel, json_schema_input_type=float | tuple[float, float, float])
 ]
-PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Side = Annotated[int, Field(strict=True, ge=1, le=16384)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
@@ -83,27 +81,6 @@ def _built_in_delegate(name: str) -> str:
 
 AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": list(ASKED)})]
 DelegateName = Annotated[str, AfterValidator(_built_in_delegate), Field(json_schema_extra={"enum": list(BUILT_IN)})]
-
-
-class DatasetConfig(Document):
-    """Where images and truth are; which of the keys a format takes and needs, the format says."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-
-    format: str = "coco"
-    images: PathText | None = None
-    annotations: PathText | None = None
-    labels: PathText | None = None
-    """The label file of idx; the class names of a bare folder of yolo labels."""
-    split: Literal["train", "val", "test"] = "val"
-    """Which images of a data.yaml or obj.data."""
-    limit: Annotated[int, Field(strict=True, ge=1)] | None = None
-    """Take the first N images by id."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Keys of the format's own."""
-        return dict(self.model_extra or {})
 
 
 class InputConfig(Document):
@@ -156,16 +133,6 @@ class DecoderConfig(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
-
-
-class CalibrationConfig(Document):
-    """The images that integer levels are calibrated on: a folder's, or with `annotations` a data set's."""
-
-    format: str = "coco"
-    images: PathText
-    annotations: PathText | None = None
-    labels: PathText | None = None
-    limit: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
 class QuantizeConfig(Document):
@@ -343,6 +310,7 @@ class AuditConfig(Document):
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
     dataset: DatasetConfig | None = None
     datasets: dict[Name, DatasetConfig] = Field(default={})
+    images: ImagesConfig = ImagesConfig()
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.provenance import digest
-from auditor.values import ClassTruth, GroundTruth, ImageRecord
+from auditor.values import AS_FOUND, ClassTruth, GroundTruth, ImageRecord, Meant
 
 __all__ = ["Dataset", "DatasetRequest", "Format"]
 
@@ -19,7 +19,7 @@ Truth = GroundTruth | ClassTruth
 class DatasetRequest:
     """What `audit.yaml` says of a data set, paths made absolute; which of them a format needs, its loader says. `split`
     is taken of annotations that name several; `limit` are the first images by id; `options` are keys of the format's
-    own."""
+    own; `meant` is how its images are read."""
 
     name: str
     images: Path | None = None
@@ -28,6 +28,7 @@ class DatasetRequest:
     split: str = "val"
     limit: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    meant: Meant = AS_FOUND
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,15 +16,31 @@ from numpy.typing import NDArray
 from auditor.datasets.idx_file import load_idx
 from auditor.errors import DataError, InputError
 from auditor.provenance import sha256_of
-from auditor.values import ImageRecord
+from auditor.values import AS_FOUND, ImageRecord, Meant
 
-__all__ = ["SUFFIXES", "folder_images", "list_images", "read_image", "read_record", "sizes_of"]
+__all__ = [
+    "SUFFIXES",
+    "Oddities",
+    "folder_images",
+    "list_images",
+    "oddities_of",
+    "read_image",
+    "read_record",
+    "sizes_of",
+]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_ERROR
-)  # errors only: what cannot be decoded is told by our own error
+_EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")
+"""How notes of a camera are marked in JPEG, PNG and WebP."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG = b"\x89PNG"
+_DEPTH_AT = 24
+"""The byte of a PNG file that holds its bit depth. Source: https://www.w3.org/TR/png-3/#11IHDR."""
+_OF_ONE = 1.001
+"""The most of a floating-point image whose values go from 0 to 1."""
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be decoded is told by our own error
 
 
 def read_record(record: ImageRecord) -> NDArray[np.uint8]:
@@ -32,43 +50,66 @@ def read_record(record: ImageRecord) -> NDArray[np.uint8]:
         DataError: the file is missing or is not an image.
     """
     if record.index is None:
-        return read_image(record.path, size=record.size)
+        return read_image(record.path, size=record.size, meant=record.meant)
     image = load_idx(record.path)[record.index]
     return np.ascontiguousarray(
         np.broadcast_to(image[..., np.newaxis] if image.ndim == 2 else image, (*image.shape[:2], 3))
     )
 
 
-def read_image(path: Path, *, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Return an image as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, alpha is dropped, CMYK
-    converted.
+def read_image(path: Path, *, size: tuple[int, int] | None, meant: Meant = AS_FOUND) -> NDArray[np.uint8]:
+    """Return an image as (H, W, 3) uint8 RGB: grey is repeated, alpha is dropped, CMYK converted, and what is deeper is
+    scaled to 8 bits: of 16 bits (or of as many as are `meant`) the highest 8, of floating point 0 to 1.
 
     An EXIF orientation is applied, unless only the unrotated image has the annotated `size` (width, height): then the
-    annotations were made on that, and it is read as stored.
+    annotations were made on that, and it is read as stored; `meant.exif` decides otherwise.
 
     Raises:
         DataError: the file is missing or is not an image.
     """
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    image = _decode(content, cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise DataError(f"{path}: not an image that OpenCV can decode ({len(content)} bytes)")
-    if size is not None and (image.shape[1], image.shape[0]) == (size[1], size[0]) != size:
-        stored = _decode(content, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-        if stored is not None and (stored.shape[1], stored.shape[0]) == size:
+    content = _content(path)
+    image = _decoded(content, path, meant, as_stored=meant.exif == "ignore")
+    if size is not None and meant.exif is None and (image.shape[1], image.shape[0]) == (size[1], size[0]) != size:
+        stored = _decoded(content, path, meant, as_stored=True)
+        if (stored.shape[1], stored.shape[0]) == size:
             image = stored
     return image
 
 
-def sizes_of(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
+@dataclass(frozen=True)
+class Oddities:
+    """What may be read otherwise than it was meant: how many bits the values of a deep image use (0 for one of 8 bits,
+    and of floating point), and whether it has an EXIF orientation that its annotated size neither confirms nor
+    refutes."""
+
+    bits_used: int = 0
+    undecided: bool = False
+
+
+def oddities_of(record: ImageRecord) -> Oddities:
+    """Look at what the bytes of an image leave open; nothing where it cannot be read."""
+    if record.index is not None:
+        return Oddities()
+    try:
+        content = _content(record.path)
+        deep = _deep(content)
+        used = int(deep.max()).bit_length() if deep is not None and deep.dtype.kind == "u" and deep.itemsize > 1 else 0
+        undecided = False
+        if record.meant.exif is None and any(mark in content.tobytes() for mark in _EXIF):
+            turned, stored = (_decoded(content, record.path, record.meant, as_stored=way) for way in (False, True))
+            told = record.size is not None and record.sized and turned.shape != stored.shape
+            undecided = not told and not np.array_equal(turned, stored)
+    except DataError:
+        return Oddities()  # counted when it is measured
+    return Oddities(used, undecided)
+
+
+def sizes_of(paths: Sequence[Path], meant: Meant = AS_FOUND) -> list[tuple[int, int] | None]:
     """Return the (width, height) of each image as it is read, None where it cannot be."""
 
     def size(path: Path) -> tuple[int, int] | None:
         try:
-            height, width = read_image(path, size=None).shape[:2]
+            height, width = read_image(path, size=None, meant=meant).shape[:2]
         except DataError:
             return None
         return width, height
@@ -110,11 +151,58 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(place) / name for name in files if (Path(place) / name).exists())
 
 
-def _decode(content: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
+def _content(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _decoded(content: NDArray[np.uint8], path: Path, meant: Meant, *, as_stored: bool) -> NDArray[np.uint8]:
+    orientation = cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0
+    deep = _deep(content, orientation)
+    if deep is not None and deep.dtype != np.uint8:
+        shallow = _of_8_bits(deep, path, meant.bits)
+        code = cv2.COLOR_GRAY2RGB if shallow.ndim == 2 else cv2.COLOR_BGR2RGB
+        return np.asarray(cv2.cvtColor(shallow, code), dtype=np.uint8)
+    image = _decode(content, cv2.IMREAD_COLOR_RGB | orientation)
+    if image is None:
+        raise DataError(f"{path}: not an image that OpenCV can decode ({len(content)} bytes)")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _deep(content: NDArray[np.uint8], orientation: int = 0) -> NDArray[Any] | None:
+    """The image in its own depth, grey (H, W) or BGR (H, W, 3), where its format may hold more than 8 bits."""
+    start = content[: _DEPTH_AT + 1].tobytes()
+    if start[:4] not in _TIFF and not (start[:4] == _PNG and start[_DEPTH_AT:] == b"\x10"):
+        return None
+    return _decode(content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | orientation)
+
+
+def _of_8_bits(deep: NDArray[Any], path: Path, bits: int | None) -> NDArray[np.uint8]:
+    """Scale a deep image to 8 bits.
+
+    Raises:
+        DataError: its type leaves open what white is.
+    """
+    if deep.dtype == np.uint16:
+        return np.asarray(np.minimum(deep >> ((bits or 16) - 8), 255), dtype=np.uint8)
+    if deep.dtype.kind != "f":
+        raise DataError(f"{path}: an image of {deep.dtype} pixels; expected 8 or 16 bits without sign, or 0 to 1")
+    most = float(np.nanmax(deep, initial=0.0))
+    if bits is None and most > _OF_ONE:
+        raise DataError(
+            f"{path}: an image of floating-point pixels up to {most:.6g}, where 0 to 1 was expected; write "
+            "`images: {bits: N}` with the bits that white has (8 where it is 255)"
+        )
+    white = 1.0 if bits is None else 2.0**bits - 1
+    return np.asarray(np.rint(np.clip(np.nan_to_num(deep) / white, 0, 1) * 255), dtype=np.uint8)
+
+
+def _decode(content: NDArray[np.uint8], flags: int) -> NDArray[Any] | None:
     if content.size == 0:
         return None
     try:
-        image = cv2.imdecode(content, flags)
+        return cv2.imdecode(content, flags)
     except cv2.error:  # an image too large for OpenCV raises, any other that cannot be decoded gives None
         return None
-    return None if image is None else np.asarray(image, dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import folder_images, read_record, sizes_of
 from auditor.datasets.shared_classes import normal_name
 from auditor.errors import DataError, InputError
-from auditor.values import ImageRecord, some
+from auditor.values import GroundTruth, ImageRecord, Meant, some
 
 __all__ = ["first_images", "load_calibration", "load_datasets"]
 
@@ -71,8 +72,24 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
     options = {key: config.path(str(value)) if key in form.paths else value for key, value in given.items()}
     split = getattr(entry, "split", "val")
-    found = form.load(DatasetRequest(name, **paths, split=split, limit=entry.limit, options=options))
-    return in_canonical_order(found)
+    asked = config.images
+    meant = Meant(getattr(entry, "bits", None) or asked.bits, getattr(entry, "exif", None) or asked.exif)
+    found = form.load(DatasetRequest(name, **paths, split=split, limit=entry.limit, options=options, meant=meant))
+    truths = [truth for truth in found.truth.values() if isinstance(truth, GroundTruth)]
+    if truths and not any((~truth.iscrowd).any() for truth in truths):
+        crowds = sum(len(truth.labels) for truth in truths)
+        what = f"its {crowds} objects are all crowds (or difficult)" if crowds else "its images have no object at all"
+        raise InputError(
+            f"{entry.annotations or entry.images}: {what}, so nothing can be judged; give the annotations of these "
+            "images"
+        )
+    images = tuple(dataclasses.replace(image, meant=meant) for image in found.images)
+    return in_canonical_order(dataclasses.replace(found, images=images, about={**found.about, **_told(meant)}))
+
+
+def _told(meant: Meant) -> dict[str, str | int]:
+    """How the document says that images are meant."""
+    return {name: value for name, value in (("bits", meant.bits), ("exif", meant.exif)) if value is not None}
 
 
 def load_calibration(

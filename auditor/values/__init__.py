@@ -4,6 +4,7 @@ Arrays inside a value are read-only, also after unpickling. Boxes are xyxy float
 """
 
 from auditor.values.arrays import (
+    AS_FOUND,
     Candidates,
     ClassScores,
     ClassTruth,
@@ -12,6 +13,7 @@ from auditor.values.arrays import (
     Geometry,
     GroundTruth,
     ImageRecord,
+    Meant,
 )
 from auditor.values.findings import (
     Finding,
@@ -89,6 +91,7 @@ from auditor.values.speeds import (
 )
 
 __all__ = [
+    "AS_FOUND",
     "CLEAN",
     "DECLARED",
     "LOCAL",
@@ -132,6 +135,7 @@ __all__ = [
     "LevelTest",
     "Machine",
     "Made",
+    "Meant",
     "Measurement",
     "MemoryLimit",
     "MetricValue",

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "AS_FOUND",
     "Candidates",
     "ClassScores",
     "ClassTruth",
@@ -19,6 +20,7 @@ __all__ = [
     "Geometry",
     "GroundTruth",
     "ImageRecord",
+    "Meant",
 ]
 
 
@@ -63,15 +65,31 @@ class ClassTruth:
 
 
 @dataclass(frozen=True)
+class Meant:
+    """How the document says that images are meant: white of a deeper image has so many `bits`; an EXIF orientation is
+    to `apply`, or to `ignore`. None is what the files themselves tell."""
+
+    bits: int | None = None
+    exif: Literal["apply", "ignore"] | None = None
+
+
+AS_FOUND = Meant()
+"""Images are what their files say."""
+
+
+@dataclass(frozen=True)
 class ImageRecord:
-    """Where one image is: `size` is (width, height) as annotated, None where the annotations do not say; `sha256` is
-    None where the file is missing; `index` is the image's place in a file that holds many (IDX)."""
+    """Where one image is: `size` is (width, height) as annotated, None where the annotations do not say, or as it is
+    read, where it is not `sized` by them; `sha256` is None where the file is missing; `index` is the image's place in a
+    file that holds many (IDX)."""
 
     id: int
     path: Path
     size: tuple[int, int] | None
     sha256: str | None
     index: int | None = None
+    sized: bool = True
+    meant: Meant = AS_FOUND
 
 
 @dataclass(frozen=True, eq=False)

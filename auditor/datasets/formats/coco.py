@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from auditor.boxes import to_xyxy
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
+from auditor.datasets.images import sizes_of
+from auditor.datasets.named_files import find_named
 from auditor.datasets.shared_classes import normal_name
+from auditor.datasets.truth_boxes import BOX_KEYS, BoxReading, box_reading
 from auditor.errors import InputError
 from auditor.provenance import sha256_of
 from auditor.values import GroundTruth, ImageRecord
@@ -20,6 +23,7 @@ from auditor.values import GroundTruth, ImageRecord
 __all__ = ["FORMAT"]
 
 _SHOWN = 5
+_IDS = {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 _NEEDED = {"images": "the folder of the images", "annotations": "COCO annotations (instances_*.json)"}
 
 
@@ -38,13 +42,15 @@ def load(request: DatasetRequest) -> Dataset:
             [f"`{key}` is missing; expected {what}" for key, what in _NEEDED.items() if getattr(request, key) is None]
         )
     images, annotations = request.images, request.annotations
-    document = _document(annotations)
+    reading = box_reading(request.options, box_format="xywh", box_unit="pixels")
+    document = _with_whole_ids(_document(annotations))
     problems: list[str] = []
     if not images.is_dir():
         problems.append(f"{images}: no such folder; expected the images of {annotations.name}")
     problems += _structure(document, annotations)
     if problems:
         raise InputError(problems)
+    document["categories"] = _without_roots(document)
     categories = sorted(document["categories"], key=lambda category: category["id"])
     records = sorted(document["images"], key=lambda image: image["id"])[: request.limit]
     problems += _dangling(document, annotations)
@@ -52,27 +58,22 @@ def load(request: DatasetRequest) -> Dataset:
         raise InputError(problems)
     chosen = {record["id"] for record in records}
     labels = {category["id"]: index for index, category in enumerate(categories)}
-    by_image, counts = _gathered(document["annotations"], chosen)
     loaded = tuple(_record(record, images) for record in records)
-    shared = [path for path, count in Counter(image.path for image in loaded if image.sha256).items() if count > 1]
-    named = {images / record["file_name"] for record in records}
-    if any(path not in named for path in shared):
-        raise InputError(
-            f"{images}: images of different folders in {annotations} lead to one file, {_some(shared)}; keep their "
-            f"folders below {images}"
-        )
+    sizes = _sizes(loaded)
+    by_image, counts = _gathered(document["annotations"], sizes, reading)
+    misread = _misread(document["annotations"], sizes, reading)
+    if misread is not None:
+        raise InputError(f"{annotations}: {misread}")
+    _check_files(loaded, {images / record["file_name"] for record in records}, request)
     counts["missing_files"] = sum(image.sha256 is None for image in loaded)
     counts["images_without_truth"] = sum(not found for found in by_image.values())
-    if counts["missing_files"] == len(loaded):
-        raise InputError(
-            f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example "
-            f"{loaded[0].path.name}"
-        )
     return Dataset(
         name=request.name,
         format="coco",
         images=loaded,
-        truth={image_id: _truth(found, labels) for image_id, found in by_image.items()},
+        truth={
+            image_id: _truth(found, labels, areas=reading.box_unit == "pixels") for image_id, found in by_image.items()
+        },
         categories=tuple(category["name"] for category in categories),
         counts=dict(counts),
         listed=tuple(record["id"] for record in document["images"] if record["id"] in chosen),
@@ -80,21 +81,85 @@ def load(request: DatasetRequest) -> Dataset:
     )
 
 
+def _check_files(loaded: Sequence[ImageRecord], named: Collection[Path], request: DatasetRequest) -> None:
+    """Raise where no image is there, or where names of different folders lead to one file."""
+    images, annotations = request.images, request.annotations
+    shared = [path for path, count in Counter(image.path for image in loaded if image.sha256).items() if count > 1]
+    if any(path not in named for path in shared):
+        raise InputError(
+            f"{images}: images of different folders in {annotations} lead to one file, {_some(shared)}; keep their "
+            f"folders below {images}"
+        )
+    if all(image.sha256 is None for image in loaded):
+        raise InputError(
+            f"{images}: none of the {len(loaded)} images that {annotations} names is there; expected for example "
+            f"{loaded[0].path.name}"
+        )
+
+
+_Annotated = tuple[Mapping[str, Any], NDArray[np.float64]]
+"""An annotation, and its box as xyxy in pixels."""
+
+
 def _gathered(
-    annotations: Sequence[Mapping[str, Any]], chosen: Collection[int]
-) -> tuple[dict[int, list[Mapping[str, Any]]], Counter[str]]:
+    annotations: Sequence[Mapping[str, Any]], sizes: Mapping[int, tuple[int, int] | None], reading: BoxReading
+) -> tuple[dict[int, list[_Annotated]], Counter[str]]:
     """The annotations of each chosen image that have an area, and what was counted on the way."""
-    by_image: dict[int, list[Mapping[str, Any]]] = {image_id: [] for image_id in chosen}
+    by_image: dict[int, list[_Annotated]] = {image_id: [] for image_id in sizes}
     counts: Counter[str] = Counter(zero_area_boxes=0, crowds=0, missing_files=0, images_without_truth=0)
     for annotation in annotations:
-        if annotation["image_id"] not in chosen:
+        if annotation["image_id"] not in sizes:
             continue
-        if min(annotation["bbox"][2:]) <= 0:
+        raw = np.array([annotation["bbox"]], dtype=np.float64)
+        box = reading.to_xyxy(raw, sizes[annotation["image_id"]] or (1, 1))[0]
+        if (box[2:] <= box[:2]).any():
             counts["zero_area_boxes"] += 1
             continue
         counts["crowds"] += bool(annotation.get("iscrowd", 0))
-        by_image[annotation["image_id"]].append(annotation)
+        by_image[annotation["image_id"]].append((annotation, box))
     return by_image, counts
+
+
+def _sizes(images: Sequence[ImageRecord]) -> dict[int, tuple[int, int] | None]:
+    """The (width, height) of each image: as annotated, else as it is read."""
+    unsized = [image for image in images if image.size is None and image.sha256 is not None]
+    read = dict(zip([image.id for image in unsized], sizes_of([image.path for image in unsized]), strict=True))
+    return {image.id: image.size or read.get(image.id) for image in images}
+
+
+def _misread(
+    annotations: Sequence[Mapping[str, Any]], sizes: Mapping[int, tuple[int, int] | None], reading: BoxReading
+) -> str | None:
+    """What the boxes of the chosen images seem to be instead."""
+    mine = [annotation for annotation in annotations if annotation["image_id"] in sizes]
+    raw = np.array([annotation["bbox"] for annotation in mine], dtype=np.float64).reshape(-1, 4)
+    known = [sizes[annotation["image_id"]] or (np.nan, np.nan) for annotation in mine]
+    return reading.problem(raw, np.array(known, dtype=np.float64).reshape(-1, 2))
+
+
+def _with_whole_ids(document: Any) -> Any:
+    """Turn ids that are whole numbers written as 1.0 into whole numbers."""
+    for key, fields in _IDS.items():
+        for item in document.get(key) or [] if isinstance(document, dict) else []:
+            for field in fields if isinstance(item, dict) else ():
+                value = item.get(field)
+                if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+                    item[field] = int(value)
+    return document
+
+
+def _without_roots(document: Any) -> list[Any]:
+    """The categories but for those without any object that have the name of another: the root that exporters add for
+    a project is called as a class is."""
+    used = {annotation["category_id"] for annotation in document["annotations"]}
+    names = {normal_name(category["name"]) for category in document["categories"] if category["id"] in used}
+    kept = []
+    for category in document["categories"]:
+        name = normal_name(category["name"])
+        if category["id"] in used or name not in names:
+            kept.append(category)
+            names.add(name)
+    return kept
 
 
 def _document(path: Path) -> Any:
@@ -163,10 +228,10 @@ def _dangling(document: Any, path: Path) -> list[str]:
         repeated = [number for number, count in Counter(item["id"] for item in document[key]).items() if count > 1]
         if repeated:
             problems.append(f"{path}: {len(repeated)} ids are given to more than one of {key}: {_some(repeated)}")
+    used = {annotation["category_id"] for annotation in document["annotations"]}
+    with_objects = [item for item in document["categories"] if item["id"] in used]
     repeated = [
-        name
-        for name, count in Counter(normal_name(item["name"]) for item in document["categories"]).items()
-        if count > 1
+        name for name, count in Counter(normal_name(item["name"]) for item in with_objects).items() if count > 1
     ]
     if repeated:
         problems.append(
@@ -189,23 +254,22 @@ def _dangling(document: Any, path: Path) -> list[str]:
 
 def _record(record: Mapping[str, Any], folder: Path) -> ImageRecord:
     """Find an image's file: by its name below `folder`, else by its base name there."""
-    path = folder / record["file_name"]
-    if not path.is_file():
-        path = folder / Path(record["file_name"]).name
+    found = find_named(folder, record["file_name"])
+    path = found or folder / record["file_name"]
     size = (int(record["width"]), int(record["height"])) if record.get("width") and record.get("height") else None
-    return ImageRecord(id=record["id"], path=path, size=size, sha256=sha256_of(path) if path.is_file() else None)
+    return ImageRecord(id=record["id"], path=path, size=size, sha256=None if found is None else sha256_of(path))
 
 
-def _truth(annotations: Sequence[Mapping[str, Any]], labels: Mapping[int, int]) -> GroundTruth:
-    boxes = to_xyxy([annotation["bbox"] for annotation in annotations], "xywh")
+def _truth(found: Sequence[_Annotated], labels: Mapping[int, int], *, areas: bool) -> GroundTruth:
+    """The true objects of one image; the annotated `areas` count where the boxes are in pixels."""
+    boxes = np.array([box for _, box in found], dtype=np.float64).reshape(-1, 4)
+    given = [annotation.get("area") if areas else None for annotation, _ in found]
+    own = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).tolist()
     return GroundTruth(
         boxes=boxes,
-        labels=np.array([labels[annotation["category_id"]] for annotation in annotations], dtype=np.int64),
-        area=np.array(
-            [annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3] for annotation in annotations],
-            dtype=np.float64,
-        ),
-        iscrowd=np.array([bool(annotation.get("iscrowd", 0)) for annotation in annotations], dtype=bool),
+        labels=np.array([labels[annotation["category_id"]] for annotation, _ in found], dtype=np.int64),
+        area=np.array([area or mine for area, mine in zip(given, own, strict=True)], dtype=np.float64),
+        iscrowd=np.array([bool(annotation.get("iscrowd", 0)) for annotation, _ in found], dtype=bool),
     )
 
 
@@ -261,6 +325,7 @@ FORMAT = Format(
     keys={
         "annotations": "the instances JSON",
         "images": "their folder",
+        **BOX_KEYS,
     },
     load=load,
     detect=_detect,

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,13 @@ from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
+from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import list_images
+from auditor.datasets.named_files import spellings
+from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.errors import InputError
 from auditor.provenance import digest, sha256_of
 from auditor.values import GroundTruth, ImageRecord
@@ -23,6 +29,7 @@ __all__ = ["FORMAT"]
 
 _MOST = 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_ENCODING = re.compile(rb"""(<\?xml[^>]*encoding=["'])([A-Za-z0-9._-]+)(["'])""")
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,9 @@ def load(request: DatasetRequest) -> Dataset:
     problems: list[str] = []
     files = [file for path in paths if (file := _read(path, problems)) is not None]
     if problems:
-        raise InputError(
-            problems[:_MOST] + ([f"… and {len(problems) - _MOST} more problems"] if len(problems) > _MOST else [])
-        )
-    corners = [corner for file in files for item in file.objects for corner in item.corners[:2]]
-    shift = 0.0 if any(corner < 1 for corner in corners) else 1.0
+        raise InputError(_shortened(problems))
+    reading = box_reading(request.options, box_format="xyxy", box_unit="pixels")
+    shift = _shift(files, reading, folder)
     categories = sorted({item.name for file in files for item in file.objects})
     if not categories:
         raise InputError(f"{folder}: none of its {len(files)} XML files has an object, so nothing can be judged")
@@ -72,11 +77,13 @@ def load(request: DatasetRequest) -> Dataset:
     counts = Counter(zero_area_boxes=0, difficult_objects=0, missing_files=0, images_without_truth=0)
     images, truth = [], {}
     for number, file in enumerate(files[: request.limit], start=1):
-        path = places.get(Path(file.image).name) or places.get(Path(file.image).stem) or places.get(file.path.stem)
+        path = _image_of(file, places, problems)
         images.append(ImageRecord(number, path or folder / file.image, file.size, sha256_of(path) if path else None))
-        truth[number] = _truth(file, shift, categories, counts)
+        truth[number] = _truth(file, reading, shift, categories, counts)
         counts["missing_files"] += path is None
         counts["images_without_truth"] += not len(truth[number].labels)
+    if problems:
+        raise InputError(_shortened(problems))
     if counts["missing_files"] == len(images):
         raise InputError(
             f"{request.images or folder}: none of the {len(images)} images that the XML files name is there, for "
@@ -97,9 +104,68 @@ def load(request: DatasetRequest) -> Dataset:
     )
 
 
+def _shift(files: Sequence[_File], reading: BoxReading, folder: Path) -> float:
+    """What is taken off the first corner: 1 where pixels are numbered from 1.
+
+    Raises:
+        InputError: the boxes cannot be meant as they are read.
+    """
+    misread = reading.problem(*_written(files))
+    if misread is not None:
+        raise InputError(f"{folder}: {misread}")
+    corners = [corner for file in files for item in file.objects for corner in item.corners[:2]]
+    counted = reading.box_format in ("xyxy", CORNERS) and reading.box_unit == "pixels"
+    return 1.0 if counted and all(corner >= 1 for corner in corners) else 0.0
+
+
+def _shortened(problems: Sequence[str]) -> list[str]:
+    more = [f"… and {len(problems) - _MOST} more problems"] if len(problems) > _MOST else []
+    return [*problems[:_MOST], *more]
+
+
+def _written(files: Sequence[_File]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The numbers of every box as they stand there, (N, 4), and the sizes of their images, (N, 2)."""
+    pairs = [(item.corners, file.size or (np.nan, np.nan)) for file in files for item in file.objects]
+    raw, sizes = (np.array(part, dtype=np.float64) for part in ([p[0] for p in pairs], [p[1] for p in pairs]))
+    return raw.reshape(-1, 4), sizes.reshape(-1, 2)
+
+
+def _image_of(file: _File, places: Mapping[str, Path], problems: list[str]) -> Path | None:
+    """The image that an XML file names, by `<filename>` and by its own name; where these are two images, which one is
+    meant cannot be told."""
+    spelled = [Path(spelling).name for spelling in spellings(file.image)]
+    named = next((places[name] for name in spelled if name in places), None)
+    named = named or next((places[stem] for stem in map(_stem, spelled) if stem in places), None)
+    own = places.get(file.path.stem)
+    if named is not None and own is not None and named != own and _stem(named.name) != file.path.stem:
+        problems.append(
+            f"{file.path}: its <filename> is {file.image}, which is {named}, but {own} has its own name; "
+            "rename one, or correct <filename>: which image was annotated cannot be told"
+        )
+        return None
+    return named or own
+
+
+def _stem(name: str) -> str:
+    return unicodedata.normalize("NFC", Path(name).stem)
+
+
+def _parsed(path: Path) -> Element:
+    """The root of an XML file, without namespaces, in whatever encoding it declares: expat knows no multi-byte ones."""
+    content = path.read_bytes()
+    declared = _ENCODING.search(content[:200])
+    if declared and not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        text = content.decode(declared[2].decode("ascii"))
+        content = _ENCODING.sub(rb"\1utf-8\3", text.encode("utf-8"), count=1)
+    root: Element = fromstring(content)
+    for element in root.iter():
+        element.tag = element.tag.rsplit("}", 1)[-1]
+    return root
+
+
 def _read(path: Path, problems: list[str]) -> _File | None:
     try:
-        root = parse(path).getroot()
+        root = _parsed(path)
     except ParseError as error:
         problems.append(f"{path}:{error.position[0]}: not valid XML: {error}")
         return None
@@ -172,15 +238,17 @@ def _images(request: DatasetRequest, folder: Path) -> dict[str, Path]:
                 "file means cannot be told"
             )
         for path in paths:
-            found.setdefault(path.name, path)
-            found.setdefault(path.stem, path)
+            found.setdefault(unicodedata.normalize("NFC", path.name), path)
+            found.setdefault(_stem(path.name), path)
     return found
 
 
-def _truth(file: _File, shift: float, categories: list[str], counts: Counter[str]) -> GroundTruth:
+def _truth(file: _File, reading: BoxReading, shift: float, categories: list[str], counts: Counter[str]) -> GroundTruth:
     kept = []
-    for item in file.objects:
-        box = (item.corners[0] - shift, item.corners[1] - shift, *item.corners[2:])
+    raw = np.array([item.corners for item in file.objects], dtype=np.float64).reshape(-1, 4)
+    read = reading.to_xyxy(raw, file.size or (1, 1))
+    for item, corners in zip(file.objects, read.tolist(), strict=True):
+        box = (corners[0] - shift, corners[1] - shift, *corners[2:])
         if box[2] <= box[0] or box[3] <= box[1]:
             counts["zero_area_boxes"] += 1
             continue
@@ -209,6 +277,7 @@ FORMAT = Format(
     keys={
         "annotations": "the folder of XML files; difficult objects become crowds, which AP ignores",
         "images": "left out: beside the XML files, or ../JPEGImages",
+        **BOX_KEYS,
     },
     load=load,
     detect=_detect,

@@ -5,18 +5,23 @@ Sources: https://docs.ultralytics.com/datasets/detect/ (`data.yaml`), https://gi
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from auditor.boxes import from_xyxy
 from auditor.config.yaml_file import load_yaml
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import SUFFIXES, list_images, sizes_of
+from auditor.datasets.named_files import spellings
+from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.errors import InputError
 from auditor.provenance import digest, sha256_of
 from auditor.values import GroundTruth, ImageRecord
@@ -27,6 +32,7 @@ _BEYOND = 1.01
 """Fractions may leave [0, 1] by rounding; what lies beyond is given in pixels, or wrong."""
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 _FOREIGN = 20
+_FRACTIONS = BoxReading("cxcywh", "normalized")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,39 @@ class _Layout:
     names: tuple[str, ...]
     labels: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     keypoints: int = 0
+    reading: BoxReading = _FRACTIONS
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One object: its class, the four numbers of its box, and whether these go around a polygon."""
+
+    label: int
+    box: Sequence[float]
+    polygon: bool = False
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong with a line; `unit` where it would be right, were the boxes of the set in pixels."""
+
+    text: str
+    unit: bool = False
+
+
+def _raise(request: DatasetRequest, misread: str | None, problems: Sequence[_Problem]) -> None:
+    """Raise with what the boxes of the whole set seem to be, and with every line that is wrong whatever they are."""
+    told = [f"{request.annotations}: {misread}"] if misread is not None else []
+    told += [problem.text for problem in problems if misread is None or not problem.unit]
+    if told:
+        more = [f"… and {len(told) - _FOREIGN} more lines"] if len(told) > _FOREIGN else []
+        raise InputError([*told[:_FOREIGN], *more])
+
+
+def _as_arrays(written: Sequence[tuple[_Line, tuple[int, int]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The boxes as they stand there, (N, 4), and the sizes of their images, (N, 2)."""
+    raw = np.array([line.box for line, _ in written], dtype=np.float64).reshape(-1, 4)
+    return raw, np.array([size for _, size in written], dtype=np.float64).reshape(-1, 2)
 
 
 def load(request: DatasetRequest) -> Dataset:
@@ -55,30 +94,32 @@ def load(request: DatasetRequest) -> Dataset:
         raise InputError(
             f"{request.annotations}: no such file or folder; expected data.yaml, obj.data or the folder of label files"
         )
-    layout = _layout(request)
-    problems: list[str] = []
+    reading = box_reading(request.options, box_format=_FRACTIONS.box_format, box_unit=_FRACTIONS.box_unit)
+    layout = dataclasses.replace(_layout(request), reading=reading)
+    problems: list[_Problem] = []
     counts = Counter(zero_area_boxes=0, polygons=0, missing_files=0, unreadable_images=0, images_without_truth=0)
     paths = layout.images[: request.limit]
     present = [path for path in paths if path.is_file()]
-    sizes = dict(zip(present, sizes_of(present), strict=True))
+    sizes = dict(zip(present, sizes_of(present, request.meant), strict=True))
     images, truth, used = [], {}, []
+    written: list[tuple[_Line, tuple[int, int]]] = []
     for number, path in enumerate(paths, start=1):
         size = sizes.get(path)
         try:
             file = _label_file(path, layout.labels)
         except InputError as error:
-            problems += error.problems
+            problems += [_Problem(text) for text in error.problems]
             continue
         lines = _lines(file, layout, problems, counts) if file.is_file() else []
         used += [sha256_of(file)] if file.is_file() else []
-        images.append(ImageRecord(number, path, size, sha256_of(path) if path.is_file() else None))
-        truth[number] = _truth(lines, size or (1, 1), counts)
+        digest_of = sha256_of(path) if path.is_file() else None
+        images.append(ImageRecord(number, path, size, digest_of, sized=False, meant=request.meant))
+        truth[number] = _truth(lines, reading, size or (1, 1), counts)
+        written += [(line, size) for line in lines if size is not None and not line.polygon]
         counts["missing_files"] += not path.is_file()
         counts["unreadable_images"] += path.is_file() and size is None
         counts["images_without_truth"] += not len(truth[number].labels)
-    if problems:
-        shown = problems[:_FOREIGN]
-        raise InputError(shown + ([f"… and {len(problems) - _FOREIGN} more lines"] if len(problems) > _FOREIGN else []))
+    _raise(request, reading.problem(*_as_arrays(written)), problems)
     if not used:
         raise InputError(
             f"{request.annotations}: none of its {len(paths)} images has a label file, for example "
@@ -166,12 +207,10 @@ def _from_yaml(path: Path, request: DatasetRequest) -> _Layout:
         raise InputError(f"{path}: expected a mapping with names and {split}")
     problems = []
     names = data.get("names")
-    if (
-        isinstance(names, dict)
-        and all(isinstance(key, int) for key in names)
-        and sorted(names) == list(range(len(names)))
-    ):
-        names = [names[index] for index in range(len(names))]
+    if isinstance(names, dict) and all(str(key).strip().isdigit() for key in names):
+        numbered = {int(str(key)): name for key, name in names.items()}
+        if sorted(numbered) == list(range(len(names))):
+            names = [numbered[index] for index in range(len(names))]
     if not isinstance(names, list) or not names:
         problems.append(f"{source.where('names')}: expected the class names, as a list or numbered from 0")
         names = []
@@ -238,14 +277,21 @@ def _names_of(path: Path) -> tuple[str, ...]:
 
 
 def _found(file: Path, root: str, entry: str) -> Path | None:
-    """Where a path that a file names is: from the file's folder, then by base name beside it."""
-    tries = [
-        file.parent / root / entry,
-        file.parent / entry,
-        file.parent / Path(root).name / entry,
-        file.parent / Path(entry).name,
-    ]
-    return next((path for path in tries if path.exists()), None)
+    """Where a path that a file names is: from the file's folder, without steps up that lead nowhere, then by base name
+    beside it."""
+    for spelling in spellings(entry):
+        tries = [
+            file.parent / root / spelling,
+            file.parent / spelling,
+            file.parent / Path(root).name / spelling,
+            # Roboflow writes ../valid/images beside valid/
+            file.parent / re.sub(r"^(\.\./)+", "", spelling),
+            file.parent / Path(spelling).name,
+        ]
+        found = next((path for path in tries if path.exists()), None)
+        if found is not None:
+            return found
+    return None
 
 
 def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
@@ -302,13 +348,13 @@ def _usual_label_file(image: Path) -> Path:
     return image.with_suffix(".txt")
 
 
-def _lines(file: Path, layout: _Layout, problems: list[str], counts: Counter[str]) -> list[tuple[int, Sequence[float]]]:
-    """The (label, cx cy w h) of each line of a label file."""
+def _lines(file: Path, layout: _Layout, problems: list[_Problem], counts: Counter[str]) -> list[_Line]:
+    """The object of each line of a label file."""
     boxes = []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{file}: cannot be read as text ({error})")
+        problems.append(_Problem(f"{file}: cannot be read as text ({error})"))
         return []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -316,15 +362,19 @@ def _lines(file: Path, layout: _Layout, problems: list[str], counts: Counter[str
         try:
             values = [float(part) for part in line.split()]
         except ValueError:
-            problems.append(f"{file}:{number}: expected numbers but got {line.strip()[:60]!r}")
+            problems.append(_Problem(f"{file}:{number}: expected numbers but got {line.strip()[:60]!r}"))
             continue
         wrong = _wrong(values, layout)
         if wrong:
-            problems.append(f"{file}:{number}: {wrong}: {line.strip()[:60]!r}")
+            problems.append(_Problem(f"{file}:{number}: {wrong}: {line.strip()[:60]!r}"))
             continue
         rest = values[1:5] if layout.keypoints else values[1:]
-        counts["polygons"] += len(rest) > 4
-        boxes.append((int(values[0]), rest if len(rest) == 4 else _around(rest)))
+        polygon = len(rest) > 4
+        counts["polygons"] += polygon
+        if layout.reading.box_unit == "normalized" and any(not -0.01 <= value <= _BEYOND for value in rest):
+            text = "expected fractions of the image's width and height, from 0 to 1"
+            problems.append(_Problem(f"{file}:{number}: {text}: {line.strip()[:60]!r}", unit=True))
+        boxes.append(_Line(int(values[0]), _around(rest, layout.reading) if polygon else rest, polygon))
     return boxes
 
 
@@ -338,27 +388,28 @@ def _wrong(values: list[float], layout: _Layout) -> str | None:
         return "expected a class number and finite fractions"
     if label >= len(layout.names):
         return f"class {label:g}, but only {len(layout.names)} are named"
-    if any(not -0.01 <= value <= _BEYOND for value in rest):
-        return "expected fractions of the image's width and height, from 0 to 1"
     return None
 
 
-def _around(points: Sequence[float]) -> Sequence[float]:
+def _around(points: Sequence[float], reading: BoxReading) -> Sequence[float]:
+    """The box around a polygon, as the boxes of the set are written."""
     x, y = points[0::2], points[1::2]
-    return ((min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y))
+    corners = np.array([[min(x), min(y), max(x), max(y)]])
+    found: list[float] = from_xyxy(corners, reading.box_format.replace(CORNERS, "xyxy"))[0].tolist()
+    return found
 
 
-def _truth(lines: Sequence[tuple[int, Sequence[float]]], size: tuple[int, int], counts: Counter[str]) -> GroundTruth:
-    kept = [(label, box) for label, box in lines if box[2] > 0 and box[3] > 0]
-    counts["zero_area_boxes"] += len(lines) - len(kept)
-    fractions = np.array([box for _, box in kept], dtype=np.float64).reshape(-1, 4)
-    scaled: Any = fractions * np.array([*size, *size])
-    boxes = np.concatenate([scaled[:, :2] - scaled[:, 2:] / 2, scaled[:, :2] + scaled[:, 2:] / 2], axis=1)
+def _truth(lines: Sequence[_Line], reading: BoxReading, size: tuple[int, int], counts: Counter[str]) -> GroundTruth:
+    raw = np.array([line.box for line in lines], dtype=np.float64).reshape(-1, 4)
+    boxes = reading.to_xyxy(raw, size)
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    counts["zero_area_boxes"] += int((~kept).sum())
+    boxes = boxes[kept]
     return GroundTruth(
         boxes=boxes,
-        labels=np.array([label for label, _ in kept], dtype=np.int64),
-        area=scaled[:, 2] * scaled[:, 3],
-        iscrowd=np.zeros(len(kept), dtype=bool),
+        labels=np.array([line.label for line in lines], dtype=np.int64)[kept],
+        area=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
+        iscrowd=np.zeros(len(boxes), dtype=bool),
     )
 
 
@@ -407,6 +458,7 @@ FORMAT = Format(
         "images": "left out, or where images lie by the stems of the label files",
         "labels": "the class names of a bare folder of label files",
         "split": "train, val or test",
+        **BOX_KEYS,
     },
     load=load,
     detect=_detect,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.boxes import to_xywh, to_xyxy
+from auditor.boxes import from_xyxy, to_xyxy
 from auditor.tasks.anatomy.task import Framed, Reading
 from auditor.tasks.detection.postprocess import suppress
 
@@ -22,7 +22,7 @@ def reread(values: Mapping[str, NDArray[Any]], reading: Reading, framed: Framed)
     boxes = values["boxes"] * np.array(geometry.scale * 2) + np.array(geometry.offset * 2)
     if "box_format" in reading.options:
         declared, other = reading.options["box_format"]
-        boxes = to_xyxy(_from_xyxy(boxes, declared), other)
+        boxes = to_xyxy(from_xyxy(boxes, declared), other)
     else:
         sides = np.array([spec.input.width, spec.input.height] * 2, dtype=np.float64)
         boxes = boxes / sides if reading.options["box_unit"][1] == "pixels" else boxes * sides
@@ -33,12 +33,3 @@ def reread(values: Mapping[str, NDArray[Any]], reading: Reading, framed: Framed)
         inner = suppress(boxes[kept], scores[kept], labels[kept], iou=settings.nms_iou, most=settings.max_detections)
         kept = kept[inner]
     return {"boxes": geometry.to_original(boxes[kept]), "scores": scores[kept], "labels": labels[kept]}
-
-
-def _from_xyxy(boxes: NDArray[np.float64], box_format: str) -> NDArray[np.float64]:
-    if box_format == "yxyx":
-        return boxes[:, [1, 0, 3, 2]]
-    corner = to_xywh(boxes)
-    if box_format == "cxcywh":
-        return np.concatenate([corner[:, :2] + corner[:, 2:] / 2, corner[:, 2:]], axis=1)
-    return corner if box_format == "xywh" else boxes

@@ -1,0 +1,66 @@
+"""Find the file that annotations name, in the ways that exporters write one name."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+__all__ = ["find_named", "spellings"]
+
+
+def find_named(folder: Path, name: str) -> Path | None:
+    """Return the file that `name` is in `folder`: below it as it is written, in another spelling, or by its base
+    name."""
+    for spelling in spellings(name):
+        for tried in (spelling, spelling.rsplit("/", 1)[-1]):
+            found = _in_folder(folder, tried)
+            if found is not None:
+                return found
+    return None
+
+
+def spellings(name: str) -> Iterator[str]:
+    """The ways to read one name of a file: as it stands, with Windows' separators, percent-encoded, as an address or
+    one of Label Studio's (`/data/local-files/?d=a/b.jpg`); as a path relative to a folder.
+
+    >>> list(spellings("a%20b\\\\c.jpg"))
+    ['a%20b\\\\c.jpg', 'a%20b/c.jpg', 'a b/c.jpg']
+    """
+    seen = []
+    plain = name.replace("\\", "/")
+    address = urlsplit(plain)
+    asked = parse_qs(address.query).get("d", [])
+    forms = [name, plain, unquote(plain), *asked, *(unquote(part) for part in asked)]
+    if address.scheme and (address.netloc or address.scheme == "file"):
+        forms.append(unquote(address.path))
+    if PureWindowsPath(name).drive:
+        forms.append(PureWindowsPath(name).name)
+    for form in forms:
+        relative = form.lstrip("/") if form else form
+        for spelling in (form, relative):
+            if spelling and spelling not in seen:
+                seen.append(spelling)
+                yield spelling
+
+
+def _in_folder(folder: Path, name: str) -> Path | None:
+    try:
+        path = folder / name
+        if path.is_file():
+            return path
+    except (OSError, ValueError):
+        return None  # no name of a file at all
+    if name.isascii():
+        return None
+    return _by_form(path.parent).get(unicodedata.normalize("NFC", path.name))
+
+
+@functools.lru_cache(maxsize=64)
+def _by_form(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their name in Unicode's composed form, in which `é` is one character."""
+    if not folder.is_dir():
+        return {}
+    return {unicodedata.normalize("NFC", path.name): path for path in sorted(folder.iterdir())}
