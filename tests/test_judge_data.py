@@ -82,7 +82,7 @@ def test_images_that_could_not_be_read_are_those_that_are_there():
     ]
     missing = {"default": dataclasses.replace(DATASET, counts={"missing_files": 2})}
     unreadable = only(check_data, made_result(cells, datasets=missing), "data.unreadable")
-    assert (unreadable.facts, unreadable.observed) == ({"count": 3}, 3)
+    assert (unreadable.facts, unreadable.observed) == ({"count": 3, "named": []}, 3)
     size = only(check_data, made_result(cells), "data.other_size")
     assert (size.facts, size.observed) == ({"count": 2}, 2)
     missing = {"default": dataclasses.replace(DATASET, counts={"missing_files": 5})}

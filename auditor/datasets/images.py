@@ -35,6 +35,9 @@ _EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")
 """How notes of a camera are marked in JPEG, PNG and WebP."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG"
+_PNG_END = b"IEND"
+_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+"""How a JPEG begins, a scan in it, and how it ends. Source: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1."""
 _DEPTH_AT = 24
 """The byte of a PNG file that holds its bit depth. Source: https://www.w3.org/TR/png-3/#11IHDR."""
 _OF_ONE = 1.001
@@ -166,9 +169,28 @@ def _decoded(content: NDArray[np.uint8], path: Path, meant: Meant, *, as_stored:
         code = cv2.COLOR_GRAY2RGB if shallow.ndim == 2 else cv2.COLOR_BGR2RGB
         return np.asarray(cv2.cvtColor(shallow, code), dtype=np.uint8)
     image = _decode(content, cv2.IMREAD_COLOR_RGB | orientation)
-    if image is None:
-        raise DataError(f"{path}: not an image that OpenCV can decode ({len(content)} bytes)")
+    wrong = _damage(content.tobytes(), decoded=image is not None)
+    if image is None or wrong is not None:
+        raise DataError(f"{path}: {wrong} ({len(content)} bytes)")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _damage(content: bytes, *, decoded: bool) -> str | None:
+    """What is wrong with the bytes of an image file: OpenCV fills up what is missing of a truncated one with grey."""
+    begins = content[:4]
+    if begins[:2] == _JPEG and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN):
+        return "it is a truncated JPEG"
+    if begins == _PNG and _PNG_END not in content:
+        return "it is a truncated PNG"
+    if decoded:
+        return None
+    if not content:
+        return "it is empty"
+    if content.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the image; fetch it with `git lfs pull`"
+    if content.lstrip()[:1] == b"<":
+        return "it is a page of text, not an image; get it again"
+    return "not an image that OpenCV can decode"
 
 
 def _deep(content: NDArray[np.uint8], orientation: int = 0) -> NDArray[Any] | None:

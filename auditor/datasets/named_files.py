@@ -32,7 +32,7 @@ def spellings(name: str) -> Iterator[str]:
     seen = []
     plain = name.replace("\\", "/")
     address = urlsplit(plain)
-    asked = parse_qs(address.query).get("d", [])
+    asked = [part.replace("\\", "/") for part in parse_qs(address.query).get("d", [])]
     forms = [name, plain, unquote(plain), *asked, *(unquote(part) for part in asked)]
     if address.scheme and (address.netloc or address.scheme == "file"):
         forms.append(unquote(address.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ _SPELLINGS = (
     ("gray", "grey"),
 )
 """Names of one class: Pascal VOC's beside COCO's, and American beside British spelling."""
+_WORDNET = re.compile(r"(n\d{8})[\s_:,]+(\S.*)")
+"""A WordNet id before the words of a class, as ImageNet's lists have them."""
 _ALIASES = {name: names[0] for names in _SPELLINGS for name in names}
 
 
@@ -38,7 +41,8 @@ class ClassMatch:
 
 def match_classes(labels: Sequence[str | None], categories: Sequence[str]) -> ClassMatch:
     """Match a model's labels with a data set's categories; case, spaces, hyphens and underscores do not count, and a
-    short list of aliases (`aeroplane` is `airplane`) is followed where the name itself is not there.
+    short list of aliases (`aeroplane` is `airplane`) is followed where the name itself is not there. Of several
+    synonyms (`tench, Tinca tinca`) the first counts.
 
     >>> match_classes(["Traffic_Light", None, "kite"], ["traffic light", "dog"])  # doctest: +NORMALIZE_WHITESPACE
     ClassMatch(to_category=(0, None, None), judged=('traffic light',), only_model=('kite',), only_truth=('dog',),
@@ -47,14 +51,22 @@ def match_classes(labels: Sequence[str | None], categories: Sequence[str]) -> Cl
     (('airplane', 'aeroplane'),)
     """
     known = {normal_name(category): index for index, category in enumerate(categories)}
+    short: dict[str, int] = {}
+    for index, category in enumerate(categories):
+        for name in _first_names(category):
+            short.setdefault(name, index)
     aliases = {_ALIASES[name]: index for name, index in known.items() if name in _ALIASES}
     own = {normal_name(label) for label in labels if label is not None}
 
     def category_of(label: str) -> int | None:
         name = normal_name(label)
-        if name in known or name not in _ALIASES:
-            return known.get(name)
-        index = aliases.get(_ALIASES[name])
+        if name in known:
+            return known[name]
+        for first in (name, *_first_names(label)):
+            found = known.get(first, short.get(first))
+            if found is not None and normal_name(categories[found]) not in own:
+                return found
+        index = aliases.get(_ALIASES[name]) if name in _ALIASES else None
         return None if index is not None and normal_name(categories[index]) in own else index
 
     found = tuple(category_of(label) if label is not None else None for label in labels)
@@ -72,6 +84,23 @@ def match_classes(labels: Sequence[str | None], categories: Sequence[str]) -> Cl
             if label is not None and index is not None and normal_name(label) != normal_name(categories[index])
         ),
     )
+
+
+def _first_names(label: str) -> list[str]:
+    """Other names of one class: the first of several synonyms, and what stands before or after a WordNet id.
+
+    >>> _first_names("n01440764 tench, Tinca tinca")
+    ['n01440764', 'tench, tinca tinca', 'tench']
+    """
+    found = []
+    numbered = _WORDNET.fullmatch(label.strip())
+    if numbered:
+        found += [numbered[1], numbered[2]]
+        label = numbered[2]
+    first = re.split(r"[,;|]", label, maxsplit=1)[0]
+    if first != label:
+        found.append(first)
+    return [normal_name(name) for name in found if name.strip()]
 
 
 def normal_name(name: str) -> str:

@@ -33,7 +33,7 @@ _CALLED = {
 
 _BEYOND = 0.02
 """Boxes may reach outside of their image by this part of it."""
-_MOST, _ALL = 0.5, 0.95
+_LEAST, _MOST, _ALL = 0.9, 0.5, 0.95
 _ENOUGH = 20
 """Boxes from which on it is no chance that every one would be a pair of corners too."""
 
@@ -54,7 +54,7 @@ class BoxReading:
     def problem(self, raw: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
         """Say what the boxes of a whole set, (N, 4), seem to be instead, of images of `sizes` (N, 2), width and height,
         NaN where it is not known; None where they are as they are read, or cannot be told."""
-        known = np.isfinite(raw).all(axis=1) & np.isfinite(sizes).all(axis=1)
+        known = np.isfinite(raw).all(axis=1) & np.isfinite(sizes).all(axis=1) & (raw[:, 2:] != 0).all(axis=1)
         raw, sizes = raw[known], sizes[known]
         if not len(raw):
             return None
@@ -88,12 +88,13 @@ class BoxReading:
         if "box_format" in self.given:
             return None
         mine = _inside(scaled, sizes, self.box_format)
+        if mine >= _LEAST:
+            return None
         others = {name: _inside(scaled, sizes, name) for name in _FORMATS if name != self.box_format}
+        if len(scaled) >= _ENOUGH and others.get("xyxy") == 1.0:  # no chance makes every box a pair of corners
+            return "xyxy"
         best = max(others, key=lambda name: others[name])
-        if others["xyxy" if self.box_format != "xyxy" else best] >= others[best]:
-            best = "xyxy" if self.box_format != "xyxy" else best
-        by_chance = mine >= _MOST and not (len(scaled) >= _ENOUGH and mine < 0.9 and others[best] == 1.0)
-        return None if by_chance or others[best] < _ALL else best
+        return best if mine < _MOST and others[best] >= _ALL else None
 
 
 def box_reading(options: Mapping[str, Any], *, box_format: str, box_unit: str) -> BoxReading:

@@ -18,12 +18,14 @@ __all__ = ["CellEvaluation"]
 class CellEvaluation:
     """A cell's result, and by name the metrics that are compared between cells on every resample of the images (empty
     where it has none): the same resamples for every cell of a data set, so that differences of two cells are paired.
-    `invoke_ms` is the median time of an invocation; `kept` is what the task itself compares."""
+    `invoke_ms` is the median time of an invocation; `kept` is what the task itself compares;
+    `unreadable` says by id what is wrong with images that could not be read."""
 
     result: CellResult
     samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     invoke_ms: float | None = None
     kept: Any = None
+    unreadable: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def primary_samples(self) -> NDArray[np.float64]:

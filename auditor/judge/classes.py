@@ -5,9 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.judge.told import Told
-from auditor.values import AuditResult, Json
+from auditor.values import AuditResult, Json, ModelRecord, Place
 
 __all__ = ["check_labels"]
+
+
+_HALF = 0.5
+_SHOWN = 5
+
+
+def _coverage(result: AuditResult, model: ModelRecord, where: Place) -> Iterator[Told]:
+    """Say where more than half of the classes, or of the truth, falls out for want of a common name. A model all
+    of whose classes are judged is meant for these, and nothing falls out for want of a name."""
+    judged, extra = len(model.classes_judged), len(model.classes_only_model)
+    dataset = result.datasets.get(model.dataset)
+    if not extra or dataset is None:
+        return
+    objects = sum(dataset.instances.values())
+    lost = sum(dataset.instances.get(category, 0) for category in model.classes_only_truth)
+    missing = len(model.classes_only_truth) / max(1, judged + len(model.classes_only_truth))
+    fallen = max(missing, lost / objects if objects else 0.0)
+    if fallen <= _HALF:
+        return
+    facts: dict[str, Json] = {
+        "file": model.name,
+        "metric": model.judging.primary,
+        "judged": judged,
+        "model_classes": judged + extra,
+        "truth_classes": judged + len(model.classes_only_truth),
+        "lost": lost,
+        "objects": objects,
+        "things": model.judging.things,
+        "extra": list(model.classes_only_model[:_SHOWN]),
+        "missing": list(model.classes_only_truth[:_SHOWN]),
+    }
+    yield Told("labels.coverage", facts, where, observed=fallen, limit=_HALF)
 
 
 def check_labels(result: AuditResult) -> Iterator[Told]:
@@ -17,6 +49,7 @@ def check_labels(result: AuditResult) -> Iterator[Told]:
         if model.class_aliases:
             pairs = [f"{label} = {category}" for label, category in model.class_aliases]
             yield Told("labels.aliases", {"file": model.name, "pairs": list(pairs)}, where)
+        yield from _coverage(result, model, where)
         if model.classes_only_truth:
             facts: dict[str, Json] = {
                 "file": model.name,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from auditor.judge.told import Told
-from auditor.values import AuditResult, DatasetRecord
+from auditor.values import AuditResult, DatasetRecord, Json, Patch
 
 __all__ = ["check_data", "distance"]
 
@@ -16,6 +16,11 @@ _TINY = 0.2
 """Beyond this share of boxes under 8 pixels in the input, AP says more of the input size than of the model."""
 _APART = 0.25
 """Two distributions further apart than this (Kolmogorov and Smirnov's D) are unlike, where chance cannot explain it."""
+
+_HARDLY = 14
+"""Images of 16 bits that use so few at most are those of a camera of as many, not dark ones."""
+_NAMED = 10
+_MISSING = "no such file"
 
 _COUNTED = ("missing_files", "zero_area_boxes", "duplicate_images", "duplicate_boxes", "boxes_outside")
 
@@ -78,7 +83,34 @@ def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:
     }
     for name in (*_COUNTED, "difficult_objects"):
         if counts.get(name):
-            yield Told(f"data.{name}", {"count": counts[name], "dataset": label}, observed=counts[name])
+            facts: dict[str, Json] = {"count": counts[name], "dataset": label}
+            if name == "missing_files":
+                facts["named"] = _named(dataset, missing=True)
+            yield Told(f"data.{name}", facts, observed=counts[name])
+    yield from _left_open(dataset, label)
+
+
+def _named(dataset: DatasetRecord, *, missing: bool) -> list[str]:
+    """The first images that are missing, or that are there and cannot be read, each with what is wrong."""
+    lost = [(path, reason) for path, reason in dataset.unreadable.items() if (_MISSING in reason.lower()) == missing]
+    return [path if missing else f"{path}: {reason}" for path, reason in lost[:_NAMED]]
+
+
+def _left_open(dataset: DatasetRecord, label: str) -> Iterator[Told]:
+    """What the bytes of images do not say, and the document does not either."""
+    used = dataset.bits_used
+    if 0 < used <= _HARDLY and "bits" not in dataset.about:
+        patch = Patch({"images": {"bits": max(8, used)}})
+        yield Told(
+            "data.dark_bits",
+            {"dataset": label, "count": dataset.deep_images, "used": used, "line": str(patch)},
+            observed=float(used),
+            limit=float(_HARDLY),
+            fix=patch,
+        )
+    if dataset.undecided_exif and "exif" not in dataset.about:
+        facts: dict[str, Json] = {"dataset": label, "count": dataset.undecided_exif, "images": dataset.images}
+        yield Told("data.undecided_exif", facts, observed=float(dataset.undecided_exif))
 
 
 def _images(result: AuditResult) -> Iterator[Told]:
@@ -89,7 +121,9 @@ def _images(result: AuditResult) -> Iterator[Told]:
     unreadable = max((cell.counts.get("failed_images", 0) for cell in measured), default=0)
     missing = sum(dataset.counts.get("missing_files", 0) for dataset in result.datasets.values())
     if unreadable > missing:
-        yield Told("data.unreadable", {"count": unreadable - missing}, observed=unreadable - missing)
+        named = [name for dataset in result.datasets.values() for name in _named(dataset, missing=False)]
+        facts: dict[str, Json] = {"count": unreadable - missing, "named": list(named[:_NAMED])}
+        yield Told("data.unreadable", facts, observed=unreadable - missing)
 
 
 def _small_boxes(result: AuditResult) -> Iterator[Told]:

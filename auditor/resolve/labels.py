@@ -1,17 +1,17 @@
-"""A model's labels: a built-in list by name, or a file with one label a line."""
+"""A model's labels: a built-in list by name, or a file of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from auditor.errors import ModelError
-from auditor.values.label_lists import BUILT_IN_LABELS, named_label
+from auditor.values.label_lists import BUILT_IN_LABELS, parse_labels
 
 __all__ = ["load_labels"]
 
 
 def load_labels(name: str, path: Path) -> tuple[str | None, ...]:
-    """Return a built-in list by `name`, else the lines of the file at `path`.
+    """Return a built-in list by `name`, else the labels of the file at `path`, in any of the usual forms.
 
     Raises:
         ModelError: neither exists, or the file has no line.
@@ -19,14 +19,14 @@ def load_labels(name: str, path: Path) -> tuple[str | None, ...]:
     if name in BUILT_IN_LABELS:
         return BUILT_IN_LABELS[name]
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        labels = parse_labels(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(BUILT_IN_LABELS)
         raise ModelError(
             f"labels {name!r}: not a built-in list ({known}), and the file {path} cannot be read ({error})"
         ) from error
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
+    except ValueError as error:
+        raise ModelError(f"labels {path}: {error}") from error
+    if not labels:
         raise ModelError(f"labels {path}: the file has no label; expected one a line")
-    return tuple(named_label(line) for line in lines)
+    return labels

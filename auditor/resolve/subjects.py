@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from auditor.config import AuditConfig, ModelConfig
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch, match_classes
@@ -19,7 +21,7 @@ from auditor.resolve.scenarios import hashes_of, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import MEASUREMENT_FORMAT
 from auditor.tasks.anatomy.cells import task_of
-from auditor.values import ModelSpec, Rule, some
+from auditor.values import ClassTruth, ModelSpec, Rule, some
 
 __all__ = ["resolve_audit"]
 
@@ -88,6 +90,15 @@ def _versions(specs: Sequence[ModelSpec]) -> dict[str, str]:
     return {"auditor": auditor_version(), "format": str(MEASUREMENT_FORMAT), **versions_of(packages)}
 
 
+def _has_truth(dataset: Dataset, match: ClassMatch) -> bool:
+    """Whether any image has an object of a judged class that counts."""
+    judged = [dataset.categories.index(category) for category in match.judged]
+    return any(
+        np.isin(truth.labels if isinstance(truth, ClassTruth) else truth.labels[~truth.iscrowd], judged).any()
+        for truth in dataset.truth.values()
+    )
+
+
 def _matches(
     config: AuditConfig, datasets: Mapping[str, Dataset], specs: Sequence[ModelSpec], problems: list[str]
 ) -> dict[str, ClassMatch]:
@@ -111,5 +122,10 @@ def _matches(
                 f"{where}: {spec.name} and its data set have no class in common, so nothing can be judged; the model "
                 "has "
                 f"{some(match.only_model)}, the data set {some(match.only_truth)}: check `labels`"
+            )
+        elif not _has_truth(datasets[spec.dataset], match):
+            problems.append(
+                f"{where}: no true object of {spec.name}'s data set that counts is of a class that both have "
+                f"({some(match.judged)}), so nothing can be judged; check `labels`, or the annotations"
             )
     return matches

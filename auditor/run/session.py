@@ -53,7 +53,8 @@ class Session:
 @dataclass(frozen=True)
 class State:
     """What is known so far: the plan with all that was added to it, why units could not be measured (by resume key) and
-    which were tried, cells and measurements, and descriptions of data sets and calibration images."""
+    which were tried, cells and measurements, what is wrong with images that could not be read (by data set and id), and
+    descriptions of data sets and calibration images."""
 
     plan: Plan
     rules: tuple[Rule, ...]
@@ -61,5 +62,6 @@ class State:
     tried: frozenset[str] = frozenset()
     cells: tuple[CellResult, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    unreadable: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     datasets: Mapping[str, DatasetRecord] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)

@@ -1,8 +1,13 @@
-"""Label lists: how a line of one is read, and the built-in ones."""
+"""Label lists: the forms that files of them have, and the built-in ones."""
 
 from __future__ import annotations
 
-__all__ = ["BUILT_IN_LABELS", "named_label"]
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["BUILT_IN_LABELS", "named_label", "parse_labels"]
 
 _COCO80 = """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,
 parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,
@@ -40,3 +45,78 @@ def named_label(line: str) -> str | None:
     """
     name = line.strip()
     return None if name in ("???", "") else name
+
+
+_ITEM = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
+_FIELD = re.compile(r"""(\w+)\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(-?\d+))""")
+_NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;=]\s*(\S.*)")
+_MOST = 100_000
+_KEYS = ("names", "labels", "classes", "id2label", "class_names", "categories", "label2id")
+
+
+def parse_labels(text: str) -> tuple[str | None, ...]:
+    """Read a label file: one label a line; numbered lines (`0  person`, with gaps); TensorFlow's `item { id name }`; or
+    JSON, a list, a mapping from numbers or to numbers, or one of these under a usual key. A number that none has is
+    None.
+
+    Raises:
+        ValueError: it is none of these.
+
+    >>> parse_labels("0  person\\n2  car\\n")
+    ('person', None, 'car')
+    >>> parse_labels('item { id: 1 name: "/m/01" display_name: "cat" }')
+    (None, 'cat')
+    """
+    stripped = text.strip()
+    if stripped[:1] in ("{", "["):
+        try:
+            return _of_json(json.loads(stripped))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it begins as JSON, but is none: line {error.lineno}: {error.msg}") from error
+    items = _ITEM.findall(text)
+    if items and stripped.startswith("item"):
+        return _of_items(items)
+    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    matched = [_NUMBERED.fullmatch(line) for line in lines if line.strip()]
+    numbers = [int(match[1]) for match in matched if match]
+    counted = numbers[:1] in ([0], [1]) and numbers == sorted(set(numbers)) and numbers[-1] < _MOST
+    if matched and len(numbers) == len(matched) and counted:
+        return _by_number({int(match[1]): match[2] for match in matched if match})
+    return tuple(named_label(line) for line in lines)
+
+
+def _of_items(items: list[str]) -> tuple[str | None, ...]:
+    found = {}
+    for item in items:
+        fields = {key: double or single or number for key, double, single, number in _FIELD.findall(item)}
+        if not fields.get("id", "").isdigit() or not (fields.get("display_name") or fields.get("name")):
+            raise ValueError(f"an item has no id, or no name: {' '.join(item.split())[:60]}")
+        found[int(fields["id"])] = fields.get("display_name") or fields["name"]
+    return _by_number(found)
+
+
+def _of_json(document: Any) -> tuple[str | None, ...]:
+    if isinstance(document, list):
+        if all(isinstance(item, Mapping) and {"id", "name"} <= item.keys() for item in document) and document:
+            return _of_json({str(item["id"]): item["name"] for item in document})
+        if all(isinstance(item, str | None) for item in document):
+            return tuple(named_label(item or "") for item in document)
+    if isinstance(document, Mapping):
+        under = next((document[key] for key in _KEYS if isinstance(document.get(key), list | Mapping)), None)
+        if under is not None:
+            return _of_json(under)
+        if document and all(str(key).isdigit() for key in document):
+            values = {int(key): item[-1] if isinstance(item, list) and item else item for key, item in document.items()}
+            return _by_number({key: str(value) for key, value in values.items()})
+        if document and all(isinstance(value, int) and value >= 0 for value in document.values()):
+            return _by_number({value: str(key) for key, value in document.items()})
+    raise ValueError("expected a list of names, or a mapping between numbers and names")
+
+
+def _by_number(found: Mapping[int, str]) -> tuple[str | None, ...]:
+    most = max(found)
+    if most >= _MOST:
+        raise ValueError(f"a class is numbered {most}")
+    return tuple(named_label(found.get(number, "")) for number in range(most + 1))

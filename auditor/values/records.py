@@ -264,4 +264,12 @@ class DatasetRecord:
     duplicate_images: int = 0
     duplicate_boxes: int = 0
     boxes_outside: int = 0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Images that are missing or cannot be read, by their path below the folder of all, each with what is wrong."""
+    deep_images: int = 0
+    """How many images have more than 8 bits."""
+    bits_used: int = 0
+    """How many bits the values of these use, of 16."""
+    undecided_exif: int = 0
+    """How many images have an EXIF orientation that no annotated size confirms or refutes."""
     about: Mapping[str, str | int] = field(default_factory=dict)

@@ -114,7 +114,7 @@ def _shift(files: Sequence[_File], reading: BoxReading, folder: Path) -> float:
     if misread is not None:
         raise InputError(f"{folder}: {misread}")
     corners = [corner for file in files for item in file.objects for corner in item.corners[:2]]
-    counted = reading.box_format in ("xyxy", CORNERS) and reading.box_unit == "pixels"
+    counted = reading.box_format in ("xyxy", "yxyx", CORNERS) and reading.box_unit == "pixels"
     return 1.0 if counted and all(corner >= 1 for corner in corners) else 0.0
 
 

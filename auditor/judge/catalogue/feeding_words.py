@@ -166,6 +166,28 @@ def _aliases(file: str, pairs: list[str]) -> Words:
     )
 
 
+@row("labels.coverage", "labels", "warning", "datasets", "Most classes, or most of the truth, are not judged.")
+def _coverage(
+    file: str,
+    metric: str,
+    judged: int,
+    model_classes: int,
+    truth_classes: int,
+    lost: int,
+    objects: int,
+    things: str,
+    extra: list[str],
+    missing: list[str],
+) -> Words:
+    return Words(
+        f"{metric} of {file} is over {judged} classes alone, of its {model_classes} and of the data set's "
+        f"{truth_classes}; {lost} of {objects} {things} are of classes that it has no name for (it has for example "
+        f"{some(extra)}, the data set {some(missing)})",
+        "Check `labels`: classes are matched by name. If the model is not meant to know these, judge it on "
+        "data of what it is meant for.",
+    )
+
+
 @row("labels.missing", "labels", "info", "datasets", "The model has no label for classes of the data set.")
 def _missing(file: str, missing: list[str], metric: str, judged: int) -> Words:
     return Words(

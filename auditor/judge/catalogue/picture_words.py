@@ -33,12 +33,40 @@ def _data(code: str, about: str, message: str, remedy: str, level: Level = "warn
     )
 
 
-_data(
-    "data.missing_files",
-    "Image files that the annotations name are missing.",
-    "image files of {} are missing; they are left out of every cell",
-    "Complete the images, or remove them from the annotations.",
-)
+@row("data.missing_files", "data", "warning", "datasets", "Image files that the annotations name are missing.")
+def _missing_files(count: int, dataset: str, named: list[str]) -> Words:
+    return Words(
+        f"{count} image files of {dataset} are missing; they are left out of every cell{_listed(count, named)}",
+        "Complete the images, or remove them from the annotations.",
+    )
+
+
+def _listed(count: int, named: list[str]) -> str:
+    """The first of several images, and where the others stand."""
+    if not named:
+        return ""
+    more = f" and {count - len(named)} more (`datasets` in result.json has all)" if count > len(named) else ""
+    return f": {', '.join(named)}{more}"
+
+
+@row("data.dark_bits", "data", "error", "datasets", "Images of 16 bits use only the lower ones, and are read as black.")
+def _dark_bits(dataset: str, count: int, used: int, line: str) -> Words:
+    return Words(
+        f"{count} images of {dataset} have 16 bits, of which they use {used}: read as 16 bits they are nearly "
+        "black, and so are the numbers",
+        f"Write in audit.yaml: {line} (or `bits: 16`, if the scenes are that dark)",
+    )
+
+
+@row("data.undecided_exif", "data", "warning", "datasets", "Nothing tells whether an EXIF orientation was annotated.")
+def _undecided_exif(dataset: str, count: int, images: int) -> Words:
+    return Words(
+        f"{count} of {images} images of {dataset} have an EXIF orientation, and no annotated size tells whether boxes "
+        "were drawn on the turned or on the stored image; here it is applied",
+        "Look at one of them with its boxes, and write in the data set `exif: apply` or `exif: ignore`.",
+    )
+
+
 _data(
     "data.zero_area_boxes",
     "True boxes without area.",
@@ -81,9 +109,9 @@ def _other_size(count: int) -> Words:
 
 
 @row("data.unreadable", "data", "warning", "datasets", "Images that cannot be read.")
-def _unreadable(count: int) -> Words:
+def _unreadable(count: int, named: list[str]) -> Words:
     return Words(
-        f"{count} images could not be read; they are left out of every cell",
+        f"{count} images could not be read; they are left out of every cell{_listed(count, named)}",
         "Replace the damaged files; `counts.failed_images` of a cell in result.json has the number.",
     )
 

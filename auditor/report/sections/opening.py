@@ -7,6 +7,8 @@ from auditor.report.section import Facts, Section, Shown
 __all__ = ["SECTION"]
 
 _MOST = 6
+_OF_THE_METRIC = ("labels",)
+"""The checks whose warnings say what the metric is over: they stand beside it."""
 
 
 def _facts(shown: Shown) -> Facts:
@@ -24,9 +26,17 @@ def _facts(shown: Shown) -> Facts:
             reasons.append({"rule": str(gate.rule), "text": text})
     errors = [finding for finding in result.findings if finding.level == "error" and finding.check != "gate"]
     reasons += [{"rule": "", "text": finding.message} for finding in errors[:_MOST]]
+    about = [finding for finding in result.findings if finding.level == "warning" and finding.check in _OF_THE_METRIC]
     counts = {status: sum(cell.status == status for cell in declared) for status in ("ok", "failed", "skipped")}
     things = {model.dataset: model.judging.things for model in result.models}
-    return {"gates": gates, "reasons": reasons, "more": len(errors) - _MOST, "counts": counts, "things": things}
+    return {
+        "gates": gates,
+        "reasons": reasons,
+        "more": len(errors) - _MOST,
+        "counts": counts,
+        "things": things,
+        "about": about,
+    }
 
 
 SECTION = Section("opening", 0, _facts, "opening.html.j2")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.describe import IMAGE_FACTS, describe_images, describe_truth, sample_of
+from auditor.datasets.images import Oddities, oddities_of
 from auditor.encoding import geometry_of
 from auditor.run.session import Session, State
 from auditor.values import BoxSizes, CalibrationRecord, DatasetRecord, GroundTruth, ImageRecord, ModelSpec
@@ -27,8 +29,16 @@ def describe_data(session: Session, state: State) -> State:
         name: CalibrationRecord(len(images), subjects.unreadable.get(name, 0), _facts(session, images))
         for name, images in subjects.calibration.items()
     }
+    odd = {name: _oddities(session, dataset.images) for name, dataset in subjects.datasets.items()}
     datasets = {
-        name: _described(dataset, _facts(session, dataset.images)) for name, dataset in subjects.datasets.items()
+        name: dataclasses.replace(
+            _described(dataset, _facts(session, dataset.images)),
+            unreadable=_unreadable(dataset, state.unreadable.get(name, {})),
+            deep_images=sum(oddities.bits_used > 0 for oddities in odd[name]),
+            bits_used=max((oddities.bits_used for oddities in odd[name]), default=0),
+            undecided_exif=sum(oddities.undecided for oddities in odd[name]),
+        )
+        for name, dataset in subjects.datasets.items()
     }
     return dataclasses.replace(state, datasets=datasets, calibration=calibration)
 
@@ -59,6 +69,33 @@ def _facts(session: Session, images: Sequence[ImageRecord]) -> dict[str, tuple[f
             found[outcome.item[0].id] = outcome.result
     parts = [found[chunk[0].id] for chunk in chunks if chunk[0].id in found]
     return {name: tuple(value for part in parts for value in part[name]) for name in IMAGE_FACTS}
+
+
+def _unreadable(dataset: Dataset, reasons: Mapping[int, str]) -> dict[str, str]:
+    """What is wrong with each image that is missing or was not read, by its path below the folder of all."""
+    lost = {image.id: image.path for image in dataset.images if image.sha256 is None or image.id in reasons}
+    if not lost:
+        return {}
+    top = Path(os.path.commonpath([image.path.parent for image in dataset.images]))
+    told = {}
+    for image_id, path in lost.items():
+        reason = reasons.get(image_id, "no such file")
+        told[path.relative_to(top).as_posix()] = reason.removeprefix(f"{path}: ")
+    return dict(sorted(told.items()))
+
+
+def _oddities(session: Session, images: Sequence[ImageRecord]) -> list[Oddities]:
+    """What the bytes of all images leave open."""
+    chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
+    return [
+        oddities
+        for outcome in session.executor.map(_look_at, chunks)
+        for oddities in (outcome.result if outcome.error is None else ())
+    ]
+
+
+def _look_at(images: Sequence[ImageRecord]) -> list[Oddities]:
+    return [oddities_of(image) for image in images]
 
 
 def box_sizes(dataset: Dataset, spec: ModelSpec) -> BoxSizes | None:

@@ -39,6 +39,9 @@ def evaluate(session: Session, state: State) -> State:
             session.stopwatch.add("evaluate", spent)
         session.progress.evaluated(cells=1)
     results.sort(key=lambda result: order[result.key])
+    unreadable: dict[str, dict[int, str]] = {}
+    for cell, found in evaluations.items():
+        unreadable.setdefault(plan.subjects.spec(cell.file).dataset, {}).update(found.unreadable)
     cells = with_differences(results, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
     times = {
         cell: found.invoke_ms for cell, found in evaluations.items() if found.invoke_ms is not None and cell.is_clean
@@ -46,6 +49,7 @@ def evaluate(session: Session, state: State) -> State:
     return dataclasses.replace(
         state,
         cells=(*cells, *_unmeasured(plan), *state.cells),
+        unreadable=unreadable,
         measurements=(
             *(_time_of(cell, times[cell]) for cell in sorted(times, key=order.__getitem__)),
             *_delegate_ops(plan),

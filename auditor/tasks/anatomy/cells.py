@@ -73,7 +73,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
     task = task_of(given.task)
     predictions = given.predictions
     fatal = [item for item in predictions if item.error and item.scope != "image"]
-    unreadable = {item.image_id for item in predictions if item.scope == "image"}
+    unreadable = {item.image_id: item.error or "" for item in predictions if item.scope == "image"}
     missing = given.truth.keys() - {item.image_id for item in predictions}
     if fatal or missing:
         error = fatal[0].error if fatal else f"{len(missing)} images were not measured"
@@ -109,7 +109,13 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         confused=found.confused,
         ties=found.ties,
     )
-    return CellEvaluation(result, samples, invoke_ms=float(np.median(times)) if times else None, kept=found.kept)
+    return CellEvaluation(
+        result,
+        samples,
+        invoke_ms=float(np.median(times)) if times else None,
+        kept=found.kept,
+        unreadable=unreadable,
+    )
 
 
 def _judged(given: CellTask, task: Task, truth: Mapping[int, Any]) -> Judged:

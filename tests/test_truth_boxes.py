@@ -1,0 +1,207 @@
+"""Truth that is not as it is read is recognised from the boxes of the whole set, and refused with the line that mends
+it; a set without an object that counts is refused in every format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DEMO_MODEL
+from made_sets import scenes, write_coco, write_voc, write_yolo
+
+from auditor.boxes import from_xyxy
+from auditor.config import load_audit
+from auditor.datasets.truth_boxes import BoxReading, box_reading
+from auditor.demo.scenes import CLASSES
+from auditor.errors import InputError
+from auditor.resolve.image_sets import load_datasets
+
+FOUND = scenes(10)
+WRITE: dict[str, Callable] = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}
+
+
+def loaded(folder: Path, dataset: str, more: str = ""):
+    """The data set of an audit; its problems are raised."""
+    (folder / "labels.txt").write_text("\n".join(CLASSES))
+    (folder / "audit.yaml").write_text(
+        f"name: n\ndataset: {dataset.replace('}', more + '}')}\n"
+        f"models:\n  - {{name: m, path: {DEMO_MODEL}, labels: labels.txt}}\n"
+    )
+    problems: list[str] = []
+    found = load_datasets(load_audit(folder / "audit.yaml"), problems)
+    if problems:
+        raise InputError(problems)
+    return found["default"]
+
+
+def boxes_of(dataset) -> list[list[float]]:
+    return sorted(box for truth in dataset.truth.values() for box in truth.boxes.round(6).tolist())
+
+
+def change_coco(folder: Path, change: Callable[[list[float], dict], list[float]]) -> None:
+    path = folder / "instances.json"
+    document = json.loads(path.read_text())
+    sizes = {image["id"]: image for image in document["images"]}
+    for annotation in document["annotations"]:
+        annotation["bbox"] = change(annotation["bbox"], sizes[annotation["image_id"]])
+    path.write_text(json.dumps(document))
+
+
+def change_yolo(folder: Path, change: Callable[[list[float]], list[float]]) -> None:
+    for path in (folder / "labels" / "val").iterdir():
+        rows = [line.split() for line in path.read_text().splitlines()]
+        path.write_text("\n".join(" ".join([row[0], *map(str, change([*map(float, row[1:])]))]) for row in rows))
+
+
+def change_voc(folder: Path, names: str) -> None:
+    """Give the corners other names: `names` are the first letters of ends and axes, as they stand."""
+    for path in (folder / "Annotations").iterdir():
+        text = path.read_text()
+        for old, new in zip(("xmin", "ymin", "xmax", "ymax"), names.split(), strict=True):
+            text = text.replace(f"<{old}>", f"<_{new}>").replace(f"</{old}>", f"</_{new}>")
+        path.write_text(text.replace("<_", "<").replace("</_", "</"))
+
+
+def normalised(box, image):
+    width, height = image["width"], image["height"]
+    return [box[0] / width, box[1] / height, box[2] / width, box[3] / height]
+
+
+def corners(box, _):
+    return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
+
+
+MISREAD = {
+    "coco normalised": ("coco", lambda f: change_coco(f, normalised), "box_unit: normalized"),
+    "coco corners": ("coco", lambda f: change_coco(f, corners), "box_format: xyxy"),
+    "coco exchanged corners": (
+        "coco",
+        lambda f: change_coco(f, lambda box, image: corners(box, image)[2:] + box[:2]),
+        "box_format: corners",
+    ),
+    "coco normalised corners": (
+        "coco",
+        lambda f: change_coco(f, lambda box, image: normalised(corners(box, image), image)),
+        "box_unit: normalized, box_format: xyxy",
+    ),
+    "yolo in pixels": ("yolo", lambda f: change_yolo(f, lambda row: [300 * value for value in row]), None),
+    "yolo corners": (
+        "yolo",
+        lambda f: change_yolo(f, lambda r: [r[0] - r[2] / 2, r[1] - r[3] / 2, r[0] + r[2] / 2, r[1] + r[3] / 2]),
+        "box_format: xyxy",
+    ),
+    "voc exchanged corners": ("voc", lambda f: change_voc(f, "xmax ymax xmin ymin"), "box_format: corners"),
+    "voc exchanged axes": ("voc", lambda f: change_voc(f, "ymin xmin ymax xmax"), None),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(MISREAD))
+def test_it_is_refused_with_the_line_that_mends_it(tmp_path, kind):
+    form, change, line = MISREAD[kind]
+    dataset = WRITE[form](tmp_path, FOUND)
+    sound = boxes_of(loaded(tmp_path, dataset))
+    change(tmp_path)
+    if kind == "voc exchanged axes":  # these are boxes all the same: only images tell, by `boxes_outside`
+        assert boxes_of(loaded(tmp_path, dataset)) != sound
+        assert np.allclose(boxes_of(loaded(tmp_path, dataset, ", box_format: yxyx")), sound, atol=1e-6)
+        return
+    with pytest.raises(InputError) as caught:
+        loaded(tmp_path, dataset)
+    (problem,) = caught.value.problems
+    given = re.search(r"Write in the data set: `([^`]*)`", problem)[1]
+    if line is None:
+        assert given == "box_unit: pixels"
+        return
+    assert given == line
+    assert np.allclose(boxes_of(loaded(tmp_path, dataset, f", {line}")), sound, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", sorted(WRITE))
+def test_what_is_said_is_kept(tmp_path, form):
+    """A reading that the document gives is not doubted."""
+    dataset = WRITE[form](tmp_path, FOUND)
+    sound = boxes_of(loaded(tmp_path, dataset))
+    usual = {"coco": ("xywh", "pixels"), "yolo": ("cxcywh", "normalized"), "voc": ("xyxy", "pixels")}[form]
+    assert boxes_of(loaded(tmp_path, dataset, f", box_format: {usual[0]}, box_unit: {usual[1]}")) == sound
+    with pytest.raises(InputError, match="`box_format` is 'ltrb'; expected one of"):
+        loaded(tmp_path, dataset, ", box_format: ltrb")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_sound_sets_are_not_doubted(seed):
+    """Thirty sets: few and many boxes, tiny and huge, some outside of their image."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 200))
+    sizes = rng.integers(40, 2000, (count, 2)).astype(float)
+    low = rng.uniform(0, 0.9, (count, 2)) * sizes
+    boxes = np.concatenate([low, low + rng.uniform(0.01, 0.5, (count, 2)) * sizes + 2], axis=1)
+    boxes = np.minimum(boxes, np.tile(sizes, 2) * (1.1 if seed % 3 else 1.0))
+    for form, unit in (("xywh", "pixels"), ("xyxy", "pixels"), ("cxcywh", "normalized")):
+        raw = from_xyxy(boxes, form) / (np.tile(sizes, 2) if unit == "normalized" else 1)
+        assert BoxReading(form, unit).problem(raw, sizes) is None
+
+
+def test_sizes_that_are_not_known_are_not_guessed():
+    raw = np.array([[0.1, 0.2, 0.3, 0.4]])
+    assert box_reading({}, box_format="xywh", box_unit="pixels").problem(raw, np.full((1, 2), np.nan)) is None
+
+
+# ------------------------------------------------------------------------------------------- nothing that counts
+
+
+def empty(folder: Path, form: str) -> None:
+    if form == "coco":
+        document = json.loads((folder / "instances.json").read_text())
+        for annotation in document["annotations"]:
+            annotation["bbox"][2] = 0
+        (folder / "instances.json").write_text(json.dumps(document))
+    elif form == "yolo":
+        for path in (folder / "labels" / "val").iterdir():
+            path.write_text("")
+    else:
+        for path in (folder / "Annotations").iterdir():
+            path.write_text(re.sub(r"<object>.*</object>", "", path.read_text(), flags=re.DOTALL))
+
+
+def crowd(folder: Path, form: str) -> None:
+    if form == "coco":
+        document = json.loads((folder / "instances.json").read_text())
+        for annotation in document["annotations"]:
+            annotation["iscrowd"] = 1
+        (folder / "instances.json").write_text(json.dumps(document))
+    else:
+        for path in (folder / "Annotations").iterdir():
+            path.write_text(path.read_text().replace("<object>", "<object><difficult>1</difficult>"))
+
+
+@pytest.mark.parametrize("form", sorted(WRITE))
+def test_a_set_without_objects_is_refused(tmp_path, form):
+    dataset = WRITE[form](tmp_path, FOUND)
+    empty(tmp_path, form)
+    with pytest.raises(InputError, match="nothing can be judged"):
+        loaded(tmp_path, dataset)
+
+
+@pytest.mark.parametrize("form", ["coco", "voc"])
+def test_a_set_of_crowds_is_refused(tmp_path, form):
+    dataset = WRITE[form](tmp_path, FOUND)
+    crowd(tmp_path, form)
+    with pytest.raises(InputError, match=r"objects are all crowds \(or difficult\), so nothing can be judged"):
+        loaded(tmp_path, dataset)
+
+
+@pytest.mark.parametrize("form", sorted(WRITE))
+def test_a_model_without_an_object_to_judge_it_by_is_refused(tmp_path, form):
+    from auditor.resolve.subjects import resolve_audit
+
+    only = [(image, truth) for image, truth in FOUND if 0 not in truth.labels][:3]
+    assert only
+    dataset = WRITE[form](tmp_path, only)
+    loaded(tmp_path, dataset)
+    (tmp_path / "labels.txt").write_text("\n".join([CLASSES[0], *(f"other {index}" for index in range(1, 6))]))
+    with pytest.raises(InputError, match="nothing can be judged"):
+        resolve_audit(load_audit(tmp_path / "audit.yaml"))
