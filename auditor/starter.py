@@ -21,7 +21,7 @@ __all__ = ["draft_audit"]
 
 _IMAGES = 20
 _WORDS = ("format", "split")
-_SETTLED = ("box_format", "box_unit", "grid", "activation")
+_SETTLED = ("box_format", "box_unit", "grid", "activation", "score_scale")
 
 
 def draft_audit(model: Path, dataset: Path, *, labels: str | None, output: Path) -> tuple[str, list[str]]:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import cv2
+import made_graphs
 import numpy as np
 import pytest
-import stateful_models
 from click.testing import CliRunner
 
 from auditor.cli import main
@@ -31,7 +31,7 @@ TENSOR = np.random.default_rng(1).random((1, 2, 2, 3), dtype=np.float32)
 
 @pytest.fixture(params=sorted(KINDS))
 def model(request, tmp_path) -> tuple[Path, tuple[str, ...]]:
-    return getattr(stateful_models, request.param)(tmp_path / "m.tflite"), KINDS[request.param]
+    return getattr(made_graphs, request.param)(tmp_path / "m.tflite"), KINDS[request.param]
 
 
 def answers(opened, name: str) -> list[bytes]:
@@ -57,13 +57,13 @@ def test_its_tensors_are_those_of_a_first_invocation(model):
 
 
 def test_what_is_assigned_once_is_no_state(tmp_path):
-    assert facts_of(stateful_models.constant_resource(tmp_path / "m.tflite")).state == ()
+    assert facts_of(made_graphs.constant_resource(tmp_path / "m.tflite")).state == ()
 
 
 def audit(folder: Path, model: str, *, more: str = "", images: int = 20) -> Path:
     """A classifier of four (or twelve) classes on images whose class is any: only that they agree counts."""
     rng = np.random.default_rng(0)
-    path = getattr(stateful_models, model)(folder / "m.tflite")
+    path = getattr(made_graphs, model)(folder / "m.tflite")
     classes = 4 if model in ("svdf", "sequence_rnn") else 12
     (folder / "labels.txt").write_text("\n".join(f"c{index:02d}" for index in range(classes)))
     for index in range(images):

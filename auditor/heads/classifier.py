@@ -26,6 +26,8 @@ from auditor.values import ClassScores, Json, ModelSpec, Source
 
 __all__ = ["HEAD"]
 
+_OF_LENGTH_1 = 1e-3
+
 
 def decode(outputs: Outputs, spec: ModelSpec) -> ClassScores:
     """Decode (1, C) or (1, 1, 1, C) scores of C classes; with the option `activation`, logits."""
@@ -67,6 +69,13 @@ def _settle(settling: Settling) -> Settled:
     if not np.isfinite(scores).all():
         raise ModelError(
             "its scores are not finite on the first images; the model is broken, or fed wrongly", field="decoder"
+        )
+    lengths = np.linalg.norm(scores, axis=1)
+    if scores.min() < -0.01 and np.abs(lengths - 1).max() < _OF_LENGTH_1:
+        raise ModelError(
+            f"its {scores.shape[1]} values have the length 1 on every image: an embedding, not scores of as many "
+            "classes; export the model with its last layer",
+            field="decoder",
         )
     if "activation" not in options:
         options["activation"], settled["activation"] = activation_of(scores, otherwise="softmax"), FROM_IMAGES

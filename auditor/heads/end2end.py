@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import BOX_OPTIONS, CENTRED_LETTERBOX, Head, Match, Near, Outputs, Seen
-from auditor.heads.anatomy.rows import in_pixels, row_parts, row_structure, row_view, rows_of, sorted_detections
+from auditor.heads.anatomy.rows import (
+    in_pixels,
+    rescaled,
+    row_parts,
+    row_structure,
+    row_view,
+    rows_of,
+    sorted_detections,
+)
 from auditor.heads.anatomy.settling import settle_boxes
 from auditor.values import Detections, ModelSpec
 
 __all__ = ["HEAD"]
+
+_MOST = 1000
+"""No export lists more objects; as many rows or more, on a grid, are its cells."""
 
 
 def decode(outputs: Outputs, spec: ModelSpec) -> Detections:
@@ -18,7 +29,9 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Detections:
     """
     rows = rows_of(outputs, spec)
     rows = rows[rows[:, 4] > 0]
-    return sorted_detections(in_pixels(rows[:, :4], spec, default_format="xyxy"), rows[:, 4], rows[:, 5])
+    return sorted_detections(
+        in_pixels(rows[:, :4], spec, default_format="xyxy"), rescaled(rows[:, 4], spec), rows[:, 5]
+    )
 
 
 def _recognise(seen: Seen) -> Match | Near | None:
@@ -30,7 +43,9 @@ def _recognise(seen: Seen) -> Match | Near | None:
     arguments = seen.notes.get("args")
     if seen.notes.get("end2end") or (isinstance(arguments, dict) and arguments.get("nms")):
         return match
-    if (rows.on_grid is None and rows.on_anchors is None) or seen.classes not in (None, 1, 2):
+    if rows.on_grid is None and rows.on_anchors is None:
+        return match
+    if seen.classes not in (None, 1, 2) and rows.count <= _MOST:
         return match
     if rows.count % 100 == 0:
         raise ModelError(

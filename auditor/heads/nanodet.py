@@ -23,7 +23,7 @@ from auditor.heads.anatomy.head import (
     Settling,
     one_of,
 )
-from auditor.heads.anatomy.rows import activated, cells_of, row_structure, row_view, rows_of, strides_of
+from auditor.heads.anatomy.rows import activated, cells_of, rescaled, row_structure, row_view, rows_of, strides_of
 from auditor.heads.anatomy.settling import FROM_IMAGES, activation_of, settle_boxes
 from auditor.values import Candidates, Json, ModelSpec
 
@@ -47,7 +47,7 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
     bins = activated(rows[:, classes:].reshape(len(rows), 4, -1), "softmax")
     distances = (bins @ np.arange(bins.shape[2])) * strides
     boxes = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
-    return Candidates(boxes, activated(rows[:, :classes], options.get("activation", "none")))
+    return Candidates(boxes, activated(rescaled(rows[:, :classes], spec), options.get("activation", "none")))
 
 
 def _recognise(seen: Seen) -> Match | Near | None:

@@ -28,7 +28,7 @@ from auditor.heads.anatomy.head import (
     listed,
     one_of,
 )
-from auditor.heads.anatomy.rows import activated, pair_of, roles_by_name
+from auditor.heads.anatomy.rows import activated, pair_of, rescaled, roles_by_name
 from auditor.heads.anatomy.settling import FROM_GRAPH, FROM_IMAGES, activation_of, settle_boxes
 from auditor.values import Candidates, Json, ModelSpec, Source
 
@@ -64,7 +64,7 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
         decoded = anchors + boxes * np.tile(size, 2)
     if options.get("box_unit") != "pixels":
         decoded = decoded * np.array([spec.input.width, spec.input.height] * 2, dtype=np.float64)
-    scores = outputs[options["scores"]]
+    scores = rescaled(outputs[options["scores"]], spec)
     scores = activated(scores.reshape(-1, scores.shape[-1]), options.get("activation", "none"))
     if options.get("background") is not None:
         scores = np.delete(scores, int(options["background"]), axis=1)

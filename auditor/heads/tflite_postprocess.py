@@ -10,7 +10,7 @@ import numpy as np
 
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import BOX_OPTIONS, SSD_INPUT, Head, Match, Option, Outputs, Seen, listed
-from auditor.heads.anatomy.rows import in_pixels, sorted_detections
+from auditor.heads.anatomy.rows import in_pixels, rescaled, sorted_detections
 from auditor.heads.anatomy.settling import settle_boxes
 from auditor.values import Detections, Json, ModelSpec
 
@@ -35,9 +35,8 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Detections:
             "write `slots:`"
         )
     boxes = outputs[slots["boxes"]].reshape(-1, 4)[:count]
-    return sorted_detections(
-        in_pixels(boxes, spec, default_format="yxyx"), outputs[slots["scores"]].ravel()[:count], classes
-    )
+    scores = rescaled(outputs[slots["scores"]].ravel()[:count], spec)
+    return sorted_detections(in_pixels(boxes, spec, default_format="yxyx"), scores, classes)
 
 
 def _recognise(seen: Seen) -> Match | None:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from auditor.heads.anatomy.head import BOX_OPTIONS, CENTRED_LETTERBOX, JOINED, Head, Match, Near, Outputs, Seen
-from auditor.heads.anatomy.rows import in_pixels, pair_of, row_parts, row_structure, row_view, rows_of, strides_of
+from auditor.heads.anatomy.rows import (
+    in_pixels,
+    pair_of,
+    rescaled,
+    row_parts,
+    row_structure,
+    row_view,
+    rows_of,
+    strides_of,
+)
 from auditor.heads.anatomy.settling import settle_boxes
 from auditor.values import Candidates, ModelSpec
 
@@ -18,7 +27,7 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
     Source: https://docs.ultralytics.com/modes/export (no objectness; scores are sigmoid outputs).
     """
     rows = rows_of(outputs, spec)
-    return Candidates(in_pixels(rows[:, :4], spec, default_format="cxcywh"), rows[:, 4:])
+    return Candidates(in_pixels(rows[:, :4], spec, default_format="cxcywh"), rescaled(rows[:, 4:], spec))
 
 
 def _recognise(seen: Seen) -> Match | Near | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.judge.told import Told
-from auditor.values import AuditResult, Refusal
+from auditor.values import AuditResult, Patch, Refusal
 
 __all__ = ["check_compatibility"]
 
@@ -23,6 +23,10 @@ def check_compatibility(result: AuditResult) -> Iterator[Told]:
             yield Told("compatibility.custom_ops", {"file": model.name, "ops": [*facts.custom, *facts.flex]}, where)
         if facts.dynamic:
             yield Told("compatibility.open_size", {"file": model.name}, where)
+        scale, source = model.decoder.options.get("score_scale"), model.sources.get("decoder.score_scale")
+        if scale is not None and source is not None and source.origin == "images":
+            patch = Patch({"decoder": {"name": model.decoder.name, "score_scale": scale}}, model=model.name)
+            yield Told("compatibility.per_cent", {"file": model.name, "line": str(patch)}, where, fix=patch)
         if model.state:
             code = "compatibility.state_kept" if model.keeps_state else "compatibility.state"
             yield Told(code, {"file": model.name, "state": list(model.state)}, where)

@@ -11,6 +11,7 @@ from auditor.values import (
     CellResult,
     Diagnosis,
     InputCodes,
+    Json,
     LayerError,
     ModelRecord,
     OutputCodes,
@@ -109,6 +110,9 @@ def _output(result: AuditResult, model: ModelRecord, output: OutputCodes, where:
             observed=1 / output.scale,
             limit=float(_FEW_CODES),
         )
+    elif output.constant_classes:
+        facts: dict[str, Json] = {**named, "columns": list(output.constant_classes)}
+        yield Told("quantization.constant_class", facts, where, observed=float(len(output.constant_classes)))
     elif output.score_values is not None and output.high < 0.9 and _reaches(output):
         yield Told("quantization.saturates", {**named, "high": output.high}, where, observed=output.high, limit=0.9)
 

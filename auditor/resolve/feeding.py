@@ -36,6 +36,8 @@ _FORMS = (
 )
 """The real values that models are usually trained on. Source of the last:
 https://pytorch.org/vision/stable/models.html (mean 0.485, 0.456, 0.406 and standard deviation 0.229, 0.224, 0.225)."""
+_MOST_CHANNELS = 16
+"""No camera gives more; what has more channels is a table of features."""
 _NEEDED = ("color", "mean", "std", "resize")
 
 
@@ -56,6 +58,11 @@ def fixed_input(facts: FileFacts, given: Mapping[str, Any]) -> tuple[InputContra
     nchw = not flat and shape[1] in (1, 3) and shape[3] not in (1, 3)
     channels = 1 if flat else shape[1] if nchw else shape[3]
     height, width = (shape[2], shape[3]) if nchw else (shape[1], shape[2])
+    if min(height, width) == 1 or channels > _MOST_CHANNELS:
+        raise ModelError(
+            f"its input {tensor.name} {shape} is no image: {max(height, width) * channels} features, a sequence or a "
+            "spectrum; expected (1, height, width, channels)"
+        )
     if channels not in (1, 3):
         raise ModelError(f"its input {tensor.name} has {channels} channels {shape}; expected 1 (grey) or 3 (colour)")
     names = ("height", "width", "layout", "dtype", "scale", "zero_point")

@@ -115,7 +115,9 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     first, rest = request.images[:_FIRST], request.images[_FIRST:]
     samples = _invoked(opened, contract, first) or [arrays]
     more = functools.partial(_invoked, opened, contract, rest)
-    settled = head.settle(Settling(head, spec, samples, request.decoder_options, more=more))
+    settled = head.settle(
+        Settling(head, spec, samples, request.decoder_options, more=more, named=request.decoder is not None)
+    )
     sources |= {f"decoder.{name}": source for name, source in settled.sources.items()}
     if request.keeps_state and not facts.state:
         raise ModelError("`state: keep`, but the file keeps nothing from image to image; leave it out", field="state")
@@ -153,6 +155,7 @@ def _seen(facts: FileFacts, arrays: Outputs, contract: InputContract, labels: Se
         contract=contract,
         classes=len(labels) or None,
         called={output.name: output.called for output in facts.outputs},
+        made_by={output.name: output.made_by for output in facts.outputs},
         op_outputs=facts.op_outputs,
         notes=facts.notes.ultralytics,
     )

@@ -212,7 +212,7 @@ class Postprocess:
 class OutputCodes:
     """An 8-bit output: the real values `low` to `high` that its codes hold, and what the first images gave.
     `zero_scores` is the share of scores that round to 0; None where the output does not hold boxes and scores
-    together."""
+    together. `constant_classes` are score columns that have one value above 0 on every candidate of every image."""
 
     __pydantic_config__ = _STRICT
     name: str
@@ -225,6 +225,7 @@ class OutputCodes:
     score_values: tuple[float, float] | None = None
     zero_scores: float | None = None
     distinct_scores: int | None = None
+    constant_classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ class Seen:
     op_outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Json] = field(default_factory=dict)
+    made_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By output the ops behind it, the last first."""
     ordered: bool = False
     """Whether `audit.yaml` named the outputs, boxes first: then they need not be told apart."""
 
@@ -117,6 +119,8 @@ class Settling:
     samples: Sequence[Outputs]
     given: Mapping[str, Json]
     more: Callable[[], Sequence[Outputs]]
+    named: bool = False
+    """Whether `audit.yaml` names the head."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,9 @@ BOX_OPTIONS = {
     "box_format": one_of(*BOX_FORMATS),
     "box_unit": one_of("pixels", "normalized"),
     "label_offset": WHOLE,
+    "score_scale": Option("a number above 0", lambda value: _number(value) and value > 0),
 }
-"""The options of every head that finds boxes."""
+"""The options of every head that finds boxes; scores (and objectness) are what the model gives times `score_scale`."""
 JOINED = {"outputs": Option("a list of output names, boxes first", _names)}
 """The option of heads that may be split over several outputs."""
 

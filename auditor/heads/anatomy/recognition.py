@@ -26,6 +26,7 @@ def recognise(seen: Seen, heads: Mapping[str, Head], *, tasks: str) -> tuple[Hea
     answers = {name: head.recognise(seen) for name, head in heads.items()}
     matches = {name: answer for name, answer in answers.items() if isinstance(answer, Match)}
     chosen = {name: match for name, match in matches.items() if match.sure}
+    _refuse_features(seen, tasks)
     if len(chosen) != 1:
         _refuse_other_tasks(seen, tasks)
         chosen = chosen or matches
@@ -53,6 +54,37 @@ def recognise(seen: Seen, heads: Mapping[str, Head], *, tasks: str) -> tuple[Hea
         "check `labels:`, or write `decoder:`",
         field="labels",
     )
+
+
+_PASSING = ("RESHAPE", "SQUEEZE", "DEQUANTIZE", "QUANTIZE", "CAST", "IDENTITY")
+"""Ops that change no value."""
+_POOLING = ("MEAN", "AVERAGE_POOL_2D", "SUM", "REDUCE_MAX", "MAX_POOL_2D")
+_CELL_SIDES = (4, 8, 16, 32)
+_MOST_CENTROIDS = 32
+
+
+def _refuse_features(seen: Seen, tasks: str) -> None:
+    """Name embeddings, and grids of centroids: neither has the scores or boxes that their shapes suggest."""
+    if len(seen.arrays) != 1:
+        return
+    ((name, array),) = seen.arrays.items()
+    ops = [op for op in seen.made_by.get(name, ()) if op not in _PASSING]
+    flat = array.ndim >= 2 and array.size == array.shape[-1] > 1
+    if flat and ops and (ops[0] == "L2_NORMALIZATION" or (ops[0] in _POOLING and seen.classes != array.size)):
+        what = "is normalised to length 1" if ops[0] == "L2_NORMALIZATION" else "follows global pooling"
+        raise ModelError(
+            f"its output {listed(seen.arrays)} {what}: an embedding of {array.size} numbers, not scores of as many "
+            f"classes; only {tasks} are judged, so export it with its last layer"
+        )
+    if array.ndim != 4 or not 2 <= array.shape[3] <= _MOST_CENTROIDS:
+        return
+    sides = {seen.contract.height / array.shape[1], seen.contract.width / array.shape[2]}
+    if len(sides) == 1 and sides <= set(_CELL_SIDES) and ops and ops[0] == "SOFTMAX":
+        raise ModelError(
+            f"its output {listed(seen.arrays)} is a grid of cells of {sides.pop():g} pixels with the scores of "
+            f"{array.shape[3] - 1} classes and a background: centroids (FOMO), which have no boxes; only {tasks} are "
+            "judged"
+        )
 
 
 def _refuse_other_tasks(seen: Seen, tasks: str) -> None:

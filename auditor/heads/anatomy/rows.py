@@ -23,6 +23,7 @@ __all__ = [
     "grid",
     "in_pixels",
     "pair_of",
+    "rescaled",
     "roles_by_name",
     "row_parts",
     "row_structure",
@@ -194,8 +195,16 @@ def activated(values: NDArray[Any], activation: str) -> NDArray[Any]:
 def with_objectness(boxes: NDArray[Any], rows: NDArray[Any], spec: ModelSpec) -> Candidates:
     """Score each class by objectness × class. A candidate whose objectness is below the score floor cannot reach it
     with any class and is left out, which spares most of the work."""
-    kept = np.nonzero(rows[:, 4] > spec.postprocess.score_floor)[0]
-    return Candidates(in_pixels(boxes[kept], spec, default_format="cxcywh"), rows[kept, 4:5] * rows[kept, 5:])
+    objectness, classes = rescaled(rows[:, 4:5], spec), rows[:, 5:]
+    kept = np.nonzero(objectness[:, 0] > spec.postprocess.score_floor)[0]
+    scores = objectness[kept] * rescaled(classes[kept], spec)
+    return Candidates(in_pixels(boxes[kept], spec, default_format="cxcywh"), scores)
+
+
+def rescaled(scores: NDArray[Any], spec: ModelSpec) -> NDArray[Any]:
+    """Scores, or objectness, as 0 to 1: what the model gives times the option `score_scale`."""
+    scale: Any = spec.decoder_options.get("score_scale")
+    return scores if scale is None else scores * float(scale)
 
 
 def rows_of(outputs: Outputs, spec: ModelSpec) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from auditor.errors import ModelError
 from auditor.heads.anatomy.head import Head, Outputs, Settled, Settling
 from auditor.values import Candidates, Detections, Json, ModelSpec, Source
 
-__all__ = ["BACKGROUNDS", "FROM_GRAPH", "FROM_IMAGES", "activation_of", "settle_boxes", "settle_offset"]
+__all__ = ["BACKGROUNDS", "FROM_GRAPH", "FROM_IMAGES", "PER_CENT", "activation_of", "settle_boxes", "settle_offset"]
 
 BACKGROUNDS = (None, "background", "__background__")
 """What a label list that begins with a background calls it; None is TensorFlow's ???."""
@@ -22,6 +22,12 @@ BACKGROUNDS = (None, "background", "__background__")
 FROM_IMAGES = Source("images")
 FROM_GRAPH = Source("graph")
 _FROM_DOCUMENT = Source("audit.yaml")
+
+PER_CENT = 0.01
+"""The scale of scores that go from 0 to 100, as camera kits export them."""
+
+_PER_CENT_FROM = 20.0
+"""Per cents reach this on images that show anything; logits and the like hardly do."""
 
 _SEEN = 1e-3
 """Detections all scored below this are padding."""
@@ -50,7 +56,11 @@ def settle_boxes(
         options["box_unit"], settled["box_unit"] = unit, FROM_IMAGES
     spec = dataclasses.replace(spec, decoder_options=options)
     decoded = [head.decode(sample, spec) for sample in settling.samples]
-    _confirm(head, decoded)
+    if "score_scale" in head.options and "score_scale" not in options and _per_cent(settling, spec, decoded):
+        options["score_scale"], settled["score_scale"] = PER_CENT, FROM_IMAGES
+        spec = dataclasses.replace(spec, decoder_options=options)
+        decoded = [head.decode(sample, spec) for sample in settling.samples]
+    _confirm(settling, decoded, options)
     known = head.ids_without_background  # ids that few images show: the more are looked at, the better
     seen = [*decoded, *(head.decode(sample, spec) for sample in settling.more())] if known else decoded
     options["label_offset"], settled["label_offset"] = settle_offset(head, spec, seen, settling.given)
@@ -84,13 +94,24 @@ def _box_unit(settling: Settling, options: Mapping[str, Json], samples: Sequence
     return None if not sides else "pixels" if float(np.median(sides)) > 1.5 else "normalized"
 
 
-def _confirm(head: Head, decoded: Sequence[Any]) -> None:
+def _per_cent(settling: Settling, spec: ModelSpec, decoded: Sequence[Any]) -> bool:
+    """Whether the scores go from 0 to 100 where 0 to 1 was expected: they are right once they are scaled."""
+    before = np.concatenate([item.scores.ravel() for item in decoded])
+    if not before.size or not np.isfinite(before).all() or before.min() < -0.01 or before.max() < _PER_CENT_FROM:
+        return False
+    scaled = dataclasses.replace(spec, decoder_options={**spec.decoder_options, "score_scale": PER_CENT})
+    after = np.concatenate([settling.head.decode(sample, scaled).scores.ravel() for sample in settling.samples])
+    return bool(after.size and after.max() <= 1.01)
+
+
+def _confirm(settling: Settling, decoded: Sequence[Any], options: Mapping[str, Json]) -> None:
     """Refuse outputs that cannot be boxes and scores: the decoder is another, or the model is broken."""
+    head = settling.head
     boxes = np.concatenate([item.boxes for item in decoded])
     if len(boxes) and not np.isfinite(boxes).all(axis=1).any():
         raise ModelError(
             f"decoder {head.name} finds no box of finite numbers on the first images; the model is broken, or "
-            "`decoder:` is wrong",
+            "its head is another",
             field="decoder",
         )
     scores = np.concatenate([item.scores.ravel() for item in decoded])
@@ -100,13 +121,19 @@ def _confirm(head: Head, decoded: Sequence[Any]) -> None:
     if not np.isfinite([low, high]).all():
         raise ModelError(
             f"decoder {head.name} finds scores that are not finite on the first images; the model is broken, or "
-            "`decoder:` is wrong"
+            "its head is another"
         )
     if low < -0.01 or high > 1.01:
-        raise ModelError(
-            f"decoder {head.name} finds scores from {low:.3g} to {high:.3g}, expected 0 to 1: the head has another "
-            "layout; write `decoder:`"
-        )
+        range_of = f"decoder {head.name} finds scores from {low:.3g} to {high:.3g}"
+        if "score_scale" in options:
+            told = f"{range_of} with score_scale {options['score_scale']}, expected 0 to 1: check it"
+        elif settling.named:
+            told = f"{range_of}, expected 0 to 1: this head fits no such outputs, or they need a `score_scale:`"
+        else:
+            told = (
+                f"{range_of}, expected 0 to 1: the head has another layout; write `decoder:`, or a `score_scale:` in it"
+            )
+        raise ModelError(told, field="decoder")
 
 
 def settle_offset(head: Head, spec: ModelSpec, decoded: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, Source]:

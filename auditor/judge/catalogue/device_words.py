@@ -141,3 +141,11 @@ def _state_kept(file: str, state: list[str]) -> Words:
         "this order alone",
         "Leave `state` out where the images are no sequence.",
     )
+
+
+@row("compatibility.per_cent", "compatibility", "warning", "heads", "A model's scores are in per cent.")
+def _per_cent(file: str, line: str) -> Words:
+    return Words(
+        f"the scores of {file} go from 0 to 100 on the first images; they are read as per cent",
+        f"Write it in its entry of audit.yaml: {line}. Thresholds on the device are in per cent too.",
+    )

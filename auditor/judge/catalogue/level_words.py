@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditor.judge.catalogue.row import Interval, paired, row
 from auditor.judge.told import Words
-from auditor.values import yaml_flow
+from auditor.values import some, yaml_flow
 
 __all__: list[str] = []
 
@@ -22,6 +22,16 @@ def _skipped(file: str, level: str, reason: str) -> Words:
     return Words(
         f"the level {level} ({file}) was skipped: {reason}",
         "Mend the reason, or take the level out of `quantize: levels`.",
+    )
+
+
+@row("quantization.constant_class", "quantization", "warning", "quantization", "A score column never changes.")
+def _constant_class(file: str, output: str, columns: list[int]) -> Words:
+    return Words(
+        f"{file}: {len(columns)} score columns of its output {output} have one value on every candidate of every image "
+        f"({some([str(column) for column in columns], 6)}, counted from the first after the box): they say nothing",
+        "Look whether the export rounds this column away, or writes a constant there; calibrate again, or export with "
+        "the scores as an output of their own.",
     )
 
 

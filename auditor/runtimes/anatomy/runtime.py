@@ -52,6 +52,8 @@ class TensorFacts:
     zero_points: tuple[int, ...] = ()
     called: str = ""
     """What signatures call it."""
+    made_by: tuple[str, ...] = ()
+    """Of an output, the ops behind it, the last first, as far back as each has one input that is no constant."""
     codes: TensorFacts | None = None
 
 

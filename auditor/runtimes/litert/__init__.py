@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from auditor.delegate import Delegate
 from auditor.provenance import sha256_of
 from auditor.runtimes.anatomy.runtime import FileFacts, Inspected, OpenedModel, Runtime, TensorFacts
 from auditor.runtimes.litert.arena import arena_bytes
-from auditor.runtimes.litert.chain import head_tensors, leaves_weights
+from auditor.runtimes.litert.chain import head_tensors, leaves_weights, made_by
 from auditor.runtimes.litert.graph import Graph, Tensor, load_graph, quantization_level
 from auditor.runtimes.litert.interpreter import load_runtime, open_inspected, open_model
 from auditor.runtimes.litert.metadata import load_notes
@@ -37,7 +38,8 @@ def _facts(path: Path) -> FileFacts:
         level=quantization_level(graph),
         inputs=tuple(_tensor(graph, index, graph.tensors[index].name, "QUANTIZE") for index in graph.inputs),
         outputs=tuple(
-            _tensor(graph, index, name, "DEQUANTIZE") for name, index in zip(names, graph.outputs, strict=True)
+            dataclasses.replace(_tensor(graph, index, name, "DEQUANTIZE"), made_by=made_by(graph, index))
+            for name, index in zip(names, graph.outputs, strict=True)
         ),
         ops=dict(Counter(op.name for op in graph.ops).most_common()),
         op_outputs={op.name: tuple(by_index.get(index, "") for index in op.outputs) for op in graph.ops if op.custom},

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from auditor.runtimes.litert.graph import WEIGHTED_OPS, Graph
 
-__all__ = ["head_tensors", "leaves_weights"]
+__all__ = ["head_tensors", "leaves_weights", "made_by"]
+
+_SHOWN = 12
+
+
+def made_by(graph: Graph, index: int) -> tuple[str, ...]:
+    """Name the ops behind a tensor, the last first, as far back as each has one input that is no constant."""
+    producers = {output: op for op in graph.ops for output in op.outputs}
+    names: list[str] = []
+    while (op := producers.get(index)) is not None and len(names) < _SHOWN:
+        names.append(op.name)
+        inputs = [source for source in op.inputs if source >= 0 and not graph.tensors[source].constant]
+        if len(inputs) != 1:
+            break
+        index = inputs[0]
+    return tuple(names)
 
 
 def leaves_weights(graph: Graph, *, weighted: int) -> bool:

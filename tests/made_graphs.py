@@ -1,4 +1,4 @@
-"""Write small classifiers that keep something from one image to the next, without TensorFlow."""
+"""Write small models of a few ops, without TensorFlow: such as keep something from one image to the next."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from tiny_models import _code, _op, _tensor
 
-_OPS = schema.BuiltinOperator
-_OPTIONS = schema.BuiltinOptions
+OPS = schema.BuiltinOperator
+OPTIONS = schema.BuiltinOptions
 
 
-class _Builder:
-    """A graph with an image (1, 2, 2, 3) flattened to (1, 12), and one output of 4 scores."""
+class Builder:
+    """A graph with an image, (1, 2, 2, 3), also flattened to (1, 12)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *shape: int) -> None:
+        shape = shape or (1, 2, 2, 3)
         self.model = schema.ModelT()
         self.model.version = 3
         self.model.buffers = [schema.BufferT()]
         self.model.operatorCodes = []
         self.graph = schema.SubGraphT()
         self.graph.tensors, self.graph.operators, self.graph.name = [], [], b"main"
-        image = self.tensor("image", (1, 2, 2, 3))
-        self.graph.inputs = [image]
-        self.flat = self.tensor("flat", (1, 12))
-        self.add(_OPS.RESHAPE, [image, self.constant("shape", np.array([1, 12], np.int32))], [self.flat])
+        self.image = self.tensor("image", shape)
+        self.graph.inputs = [self.image]
+        size = int(np.prod(shape))
+        self.flat = self.tensor("flat", (1, size))
+        self.add(OPS.RESHAPE, [self.image, self.constant("shape", np.array([1, size], np.int32))], [self.flat])
 
     def tensor(self, name, shape, dtype="float32"):
         return _tensor(self.model, self.graph, name, dtype, shape)
@@ -55,22 +57,22 @@ def _weights(*shape: int) -> np.ndarray:
 
 def svdf(path: Path) -> Path:
     """An SVDF, whose memory of the last three inputs is a variable tensor."""
-    made = _Builder()
+    made = Builder()
     state = made.tensor("state", (1, 12))
     made.graph.tensors[state].isVariable = True
     out = made.tensor("scores", (1, 4))
     options = schema.SVDFOptionsT()
     options.rank, options.fusedActivationFunction = 1, 0
     inputs = [made.flat, made.constant("feature", _weights(4, 12)), made.constant("time", _weights(4, 3)), -1, state]
-    made.add(_OPS.SVDF, inputs, [out], _OPTIONS.SVDFOptions, options)
+    made.add(OPS.SVDF, inputs, [out], OPTIONS.SVDFOptions, options)
     return made.write(path, out)
 
 
 def sequence_rnn(path: Path) -> Path:
     """A recurrent layer over the image as a sequence of one step, whose hidden state is a variable tensor."""
-    made = _Builder()
+    made = Builder()
     sequence = made.tensor("sequence", (1, 1, 12))
-    made.add(_OPS.RESHAPE, [made.flat, made.constant("steps", np.array([1, 1, 12], np.int32))], [sequence])
+    made.add(OPS.RESHAPE, [made.flat, made.constant("steps", np.array([1, 1, 12], np.int32))], [sequence])
     state = made.tensor("hidden", (1, 4))
     made.graph.tensors[state].isVariable = True
     out, flat = made.tensor("steps_out", (1, 1, 4)), made.tensor("scores", (1, 4))
@@ -78,30 +80,30 @@ def sequence_rnn(path: Path) -> Path:
     options.timeMajor, options.fusedActivationFunction = False, schema.ActivationFunctionType.TANH
     weights = [made.constant("w", _weights(4, 12) / 12), made.constant("r", _weights(4, 4) / 4)]
     inputs = [sequence, *weights, made.constant("b", np.zeros(4, np.float32)), state]
-    made.add(_OPS.UNIDIRECTIONAL_SEQUENCE_RNN, inputs, [out], _OPTIONS.SequenceRNNOptions, options)
-    made.add(_OPS.RESHAPE, [out, made.constant("last", np.array([1, 4], np.int32))], [flat])
+    made.add(OPS.UNIDIRECTIONAL_SEQUENCE_RNN, inputs, [out], OPTIONS.SequenceRNNOptions, options)
+    made.add(OPS.RESHAPE, [out, made.constant("last", np.array([1, 4], np.int32))], [flat])
     return made.write(path, flat)
 
 
 def resource(path: Path) -> Path:
     """A resource variable that every image is added to."""
-    made = _Builder()
+    made = Builder()
     handle = made.tensor("handle", (1,))
     made.graph.tensors[handle].type = schema.TensorType.RESOURCE
     options = schema.VarHandleOptionsT()
     options.container, options.sharedName = b"", b"sum"
-    made.add(_OPS.VAR_HANDLE, [], [handle], _OPTIONS.VarHandleOptions, options)
+    made.add(OPS.VAR_HANDLE, [], [handle], OPTIONS.VarHandleOptions, options)
     before, after, out = (made.tensor(name, (1, 12)) for name in ("before", "after", "all"))
     # What was never assigned cannot be read: a constant is assigned at the beginning of a graph that is run once
     # and the sum at its end.
-    made.add(_OPS.READ_VARIABLE, [handle], [before], _OPTIONS.ReadVariableOptions, schema.ReadVariableOptionsT())
-    made.add(_OPS.ADD, [made.flat, before], [after], _OPTIONS.AddOptions, schema.AddOptionsT())
-    made.add(_OPS.ASSIGN_VARIABLE, [handle, after], [], _OPTIONS.AssignVariableOptions, schema.AssignVariableOptionsT())
+    made.add(OPS.READ_VARIABLE, [handle], [before], OPTIONS.ReadVariableOptions, schema.ReadVariableOptionsT())
+    made.add(OPS.ADD, [made.flat, before], [after], OPTIONS.AddOptions, schema.AddOptionsT())
+    made.add(OPS.ASSIGN_VARIABLE, [handle, after], [], OPTIONS.AssignVariableOptions, schema.AssignVariableOptionsT())
     del out
     return _with_beginning(made, path, after)
 
 
-def _with_beginning(made: _Builder, path: Path, output: int) -> Path:
+def _with_beginning(made: Builder, path: Path, output: int) -> Path:
     """Assign zeros in a subgraph that CALL_ONCE runs at the first invocation."""
     first = schema.SubGraphT()
     main = made.graph
@@ -111,13 +113,13 @@ def _with_beginning(made: _Builder, path: Path, output: int) -> Path:
     first.tensors[handle].type = schema.TensorType.RESOURCE
     options = schema.VarHandleOptionsT()
     options.container, options.sharedName = b"", b"sum"
-    made.add(_OPS.VAR_HANDLE, [], [handle], _OPTIONS.VarHandleOptions, options)
+    made.add(OPS.VAR_HANDLE, [], [handle], OPTIONS.VarHandleOptions, options)
     zeros = made.constant("zeros", np.zeros((1, 12), np.float32))
-    made.add(_OPS.ASSIGN_VARIABLE, [handle, zeros], [], _OPTIONS.AssignVariableOptions, schema.AssignVariableOptionsT())
+    made.add(OPS.ASSIGN_VARIABLE, [handle, zeros], [], OPTIONS.AssignVariableOptions, schema.AssignVariableOptionsT())
     made.graph = main
     once = schema.CallOnceOptionsT()
     once.initSubgraphIndex = 1
-    made.add(_OPS.CALL_ONCE, [], [], _OPTIONS.CallOnceOptions, once)
+    made.add(OPS.CALL_ONCE, [], [], OPTIONS.CallOnceOptions, once)
     main.operators.insert(0, main.operators.pop())
     main.outputs = [output]
     made.model.subgraphs = [main, first]
@@ -129,25 +131,25 @@ def _with_beginning(made: _Builder, path: Path, output: int) -> Path:
 
 def random_numbers(path: Path) -> Path:
     """Seeded random numbers, which go on from image to image, added to the image."""
-    made = _Builder()
+    made = Builder()
     noise, out = made.tensor("noise", (1, 12)), made.tensor("noisy", (1, 12))
     options = schema.RandomOptionsT()
     options.seed, options.seed2 = 7, 7
     shape = made.constant("noise_shape", np.array([1, 12], np.int32))
-    made.add(_OPS.RANDOM_UNIFORM, [shape], [noise], _OPTIONS.RandomOptions, options)
-    made.add(_OPS.ADD, [made.flat, noise], [out], _OPTIONS.AddOptions, schema.AddOptionsT())
+    made.add(OPS.RANDOM_UNIFORM, [shape], [noise], OPTIONS.RandomOptions, options)
+    made.add(OPS.ADD, [made.flat, noise], [out], OPTIONS.AddOptions, schema.AddOptionsT())
     return made.write(path, out)
 
 
 def constant_resource(path: Path) -> Path:
     """A resource variable that is assigned once, at the beginning: no state."""
-    made = _Builder()
+    made = Builder()
     handle = made.tensor("handle", (1,))
     made.graph.tensors[handle].type = schema.TensorType.RESOURCE
     options = schema.VarHandleOptionsT()
     options.container, options.sharedName = b"", b"sum"
-    made.add(_OPS.VAR_HANDLE, [], [handle], _OPTIONS.VarHandleOptions, options)
+    made.add(OPS.VAR_HANDLE, [], [handle], OPTIONS.VarHandleOptions, options)
     before, after = (made.tensor(name, (1, 12)) for name in ("before", "after"))
-    made.add(_OPS.READ_VARIABLE, [handle], [before], _OPTIONS.ReadVariableOptions, schema.ReadVariableOptionsT())
-    made.add(_OPS.ADD, [made.flat, before], [after], _OPTIONS.AddOptions, schema.AddOptionsT())
+    made.add(OPS.READ_VARIABLE, [handle], [before], OPTIONS.ReadVariableOptions, schema.ReadVariableOptionsT())
+    made.add(OPS.ADD, [made.flat, before], [after], OPTIONS.AddOptions, schema.AddOptionsT())
     return _with_beginning(made, path, after)
