@@ -10,10 +10,7 @@ from auditor import extensions
 from auditor.heads.anatomy.head import Seen, Settling
 from auditor.values import InputContract, ModelSpec, Postprocess
 
-HEADS = {
-    name: extensions.resolve("heads", name)
-    for name in ("classifier", "end2end", "nanodet", "ssd_anchors", "tflite_postprocess", "yolov5", "yolov8", "yolox")
-}
+HEADS = {name: extensions.resolve("heads", name) for name in extensions.built_in("heads")}
 WIDE = InputContract(height=32, width=64)
 CELLS = 32 + 8 + 2  # of strides 8, 16 and 32
 ANY = Path()

@@ -22,6 +22,11 @@ from auditor.heads.anatomy.rows import (
 from auditor.values import InputContract
 
 
+def grey(head):
+    """No images to decide on."""
+    return []
+
+
 # ---- shapes and grids
 @pytest.mark.parametrize(
     ("shape", "pair"), [((1, 1, 3, 4), (3, 4)), ((3, 4), (3, 4)), ((2, 3, 4), None), ((1, 2, 3, 4), None), ((4,), None)]
@@ -133,16 +138,16 @@ def test_roles_are_given_away_by_names_unless_two_claim_one():
 @pytest.mark.parametrize(
     ("shapes", "classes", "answers"),
     [
-        ([(1, CELLS, 7)], 2, {"yolox": "match", "yolov8": "near"}),
+        ([(1, CELLS, 7)], 2, {"yolox": "match", "yolov6": "match", "yolov8": "near"}),
         ([(1, CELLS, 7)], 3, {"yolov8": "match", "yolox": "near"}),
         ([(1, CELLS, 7)], 9, {"yolov8": "near", "yolox": "near"}),
         ([(1, CELLS, 5)], 1, {"yolov8": "match"}),
         ([(1, CELLS, 4)], 1, {}),
-        ([(1, CELLS, 6)], 1, {"yolox": "match", "yolov8": "near"}),
+        ([(1, CELLS, 6)], 1, {"yolox": "match", "yolov6": "match", "yolov8": "near"}),
         ([(1, CELLS, 6)], 3, {"end2end": "sure", "yolov8": "near", "yolox": "near"}),
         ([(1, 301, 6)], 2, {"end2end": "sure", "yolov8": "match", "yolox": "near"}),
         ([(1, CELLS, 84)], None, {"yolov8": "match", "yolox": "near"}),
-        ([(1, CELLS, 85)], None, {"yolox": "match", "yolov8": "near"}),
+        ([(1, CELLS, 85)], None, {"yolox": "match", "yolov6": "match", "yolov8": "near"}),
         ([(1, CELLS, 112)], None, {"nanodet": "match", "yolov8": "near", "yolox": "near"}),
         ([(1, CELLS, 83)], None, {"yolov8": "near", "yolox": "near"}),
         ([(1, 7, CELLS)], 3, {"yolov8": "match"}),
@@ -159,13 +164,13 @@ def test_roles_are_given_away_by_names_unless_two_claim_one():
         ([(1, 3 * CELLS, 5)], 2, {"yolov8": "near"}),
         ([(1, 7, 3 * CELLS)], 2, {"yolov8": "near"}),
         ([(1, 3 * CELLS, 6)], 1, {"yolov5": "sure", "yolox": "match", "yolov8": "near"}),
-        ([(1, CELLS, 4), (1, CELLS, 2)], 2, {"yolov8": "match", "ssd_anchors": "match"}),
+        ([(1, CELLS, 4), (1, CELLS, 2)], 2, {"yolov8": "match", "rtmdet": "match", "ssd_anchors": "match"}),
         ([(1, 4, CELLS), (1, 2, CELLS)], 2, {"yolov8": "match"}),
         ([(1, 2, CELLS), (1, 4, CELLS)], 2, {"yolov8": "match"}),
         ([(1, 4, CELLS), (1, 2, CELLS + 1)], 2, {}),
         ([(1, 5, CELLS), (1, 2, CELLS)], 2, {}),
-        ([(1, 99, 4), (1, 99, 2)], 2, {"ssd_anchors": "match"}),
-        ([(1, 99, 2), (1, 99, 4)], 2, {"ssd_anchors": "match"}),
+        ([(1, 99, 4), (1, 99, 2)], 2, {"detr": "sure", "ssd_anchors": "match"}),
+        ([(1, 99, 2), (1, 99, 4)], 2, {"detr": "sure", "ssd_anchors": "match"}),
         ([(1, 99, 4), (1, 98, 2)], 2, {}),
         ([(1, 99, 5), (1, 99, 2)], 2, {}),
         ([(1, 99, 4), (1, 99, 2), (99, 4)], 2, {"ssd_anchors": "match"}),
@@ -245,16 +250,22 @@ def test_the_op_itself_is_known_whatever_the_outputs():
 )
 def test_what_no_head_or_several_know_is_told(shapes, facts, match):
     with pytest.raises(ModelError, match=match):
-        recognise(seen(*shapes, **facts), HEADS, tasks="detectors and classifiers")
+        recognise(seen(*shapes, **facts), HEADS, tasks="detectors and classifiers", samples_for=grey)
 
 
 def test_what_is_sure_goes_before_what_shapes_suggest():
-    head, reason = recognise(seen((1, 3 * CELLS, 7), classes=2), HEADS, tasks="")
+    head, reason = recognise(seen((1, 3 * CELLS, 7), classes=2), HEADS, tasks="", samples_for=grey)
     assert head.name == "yolov5"
     assert reason == "one output (1, 126, 7): 126 is three anchors a cell, 7 is box, objectness and 2 classes"
-    assert recognise(seen((1, 52 + 4, CELLS), classes=52), HEADS, tasks="")[0].name == "yolov8"
-    assert recognise(seen((1, 10), classes=10, notes={"task": "classify"}), HEADS, tasks="")[0].name == "classifier"
-    assert recognise(seen((1, 7, CELLS), classes=3, notes={"task": "detect"}), HEADS, tasks="")[0].name == "yolov8"
+    assert recognise(seen((1, 52 + 4, CELLS), classes=52), HEADS, tasks="", samples_for=grey)[0].name == "yolov8"
+    assert (
+        recognise(seen((1, 10), classes=10, notes={"task": "classify"}), HEADS, tasks="", samples_for=grey)[0].name
+        == "classifier"
+    )
+    assert (
+        recognise(seen((1, 7, CELLS), classes=3, notes={"task": "detect"}), HEADS, tasks="", samples_for=grey)[0].name
+        == "yolov8"
+    )
 
 
 # ---- structure of the heads

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from auditor.heads.anatomy.head import BOX_OPTIONS, CENTRED_LETTERBOX, JOINED, Head, Match, Near, Outputs, Seen
 from auditor.heads.anatomy.rows import (
+    grid,
     in_pixels,
     pair_of,
     rescaled,
@@ -61,12 +66,27 @@ def _split(seen: Seen) -> Match | None:
     return None
 
 
+def _plausible(seen: Seen, samples: Sequence[Outputs]) -> bool:
+    """Of boxes and scores in cells: centres follow their cells across the image, as distances do not."""
+    boxes = [name for name, array in seen.arrays.items() if array.shape[-1] == 4]
+    if len(seen.arrays) != 2 or len(boxes) != 1:
+        return True
+    strides = strides_of(seen.arrays[boxes[0]].shape[-2], seen.contract, anchors=1)
+    if strides is None:
+        return True
+    cells, sizes = grid(seen.contract, strides)
+    across = np.tile((cells * sizes)[:, 0], len(samples))
+    first = np.concatenate([sample[boxes[0]].reshape(-1, 4)[:, 0] for sample in samples])
+    return bool(first.std() > 0 and np.corrcoef(first, across)[0, 1] > 0.8)
+
+
 HEAD = Head(
     name="yolov8",
     task="detection",
     about="(1, 4 + C, N) or transposed; also v9, 11, 12",
     decode=decode,
     recognise=_recognise,
+    plausible=_plausible,
     structure=lambda seen: row_structure("yolov8", seen, least=5)[0],
     settle=settle_boxes,
     input=CENTRED_LETTERBOX,

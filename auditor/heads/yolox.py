@@ -66,6 +66,11 @@ def _recognise(seen: Seen) -> Match | Near | None:
     return Near(f"yolox with {classes} classes")
 
 
+def _plausible(seen: Seen, samples: Sequence[Outputs]) -> bool:
+    """Its objectness is not the same everywhere, as it is where there is none."""
+    return len(seen.arrays) > 1 or any(sample[next(iter(seen.arrays))][..., 4].std() > 0 for sample in samples)
+
+
 def _structure(seen: Seen) -> dict[str, Json]:
     options, _, count = row_structure("yolox", seen, least=6)
     strides = strides_of(count, seen.contract, anchors=1)
@@ -97,6 +102,7 @@ HEAD = Head(
     about="(1, N, 5 + C): box, objectness, classes; decoded or raw grid",
     decode=decode,
     recognise=_recognise,
+    plausible=_plausible,
     structure=_structure,
     settle=_settle,
     # Megvii's preproc(): BGR, no scaling, image at the top left of a canvas of 114.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,15 +102,11 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     )
     opened = open_spec(draft, delegate=XNNPACK, threads=1)
     arrays = _invoke(opened, fixed, path)
-    head, options, why = _head(request, _seen(facts, arrays, fixed, labels))
+    samples_for = functools.partial(_samples_for, request, facts, fixed, opened)
+    head, options, why = _head(request, _seen(facts, arrays, fixed, labels), samples_for)
     contract, found = contract_of(fixed, facts.notes, head, request.input, request.family)
     sources |= found
-    sources["decoder"] = Source("audit.yaml") if request.decoder else Source("graph", why)
-    sources |= {f"decoder.{name}": Source("graph") for name in options if name not in request.decoder_options}
-    sources |= {f"decoder.{name}": Source("audit.yaml") for name in request.decoder_options}
-    for setting in dataclasses.fields(Postprocess):
-        given = setting.name in request.postprocess
-        sources[f"postprocess.{setting.name}"] = Source("audit.yaml" if given else "default")
+    sources |= _sources(request, options, why)
     spec = dataclasses.replace(draft, task=head.task, input=contract, decoder=head.name, decoder_options=options)
     first, rest = request.images[:_FIRST], request.images[_FIRST:]
     samples = _invoked(opened, contract, first) or [arrays]
@@ -125,6 +121,17 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         spec, decoder_options=dict(settled.options), sources=sources, keeps_state=request.keeps_state
     )
     return dataclasses.replace(spec, diagnosis=diagnose(spec, head, facts, samples, first))
+
+
+def _sources(request: ModelRequest, options: Mapping[str, Json], why: str) -> dict[str, Source]:
+    """Where the decoder, its options and the post-processing come from, before values settle more."""
+    sources = {"decoder": Source("audit.yaml") if request.decoder else Source("graph", why)}
+    sources |= {f"decoder.{name}": Source("graph") for name in options if name not in request.decoder_options}
+    sources |= {f"decoder.{name}": Source("audit.yaml") for name in request.decoder_options}
+    for setting in dataclasses.fields(Postprocess):
+        given = setting.name in request.postprocess
+        sources[f"postprocess.{setting.name}"] = Source("audit.yaml" if given else "default")
+    return sources
 
 
 def _invoked(opened: OpenedModel, contract: InputContract, images: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
@@ -273,7 +280,22 @@ def _labels(request: ModelRequest, facts: FileFacts) -> tuple[tuple[str | None, 
     )
 
 
-def _head(request: ModelRequest, seen: Seen) -> tuple[Head, dict[str, Json], str]:
+def _samples_for(
+    request: ModelRequest, facts: FileFacts, fixed: InputContract, opened: OpenedModel, head: Head
+) -> list[Outputs]:
+    """Outputs on a few images, or on noise where there are none, the model being fed as one with this head."""
+    given = {**(head.input or {}), **request.input} if head.input is not None else request.input
+    try:
+        contract, _ = contract_of(fixed, facts.notes, head, given, request.family)
+    except ModelError:
+        contract = dataclasses.replace(fixed, std=(255.0,))
+    noise = np.random.default_rng(0).integers(0, 256, (2, contract.height, contract.width, 3), dtype=np.uint8)
+    return _invoked(opened, contract, request.images[:_FIRST] or list(noise))
+
+
+def _head(
+    request: ModelRequest, seen: Seen, samples_for: Callable[[Head], Sequence[Outputs]]
+) -> tuple[Head, dict[str, Json], str]:
     """The head by name or by its outputs, its options as far as shapes and the document fix them, and why it is that
     one."""
     heads: dict[str, Head] = extensions.every("heads")
@@ -285,7 +307,7 @@ def _head(request: ModelRequest, seen: Seen) -> tuple[Head, dict[str, Json], str
         named = next(iter(fitting))
     if named is None:
         judged = " and ".join(dict.fromkeys(head.task for head in heads.values()))
-        head, why = recognise(seen, heads, tasks=judged)
+        head, why = recognise(seen, heads, tasks=judged, samples_for=samples_for)
     elif named not in heads:
         raise ModelError(f"decoder {named!r} is not known; known are: {', '.join(sorted(heads))}", field="decoder")
     else:

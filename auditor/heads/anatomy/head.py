@@ -129,7 +129,8 @@ class Head:
 
     `input` are the defaults of the input contract that models with this head are trained with; None demands them of
     `audit.yaml`. `options` are checked; `prepare` completes those that are given (and loads what they name).
-    `structure` gives the options that the outputs' shapes fix, `settle` those that values settle. `box_format` is
+    `structure` gives the options that the outputs' shapes fix, `settle` those that values settle; where the shapes are
+    those of several heads, `plausible` says whether the values on a few images can be this one's. `box_format` is
     the order of a box where nothing else is said, None where a head has no such boxes. `parts` tells boxes (N, 4)
     and scores (N, C) of one output that holds both, as they stand there. `ids_without_background` says that class
     ids leave out the label list's background.
@@ -142,6 +143,7 @@ class Head:
     recognise: Callable[[Seen], Match | Near | None]
     settle: Callable[[Settling], Settled]
     structure: Callable[[Seen], dict[str, Json]] = lambda seen: {}  # noqa: ARG005
+    plausible: Callable[[Seen, Sequence[Outputs]], bool] = lambda seen, samples: True  # noqa: ARG005
     input: Mapping[str, Any] | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     prepare: Callable[[dict[str, Any], Path], dict[str, Any]] = lambda options, folder: options  # noqa: ARG005

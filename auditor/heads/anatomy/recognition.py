@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from auditor.errors import ModelError
-from auditor.heads.anatomy.head import Head, Match, Near, Seen, listed
+from auditor.heads.anatomy.head import Head, Match, Near, Outputs, Seen, listed
 
 __all__ = ["recognise"]
 
@@ -13,10 +13,14 @@ _POSE_CHANNELS = 56
 """Box, score and 17 keypoints of three numbers."""
 
 
-def recognise(seen: Seen, heads: Mapping[str, Head], *, tasks: str) -> tuple[Head, str]:
+def recognise(
+    seen: Seen, heads: Mapping[str, Head], *, tasks: str, samples_for: Callable[[Head], Sequence[Outputs]]
+) -> tuple[Head, str]:
     """Return the one head whose outputs these are, and why; `tasks` are those that are judged, in words.
 
-    What an op, a name or a grid says of a head goes before what shapes suggest; values never choose.
+    What an op, a name or a grid says of a head goes before what shapes suggest. Where the shapes are those of several
+    heads, the values on a few images choose (`samples_for` feeds the model as one of them is trained), and the reason
+    says so.
 
     Raises:
         ModelError: no head fits, or several do; says what the model looks like, or which line of YAML settles it.
@@ -30,6 +34,13 @@ def recognise(seen: Seen, heads: Mapping[str, Head], *, tasks: str) -> tuple[Hea
     if len(chosen) != 1:
         _refuse_other_tasks(seen, tasks)
         chosen = chosen or matches
+    if len(chosen) > 1:
+        fitting = {name: match for name, match in chosen.items() if _fits(heads[name], seen, samples_for(heads[name]))}
+        if len(fitting) == 1:
+            ((name, match),) = fitting.items()
+            others = ", ".join(other for other in chosen if other != name)
+            return heads[name], f"{match.reason}; its values on the first images are no {others}'s"
+        chosen = fitting or chosen
     if len(chosen) > 1:
         raise ModelError(
             f"its outputs {listed(seen.arrays)} may be those of "
@@ -85,6 +96,10 @@ def _refuse_features(seen: Seen, tasks: str) -> None:
             f"{array.shape[3] - 1} classes and a background: centroids (FOMO), which have no boxes; only {tasks} are "
             "judged"
         )
+
+
+def _fits(head: Head, seen: Seen, samples: Sequence[Outputs]) -> bool:
+    return not samples or head.plausible(seen, samples)
 
 
 def _refuse_other_tasks(seen: Seen, tasks: str) -> None:
