@@ -7,6 +7,7 @@ from pathlib import Path
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
 from tiny_models import _code, _op, _tensor
 
 OPS = schema.BuiltinOperator
@@ -153,3 +154,45 @@ def constant_resource(path: Path) -> Path:
     made.add(OPS.READ_VARIABLE, [handle], [before], OPTIONS.ReadVariableOptions, schema.ReadVariableOptionsT())
     made.add(OPS.ADD, [made.flat, before], [after], OPTIONS.AddOptions, schema.AddOptionsT())
     return _with_beginning(made, path, after)
+
+
+def postprocess(path: Path, boxes: np.ndarray, scores: np.ndarray, anchors: np.ndarray, *, regular: bool) -> Path:
+    """A detector that ends in the real TFLite_Detection_PostProcess: constant encodings (N, 4) ty, tx, th, tw, scores
+    (N, C + 1) with a background and anchors (N, 4) y, x, h, w, with fast or regular NMS."""
+    made = Builder(1, 128, 128, 3)
+    sources = []
+    for name, values in (("raw_boxes", boxes[np.newaxis]), ("raw_scores", scores[np.newaxis])):
+        constant = made.constant(f"{name}/constant", values)
+        shape = made.constant(f"{name}/shape", np.array(values.shape, np.int32))
+        sources.append(made.tensor(name, values.shape))
+        made.add(OPS.RESHAPE, [constant, shape], [sources[-1]])
+    sources.append(made.constant("anchors", anchors))
+    outputs = [
+        made.tensor(name, shape)
+        for name, shape in (("boxes", (1, 10, 4)), ("classes", (1, 10)), ("scores", (1, 10)), ("count", (1,)))
+    ]
+    given = flexbuffers.Builder()
+    with given.Map():
+        for key, value in (
+            ("max_detections", 10),
+            ("max_classes_per_detection", 1),
+            ("detections_per_class", 10),
+            ("num_classes", scores.shape[1] - 1),
+        ):
+            given.Int(key, value)
+        given.Bool("use_regular_nms", regular)
+        for key, value in (("nms_score_threshold", 0.1), ("nms_iou_threshold", 0.5)):
+            given.Float(key, value)
+        for key in ("y_scale", "x_scale"):
+            given.Float(key, 10.0)
+        for key in ("h_scale", "w_scale"):
+            given.Float(key, 5.0)
+    made.add(OPS.CUSTOM, sources, outputs)
+    made.model.operatorCodes[-1].customCode = b"TFLite_Detection_PostProcess"
+    made.graph.operators[-1].customOptions = np.frombuffer(bytes(given.Finish()), np.uint8)
+    made.write(path, outputs[0])
+    made.graph.outputs = [outputs[index] for index in (1, 3, 2, 0)]  # as converters may store them
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(made.model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path

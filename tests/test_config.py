@@ -208,3 +208,22 @@ def test_one_mistake_is_one_sentence(tmp_path):
         ("labels: coco80", "decoder: {nam: yolox}"),
     ):
         assert len(problems(tmp_path, GOOD.replace(*change))) == 1
+
+
+def test_levels_may_be_called_as_exporters_call_them(tmp_path):
+    path = tmp_path / "audit.yaml"
+    path.write_text(
+        """\
+name: aliases
+dataset: {annotations: a.json, images: i}
+models:
+  - {name: m, path: m.tflite, quantize: {levels: [w8a32, int8], calibration: {images: c}}}
+  - {name: w, variant_of: m, path: w.tflite, quantization: w8a16}
+gates:
+  - {metric: AP, quantization: w8a32, max_drop: 0.1, against: w8a16}
+"""
+    )
+    config = load_audit(path)
+    assert config.models[0].quantize.levels == ("dynamic", "int8")
+    assert config.models[1].quantization == "int16x8"
+    assert (config.gates[0].quantization, config.gates[0].against) == ("dynamic", "int16x8")

@@ -25,7 +25,7 @@ from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, val
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
 from auditor.values import CLEAN, MEASURED_METRICS, Rule
-from auditor.values.levels import ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
+from auditor.values.levels import ALIASES, ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
 
 __all__ = [
     "AuditConfig",
@@ -65,7 +65,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
 
 
+def _plain_level(level: str) -> str:
+    """A level by our name, however exporters call it."""
+    return ALIASES.get(level, level)
+
+
 def _asked(level: str) -> str:
+    level = _plain_level(level)
     if level not in ASKED:
         raise ValueError(f"unknown level {level!r}; {nearest(level, ASKED)}")
     return level
@@ -79,7 +85,8 @@ def _built_in_delegate(name: str) -> str:
     return name
 
 
-AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": list(ASKED)})]
+AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": [*ASKED, *ALIASES]})]
+LevelName = Annotated[Name, AfterValidator(_plain_level)]
 DelegateName = Annotated[str, AfterValidator(_built_in_delegate), Field(json_schema_extra={"enum": list(BUILT_IN)})]
 
 
@@ -156,7 +163,7 @@ class ModelConfig(Document):
     name: Name
     path: PathText
     variant_of: Name | None = None
-    quantization: Name | None = None
+    quantization: LevelName | None = None
     dataset: Name | None = None
     task: str | None = None
     decoder: str | DecoderConfig | None = None
@@ -188,7 +195,7 @@ class GateConfig(Document):
 
     metric: str
     model: str | None = None
-    quantization: str | None = None
+    quantization: Annotated[str, AfterValidator(_plain_level)] | None = None
     delegate: str | None = None
     device: str | None = None
     scenario: str | None = None
@@ -196,7 +203,7 @@ class GateConfig(Document):
     min: StrictFloat | None = None
     max: StrictFloat | None = None
     max_drop: Annotated[float, Field(strict=True, ge=0)] | None = None
-    against: str | None = None
+    against: Annotated[str, AfterValidator(_plain_level)] | None = None
 
     @model_validator(mode="after")
     def _one_limit(self) -> GateConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ALIASES",
     "ASKED",
     "CALIBRATED",
     "DYNAMIC",
@@ -30,6 +31,10 @@ GRAPH_LEVELS = (FLOAT32, FLOAT16, DYNAMIC, WEIGHT_ONLY, INT8, INT16X8)
 
 ASKED = GRAPH_LEVELS
 """The levels that can be asked for. Of a `.tflite` source `float32` is the source itself."""
+
+ALIASES = {"w8a32": DYNAMIC, "w8a16": INT16X8, "w8a8": INT8}
+"""What exporters call these levels, by the bits of weights and activations.
+Source: https://docs.ultralytics.com/integrations/litert (`quantize`)."""
 
 PARENT = "parent"
 """A Keras or SavedModel source, that is not TFLite yet: what its levels are made of."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import made_graphs
 import numpy as np
 import pytest
 from tiny_models import write_model
@@ -412,3 +413,34 @@ def test_litert_exports_of_ultralytics_are_nchw(tmp_path, name):
     got = found(spec, path)
     assert [label for _, label, _ in got] == [1, 0]
     assert [box for box, _, _ in got] == [pytest.approx(true, abs=1e-3) for true, _, _ in OBJECTS]
+
+
+# ------------------------------------------------------------------------------------------ NMS inside the file
+
+
+@pytest.mark.parametrize("regular", [False, True])
+def test_efficientdet_lite_and_ssd_end_in_the_real_op(tmp_path, regular):
+    """Encodings against anchors by hand, one object twice: the op decodes, and keeps one of it, by either NMS."""
+    anchors = np.array(
+        [[0.4, 0.3, 0.5, 0.3], [0.6, 0.7, 0.4, 0.4], [0.4, 0.35, 0.5, 0.3], [0.5, 0.5, 0.9, 0.9]], np.float32
+    )
+    wanted = [(*OBJECTS[0], 0), (*OBJECTS[1], 1), (OBJECTS[0][0], 1, 0.7, 2)]
+    boxes, scores = np.zeros((4, 4), np.float32), np.zeros((4, 3), np.float32)
+    for box, label, score, at in wanted:
+        y, x, h, w = anchors[at].tolist()
+        centre = (box[1] + box[3]) / 2 / SIDE, (box[0] + box[2]) / 2 / SIDE
+        size = (box[3] - box[1]) / SIDE, (box[2] - box[0]) / SIDE
+        boxes[at] = (
+            (centre[0] - y) / h * 10,
+            (centre[1] - x) / w * 10,
+            math.log(size[0] / h) * 5,
+            math.log(size[1] / w) * 5,
+        )
+        scores[at, 1 + label] = score
+    path = made_graphs.postprocess(tmp_path / "m.tflite", boxes, scores, anchors, regular=regular)
+    (tmp_path / "labels.txt").write_text("a\nb")
+    spec = resolve_model(ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="labels.txt", images=IMAGES))
+    assert (spec.decoder, spec.decoder_options["slots"]["boxes"]) == ("tflite_postprocess", "boxes")
+    got = found(spec, path)
+    assert [(label, round(score, 3)) for _, label, score in got] == [(1, 0.9), (0, 0.8)]
+    assert [box for box, _, _ in got] == [pytest.approx(box, abs=0.01) for box, _, _ in OBJECTS]
