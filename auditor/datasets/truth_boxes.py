@@ -3,7 +3,7 @@ cannot be meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ __all__ = ["BOX_KEYS", "CORNERS", "BoxReading", "box_reading"]
 
 CORNERS = "corners"
 _FORMATS = (*BOX_FORMATS, CORNERS)
-_UNITS = ("pixels", "normalized")
+_WHOLE = {"normalized": 1.0, "percent": 100.0, "permille": 1000.0}
+"""What the whole side of an image is in a unit that is no pixel."""
+_UNITS = ("pixels", *_WHOLE)
 BOX_KEYS = {
     "box_format": f"how its boxes are written, one of {', '.join(_FORMATS)} (two opposite corners in any order)",
     "box_unit": f"what they are written in, one of {', '.join(_UNITS)}",
@@ -33,9 +35,13 @@ _CALLED = {
 
 _BEYOND = 0.02
 """Boxes may reach outside of their image by this part of it."""
-_LEAST, _MOST, _ALL = 0.9, 0.5, 0.95
-_ENOUGH = 20
-"""Boxes from which on it is no chance that every one would be a pair of corners too."""
+_RIGHT, _HALF, _ALL, _NEARLY = 0.9, 0.5, 0.95, 0.99
+_FEW, _ENOUGH = 10, 20
+"""Fewer boxes tell no order; this many are no chance."""
+_WITHIN = 0.15
+_LARGE_PX = 250
+"""In images of at least this side boxes that all lie within the first hundred pixels are no pixels."""
+_FRACTION = 1.01
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ class BoxReading:
 
     def to_xyxy(self, raw: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
         """Turn (N, 4) boxes of an image of (width, height) pixels into xyxy, in pixels."""
-        sides: Any = np.array([*size, *size], dtype=np.float64)
-        return _corners(raw * sides if self.box_unit == "normalized" else raw, self.box_format)
+        sizes = np.repeat(np.array([size], dtype=np.float64), len(raw), axis=0)
+        return _corners(_in_pixels(raw, sizes, self.box_unit), self.box_format)
 
     def problem(self, raw: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
         """Say what the boxes of a whole set, (N, 4), seem to be instead, of images of `sizes` (N, 2), width and height,
@@ -58,43 +64,97 @@ class BoxReading:
         raw, sizes = raw[known], sizes[known]
         if not len(raw):
             return None
+        mixed = self._mixed(raw, sizes)
+        if mixed is not None:
+            return mixed
         unit = self._other_unit(raw, sizes)
-        scaled = raw * np.tile(sizes, 2) if (unit or self.box_unit) == "normalized" else raw
-        order = self._other_format(scaled, sizes)
-        if unit is None and order is None:
+        fits = list(self._fitting(raw, sizes, unit))
+        if not fits:
             return None
-        told, lines = [], []
-        if unit is not None:
-            of = f"{raw.min():.4g} to {raw.max():.4g}"
-            told.append(f"its {len(raw)} boxes hold numbers from {of}: they are {unit}, not in {self.box_unit}")
-            lines.append(f"box_unit: {unit}")
-        if order is not None:
-            within = round(len(raw) * (1 - _inside(scaled, sizes, self.box_format)))
-            told.append(
-                f"{within} of its {len(raw)} boxes are no boxes within their image as {_CALLED[self.box_format]}, and "
-                f"are as {_CALLED[order]}"
-            )
-            lines.append(f"box_format: {order}")
-        return f"{'; '.join(told)}. Write in the data set: `{', '.join(lines)}` (or write what is there, to keep it)"
+        told = f"its {len(raw)} boxes hold numbers from {raw.min():.4g} to {raw.max():.4g}; "
+        outside = round(len(raw) * (1 - _inside(raw, sizes, self.box_format, self.box_unit)))
+        told += f"{outside} of them are no boxes within their image as {_CALLED[self.box_format]} in {self.box_unit}"
+        if not outside:
+            told += ", and the others lie in a corner of theirs"
+        lines = [self._line(form, other) for form, other in fits]
+        if len(lines) == 1:
+            form, other = fits[0]
+            return f"{told}; they are {_CALLED[form]} in {other}. Write in the data set: `{lines[0]}`"
+        choices = " or ".join(f"`{line}`" for line in lines)
+        return f"{told}; more than one other reading fits: draw one on its image, and write in the data set {choices}"
+
+    def _line(self, box_format: str, box_unit: str) -> str:
+        pairs = (("box_unit", box_unit, self.box_unit), ("box_format", box_format, self.box_format))
+        return ", ".join(f"{key}: {value}" for key, value, mine in pairs if value != mine or key in self.given)
+
+    def _mixed(self, raw: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
+        """Say where a part of the set is in fractions, and the rest is not."""
+        small = (raw.max(axis=1) <= _FRACTION) & (raw % 1 != 0).any(axis=1) & (sizes.min(axis=1) > 16)
+        share = float(small.mean())
+        if self.box_unit not in ("pixels", "normalized") or share in (0.0, 1.0) or small.sum() < 3 or share > _RIGHT:
+            return None
+        large = raw.max(axis=1) > 2
+        if self.box_unit == "normalized" and not large.any():
+            return None
+        return (
+            f"{int(small.sum())} of its {len(raw)} boxes are fractions of their image and the others are not: the set "
+            "was joined of two; write all of them in one unit"
+        )
 
     def _other_unit(self, raw: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
-        if "box_unit" in self.given:
-            return None
+        """The unit that the numbers have by their size alone."""
+        most = float(np.quantile(raw.max(axis=1), _RIGHT))
+        fractions = (raw % 1 != 0).any()
         if self.box_unit == "pixels":
-            return "normalized" if raw.max() <= 1.01 and sizes.max() > 16 else None
-        return "pixels" if (raw.max(axis=1) > 2).mean() > _MOST else None
+            if most <= _FRACTION and sizes.max() > 16 and (fractions or len(raw) >= 3):
+                return "normalized"
+            right = float(np.quantile(to_xyxy(raw, "xywh")[:, 2:].max(axis=1), _NEARLY))
+            corner = len(raw) >= _ENOUGH and sizes.min() >= _LARGE_PX and right <= 101 and raw.max() > 30
+            return "percent" if corner and "box_unit" not in self.given else None
+        if self.box_unit == "normalized" and (raw.max(axis=1) > 2).mean() > _HALF:
+            return "percent" if most <= 100.5 and sizes.min() >= _LARGE_PX and len(raw) >= _FEW else "pixels"
+        return None
 
-    def _other_format(self, scaled: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
-        if "box_format" in self.given:
-            return None
-        mine = _inside(scaled, sizes, self.box_format)
-        if mine >= _LEAST:
-            return None
-        others = {name: _inside(scaled, sizes, name) for name in _FORMATS if name != self.box_format}
-        if len(scaled) >= _ENOUGH and others.get("xyxy") == 1.0:  # no chance makes every box a pair of corners
-            return "xyxy"
-        best = max(others, key=lambda name: others[name])
-        return best if mine < _MOST and others[best] >= _ALL else None
+    def _fitting(
+        self, raw: NDArray[np.float64], sizes: NDArray[np.float64], unit: str | None
+    ) -> Iterator[tuple[str, str]]:
+        """The other readings (order, unit) that fit, if this one does not."""
+        mine = _inside(raw, sizes, self.box_format, self.box_unit)
+        in_unit = unit or self.box_unit
+        shares = {
+            (form, in_unit): _inside(raw, sizes, form, in_unit)
+            for form in _FORMATS
+            if (form, in_unit) != (self.box_format, self.box_unit) and form != CORNERS
+        }
+        if unit is not None and len(raw) < _FEW:
+            yield self.box_format, unit
+            return
+        paired = len(raw) >= _ENOUGH and bool((raw[:, 2:] > raw[:, :2]).all())
+        if mine >= _RIGHT:  # sides that begin at the border are longer than nothing
+            paired = paired and float(np.median(_in_pixels(raw, sizes, in_unit)[:, :2] / sizes)) > _WITHIN
+        best = max(shares.values())
+        if unit is not None or (mine < _HALF and best >= _ALL and len(raw) >= _FEW):
+            least = max(_ALL, best - 0.02)
+        elif "box_format" in self.given or len(raw) < _ENOUGH:
+            least = 2.0
+        else:  # a few per cent outside tell nothing, unless another order leaves none there
+            least = _NEARLY if mine < _RIGHT and best - mine >= 1 - _RIGHT else 2.0
+        found = [reading for reading, share in shares.items() if share >= least]
+        if paired and self.box_format in ("xywh", "cxcywh") and "box_format" not in self.given:
+            pairs = [reading for reading in shares if reading[0] in ("xyxy", "yxyx") and shares[reading] >= _NEARLY]
+            found = pairs or found  # no chance makes every box a pair of corners
+        elif unit is not None and (self.box_format, unit) in found and not paired:
+            found = [(self.box_format, unit)]
+        if not found and mine < _HALF and len(raw) >= _FEW:
+            last = [(CORNERS, in_unit)]
+            if self.box_unit == "pixels" and _WHOLE["percent"] < raw.max() <= _WHOLE["permille"] + 0.5:
+                last += [(form, "permille") for form in (self.box_format, *BOX_FORMATS)]
+            fitting = [reading for reading in last if _inside(raw, sizes, *reading) >= _ALL]
+            found = fitting[:1]
+        if not found and unit is not None:
+            found = [(self.box_format, unit)]
+        strict = {reading: _inside(raw, sizes, *reading, beyond=0.0) for reading in found}
+        yield from (reading for reading in found if strict[reading] == max(strict.values()))
 
 
 def box_reading(options: Mapping[str, Any], *, box_format: str, box_unit: str) -> BoxReading:
@@ -115,6 +175,10 @@ def box_reading(options: Mapping[str, Any], *, box_format: str, box_unit: str) -
     return BoxReading(options.get("box_format", box_format), options.get("box_unit", box_unit), given)
 
 
+def _in_pixels(raw: NDArray[np.float64], sizes: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+    return raw if unit == "pixels" else np.asarray(raw * np.tile(sizes, 2) / _WHOLE[unit])
+
+
 def _corners(boxes: NDArray[np.float64], box_format: str) -> NDArray[np.float64]:
     if box_format != CORNERS:
         return to_xyxy(boxes, box_format)
@@ -123,10 +187,12 @@ def _corners(boxes: NDArray[np.float64], box_format: str) -> NDArray[np.float64]
     return np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
 
 
-def _inside(scaled: NDArray[np.float64], sizes: NDArray[np.float64], box_format: str) -> float:
+def _inside(
+    raw: NDArray[np.float64], sizes: NDArray[np.float64], box_format: str, unit: str, *, beyond: float = _BEYOND
+) -> float:
     """The share of boxes that have an area and lie within their image."""
-    boxes = _corners(scaled, box_format)
+    boxes = _corners(_in_pixels(raw, sizes, unit), box_format)
     limits = np.tile(sizes, 2)
-    slack = 2 + _BEYOND * limits
+    slack = (2.0 if beyond else 1.0) + beyond * limits
     right = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & ((boxes >= -slack) & (boxes <= limits + slack)).all(axis=1)
     return float(right.mean())
