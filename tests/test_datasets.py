@@ -284,7 +284,11 @@ def test_images_of_one_name_take_the_labels_of_their_own_folder(tmp_path):
     }
     assert (counts["a/im0.png"], counts["b/im0.png"], counts["val/im0.png"]) == (1, 2, 2)
     (tmp_path / "set" / "images" / "a").rename(tmp_path / "set" / "images" / "elsewhere")
-    with pytest.raises(InputError, match="3 label files have its name"):
+    moved = load("yolo", annotations=tmp_path / "set" / "data.yaml", images=tmp_path / "set" / "images")
+    (image,) = [image for image in moved.images if image.path.parts[-2:] == ("elsewhere", "im0.png")]
+    assert len(moved.truth[image.id].labels) == 1  # the one label file of its name that is no other image's
+    (tmp_path / "set" / "images" / "b").rename(tmp_path / "set" / "images" / "there")
+    with pytest.raises(InputError, match="2 label files have its name"):
         load("yolo", annotations=tmp_path / "set" / "data.yaml", images=tmp_path / "set" / "images")
 
 

@@ -19,7 +19,8 @@ Truth = GroundTruth | ClassTruth
 class DatasetRequest:
     """What `audit.yaml` says of a data set, paths made absolute; which of them a format needs, its loader says. `split`
     is taken of annotations that name several; `limit` are the first images by id; `options` are keys of the format's
-    own; `meant` is how its images are read."""
+    own; `meant` is how its images are read. What is not `judged` by its truth (calibration
+    images) needs none that can be meant."""
 
     name: str
     images: Path | None = None
@@ -29,6 +30,7 @@ class DatasetRequest:
     limit: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     meant: Meant = AS_FOUND
+    judged: bool = True
 
 
 @dataclass(frozen=True)

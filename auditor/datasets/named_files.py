@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 __all__ = ["find_named", "spellings"]
+
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+"""What Label Studio puts before the name of an uploaded file."""
 
 
 def find_named(folder: Path, name: str) -> Path | None:
@@ -31,13 +35,21 @@ def spellings(name: str) -> Iterator[str]:
     """
     seen = []
     plain = name.replace("\\", "/")
-    address = urlsplit(plain)
+    try:
+        address = urlsplit(plain)
+    except ValueError:  # no address at all, such as //[a]/b.png
+        address = urlsplit("")
     asked = [part.replace("\\", "/") for part in parse_qs(address.query).get("d", [])]
     forms = [name, plain, unquote(plain), *asked, *(unquote(part) for part in asked)]
     if address.scheme and (address.netloc or address.scheme == "file"):
         forms.append(unquote(address.path))
     if PureWindowsPath(name).drive:
         forms.append(PureWindowsPath(name).name)
+    if address.query and address.path:
+        forms.append(unquote(address.path))
+    uploaded = _UPLOADED.fullmatch(plain.rsplit("/", 1)[-1])
+    if uploaded:
+        forms.append(uploaded[1])
     for form in forms:
         relative = form.lstrip("/") if form else form
         for spelling in (form, relative):
@@ -53,14 +65,20 @@ def _in_folder(folder: Path, name: str) -> Path | None:
             return path
     except (OSError, ValueError):
         return None  # no name of a file at all
-    if name.isascii():
+    if not path.parent.is_dir():
         return None
-    return _by_form(path.parent).get(unicodedata.normalize("NFC", path.name))
+    alike = _by_form(path.parent, path.parent.stat().st_mtime_ns).get(_form(path.name), ())
+    return alike[0] if len(alike) == 1 else None
 
 
 @functools.lru_cache(maxsize=64)
-def _by_form(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their name in Unicode's composed form, in which `é` is one character."""
-    if not folder.is_dir():
-        return {}
-    return {unicodedata.normalize("NFC", path.name): path for path in sorted(folder.iterdir())}
+def _by_form(folder: Path, changed_ns: int) -> dict[str, list[Path]]:  # noqa: ARG001 (a changed folder is read anew)
+    """The files of a folder by name in Unicode's composed form, in which `é` is one character, and in one case."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        found.setdefault(_form(path.name), []).append(path)
+    return found
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

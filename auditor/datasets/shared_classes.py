@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -70,6 +71,15 @@ def match_classes(labels: Sequence[str | None], categories: Sequence[str]) -> Cl
         return None if index is not None and normal_name(categories[index]) in own else index
 
     found = tuple(category_of(label) if label is not None else None for label in labels)
+    exact = {normal_name(category) for category in categories}
+    reached = Counter(
+        index for label, index in zip(labels, found, strict=True) if label and normal_name(label) not in exact
+    )
+    # Two labels with one first synonym (ImageNet has two cranes) are told apart by nothing: neither is taken.
+    found = tuple(
+        None if label and normal_name(label) not in exact and index is not None and reached[index] > 1 else index
+        for label, index in zip(labels, found, strict=True)
+    )
     shared = {index for index in found if index is not None}
     return ClassMatch(
         to_category=found,

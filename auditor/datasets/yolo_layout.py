@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from auditor.datasets.images import SUFFIXES, list_images
 from auditor.datasets.named_files import spellings
 from auditor.datasets.truth_boxes import BoxReading
 from auditor.errors import InputError
-from auditor.values.label_lists import parse_labels
+from auditor.values.label_lists import decoded_text, parse_labels
 
-__all__ = ["FRACTIONS", "YoloLayout", "label_file", "layout_of", "yaml_keys"]
+__all__ = ["FRACTIONS", "YoloLayout", "label_file", "layout_of", "usual_label_file", "yaml_keys"]
 
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "notes.json")
+_EVERYWHERE = ("images", "train", "val", "valid", "test")
+"""Names of folders that say nothing of which they are."""
 FRACTIONS = BoxReading("cxcywh", "normalized")
 """How YOLO writes a box."""
 
@@ -176,7 +178,7 @@ def _from_darknet(path: Path, request: DatasetRequest) -> YoloLayout:
 
 def _names_of(path: Path) -> tuple[str, ...]:
     try:
-        names = parse_labels(path.read_text(encoding="utf-8-sig", errors="replace"))
+        names = parse_labels(decoded_text(path.read_bytes()))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); expected a file of class names, one a line"
@@ -198,8 +200,9 @@ def _found(file: Path, root: str, entry: str) -> Path | None:
             file.parent / Path(root).name / spelling,
             # Roboflow writes ../valid/images beside valid/
             file.parent / re.sub(r"^(\.\./)+", "", spelling),
-            file.parent / Path(spelling).name,
         ]
+        if "/" not in spelling or Path(spelling).name not in _EVERYWHERE:
+            tries.append(file.parent / Path(spelling).name)
         found = next((path for path in tries if path.exists()), None)
         if found is not None:
             return found
@@ -222,7 +225,7 @@ def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
     if place.suffix.lower() in SUFFIXES:
         return [place]
     try:
-        lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: {place} cannot be read as a list of images ({error})") from error
     if not lines:
@@ -230,15 +233,15 @@ def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
     return [_found(place, "", line) or _found(file, root, line) or place.parent / line for line in lines]
 
 
-def label_file(image: Path, labels: Mapping[str, Sequence[Path]]) -> Path:
+def label_file(image: Path, labels: Mapping[str, Sequence[Path]], claimed: Collection[Path]) -> Path:
     """The label file of an image: below `labels` where the image is below `images`, else beside it, else the one of its
-    name.
+    name that is not `claimed` by another image.
 
     Raises:
         InputError: several have its name.
     """
-    usual = _usual_label_file(image)
-    named = labels.get(image.stem, ())
+    usual = usual_label_file(image)
+    named = [path for path in labels.get(image.stem, ()) if path not in claimed]
     if usual.is_file() or not named:
         return usual
     if len(named) > 1:
@@ -249,7 +252,12 @@ def label_file(image: Path, labels: Mapping[str, Sequence[Path]]) -> Path:
     return named[0]
 
 
-def _usual_label_file(image: Path) -> Path:
+def usual_label_file(image: Path) -> Path:
+    """The label file of an image by where it lies: below `labels` as the image is below `images`, else beside it.
+
+    Raises:
+        InputError: both are there, and differ.
+    """
     parts = image.parts
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == "images":

@@ -74,9 +74,21 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     split = getattr(entry, "split", "val")
     asked = config.images
     meant = Meant(getattr(entry, "bits", None) or asked.bits, getattr(entry, "exif", None) or asked.exif)
-    found = form.load(DatasetRequest(name, **paths, split=split, limit=entry.limit, options=options, meant=meant))
+    judged = isinstance(entry, DatasetConfig)
+    request = DatasetRequest(
+        name,
+        images=paths.get("images"),
+        annotations=paths.get("annotations"),
+        labels=paths.get("labels"),
+        split=split,
+        limit=entry.limit,
+        options=options,
+        meant=meant,
+        judged=judged,
+    )
+    found = form.load(request)
     truths = [truth for truth in found.truth.values() if isinstance(truth, GroundTruth)]
-    if truths and not any((~truth.iscrowd).any() for truth in truths):
+    if judged and truths and not any((~truth.iscrowd).any() for truth in truths):
         crowds = sum(len(truth.labels) for truth in truths)
         what = f"its {crowds} objects are all crowds (or difficult)" if crowds else "its images have no object at all"
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auditor.errors import ModelError
-from auditor.values.label_lists import BUILT_IN_LABELS, parse_labels
+from auditor.values.label_lists import BUILT_IN_LABELS, decoded_text, parse_labels
 
 __all__ = ["load_labels"]
 
@@ -19,7 +19,7 @@ def load_labels(name: str, path: Path) -> tuple[str | None, ...]:
     if name in BUILT_IN_LABELS:
         return BUILT_IN_LABELS[name]
     try:
-        labels = parse_labels(path.read_text(encoding="utf-8-sig"))
+        labels = parse_labels(decoded_text(path.read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(BUILT_IN_LABELS)
         raise ModelError(

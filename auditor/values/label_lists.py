@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["BUILT_IN_LABELS", "named_label", "parse_labels"]
+__all__ = ["BUILT_IN_LABELS", "decoded_text", "named_label", "parse_labels"]
 
 _COCO80 = """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,
 parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,
@@ -49,7 +49,10 @@ def named_label(line: str) -> str | None:
 
 _ITEM = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
 _FIELD = re.compile(r"""(\w+)\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(-?\d+))""")
-_NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;=]\s*(\S.*)")
+_NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;=.]\s*(\S.*)")
+_NUMBERED_LAST = re.compile(r"\s*(\S.*?)\s*[\t,;]\s*(\d+)\s*")
+_BEFORE_ITEMS = re.compile(r"(\s*#[^\n]*\n)*\s*item\b")
+_QUOTED = re.compile(r"""(["']).*\1""")
 _MOST = 100_000
 _KEYS = ("names", "labels", "classes", "id2label", "class_names", "categories", "label2id")
 
@@ -74,17 +77,25 @@ def parse_labels(text: str) -> tuple[str | None, ...]:
         except json.JSONDecodeError as error:
             raise ValueError(f"it begins as JSON, but is none: line {error.lineno}: {error.msg}") from error
     items = _ITEM.findall(text)
-    if items and stripped.startswith("item"):
+    if items and _BEFORE_ITEMS.match(text):
         return _of_items(items)
-    lines = text.splitlines()
-    while lines and not lines[-1].strip():
-        lines.pop()
-    matched = [_NUMBERED.fullmatch(line) for line in lines if line.strip()]
-    numbers = [int(match[1]) for match in matched if match]
-    counted = numbers[:1] in ([0], [1]) and numbers == sorted(set(numbers)) and numbers[-1] < _MOST
-    if matched and len(numbers) == len(matched) and counted:
-        return _by_number({int(match[1]): match[2] for match in matched if match})
+    lines = [line for line in text.splitlines() if line.strip()]
+    for form, number, name in ((_NUMBERED, 1, 2), (_NUMBERED_LAST, 2, 1)):
+        matched = [form.fullmatch(line) for line in lines]
+        found = {int(match[number]): match[name] for match in matched if match}
+        distinct = len(found) == len(set(found.values())) == len(lines)
+        if distinct and next(iter(found)) in (0, 1) and list(found) == sorted(found) and max(found) < _MOST:
+            return _by_number(found)
+    if lines and all(_QUOTED.fullmatch(line.strip()) for line in lines):
+        lines = [line.strip()[1:-1] for line in lines]
     return tuple(named_label(line) for line in lines)
+
+
+def decoded_text(content: bytes) -> str:
+    """The text of a file: UTF-16 where it begins with its mark, else UTF-8."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
 
 
 def _of_items(items: list[str]) -> tuple[str | None, ...]:
@@ -108,11 +119,20 @@ def _of_json(document: Any) -> tuple[str | None, ...]:
         if under is not None:
             return _of_json(under)
         if document and all(str(key).isdigit() for key in document):
-            values = {int(key): item[-1] if isinstance(item, list) and item else item for key, item in document.items()}
-            return _by_number({key: str(value) for key, value in values.items()})
+            return _by_number({int(key): _name_of(item) for key, item in document.items()})
         if document and all(isinstance(value, int) and value >= 0 for value in document.values()):
             return _by_number({value: str(key) for key, value in document.items()})
     raise ValueError("expected a list of names, or a mapping between numbers and names")
+
+
+def _name_of(item: Any) -> str:
+    if isinstance(item, list) and item:
+        item = item[-1]
+    if isinstance(item, Mapping):
+        item = next((item[key] for key in ("display_name", "name", "label") if isinstance(item.get(key), str)), None)
+    if not isinstance(item, str):
+        raise ValueError(f"expected the name of a class but got {item!r}")
+    return item
 
 
 def _by_number(found: Mapping[int, str]) -> tuple[str | None, ...]:

@@ -59,10 +59,10 @@ def load(request: DatasetRequest) -> Dataset:
     chosen = {record["id"] for record in records}
     labels = {category["id"]: index for index, category in enumerate(categories)}
     loaded = tuple(_record(record, images) for record in records)
-    sizes = _sizes(loaded)
+    sizes = _sizes(loaded, request)
     by_image, counts = _gathered(document["annotations"], sizes, reading)
     misread = _misread(document["annotations"], sizes, reading)
-    if misread is not None:
+    if misread is not None and request.judged:
         raise InputError(f"{annotations}: {misread}")
     _check_files(loaded, {images / record["file_name"] for record in records}, request)
     counts["missing_files"] = sum(image.sha256 is None for image in loaded)
@@ -120,10 +120,12 @@ def _gathered(
     return by_image, counts
 
 
-def _sizes(images: Sequence[ImageRecord]) -> dict[int, tuple[int, int] | None]:
+def _sizes(images: Sequence[ImageRecord], request: DatasetRequest) -> dict[int, tuple[int, int] | None]:
     """The (width, height) of each image: as annotated, else as it is read."""
     unsized = [image for image in images if image.size is None and image.sha256 is not None]
-    read = dict(zip([image.id for image in unsized], sizes_of([image.path for image in unsized]), strict=True))
+    read = dict(
+        zip([image.id for image in unsized], sizes_of([image.path for image in unsized], request.meant), strict=True)
+    )
     return {image.id: image.size or read.get(image.id) for image in images}
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import unicodedata
 from collections import Counter
@@ -18,7 +19,7 @@ from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
-from auditor.datasets.images import list_images
+from auditor.datasets.images import list_images, sizes_of
 from auditor.datasets.named_files import spellings
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.errors import InputError
@@ -45,6 +46,8 @@ class _File:
     image: str
     size: tuple[int, int] | None
     objects: tuple[_Object, ...]
+    read: tuple[int, int] | None = None
+    """The size of its image, where the file does not say it."""
 
 
 def load(request: DatasetRequest) -> Dataset:
@@ -69,15 +72,15 @@ def load(request: DatasetRequest) -> Dataset:
     if problems:
         raise InputError(_shortened(problems))
     reading = box_reading(request.options, box_format="xyxy", box_unit="pixels")
-    shift = _shift(files, reading, folder)
     categories = sorted({item.name for file in files for item in file.objects})
     if not categories:
         raise InputError(f"{folder}: none of its {len(files)} XML files has an object, so nothing can be judged")
     places = _images(request, folder)
+    chosen = _sized(files[: request.limit], places, request, problems)
+    shift = _shift([file for file, _ in chosen], reading, request)
     counts = Counter(zero_area_boxes=0, difficult_objects=0, missing_files=0, images_without_truth=0)
     images, truth = [], {}
-    for number, file in enumerate(files[: request.limit], start=1):
-        path = _image_of(file, places, problems)
+    for number, (file, path) in enumerate(chosen, start=1):
         images.append(ImageRecord(number, path or folder / file.image, file.size, sha256_of(path) if path else None))
         truth[number] = _truth(file, reading, shift, categories, counts)
         counts["missing_files"] += path is None
@@ -100,19 +103,38 @@ def load(request: DatasetRequest) -> Dataset:
             "annotations": str(folder),
             "annotations_sha256": digest([sha256_of(path) for path in paths]),
             "pixels_counted_from": int(shift),
+            **({"first_pixel": int(shift)} if "first_pixel" in request.options else {}),
         },
     )
 
 
-def _shift(files: Sequence[_File], reading: BoxReading, folder: Path) -> float:
+def _sized(
+    files: Sequence[_File], places: Mapping[str, Path], request: DatasetRequest, problems: list[str]
+) -> list[tuple[_File, Path | None]]:
+    """The files with their images; a size that one does not say is read from its image."""
+    paths = [_image_of(file, places, problems) for file in files]
+    unsized = [path for file, path in zip(files, paths, strict=True) if file.size is None and path is not None]
+    read = dict(zip(unsized, sizes_of(unsized, request.meant), strict=True))
+    return [
+        (file if file.size is not None or path is None else dataclasses.replace(file, read=read.get(path)), path)
+        for file, path in zip(files, paths, strict=True)
+    ]
+
+
+def _shift(files: Sequence[_File], reading: BoxReading, request: DatasetRequest) -> float:
     """What is taken off the first corner: 1 where pixels are numbered from 1.
 
     Raises:
-        InputError: the boxes cannot be meant as they are read.
+        InputError: the boxes cannot be meant as they are read, or `first_pixel` is neither 0 nor 1.
     """
-    misread = reading.problem(*_written(files))
+    misread = reading.problem(*_written(files)) if request.judged else None
     if misread is not None:
-        raise InputError(f"{folder}: {misread}")
+        raise InputError(f"{request.annotations}: {misread}")
+    first = request.options.get("first_pixel")
+    if first not in (None, 0, 1) or isinstance(first, bool):
+        raise InputError(f"`first_pixel` is {first!r}; expected 0 or 1, the number of an image's first pixel")
+    if first is not None:
+        return float(first)
     corners = [corner for file in files for item in file.objects for corner in item.corners[:2]]
     counted = reading.box_format in ("xyxy", "yxyx", CORNERS) and reading.box_unit == "pixels"
     return 1.0 if counted and all(corner >= 1 for corner in corners) else 0.0
@@ -125,7 +147,7 @@ def _shortened(problems: Sequence[str]) -> list[str]:
 
 def _written(files: Sequence[_File]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The numbers of every box as they stand there, (N, 4), and the sizes of their images, (N, 2)."""
-    pairs = [(item.corners, file.size or (np.nan, np.nan)) for file in files for item in file.objects]
+    pairs = [(item.corners, file.size or file.read or (np.nan, np.nan)) for file in files for item in file.objects]
     raw, sizes = (np.array(part, dtype=np.float64) for part in ([p[0] for p in pairs], [p[1] for p in pairs]))
     return raw.reshape(-1, 4), sizes.reshape(-1, 2)
 
@@ -246,7 +268,7 @@ def _images(request: DatasetRequest, folder: Path) -> dict[str, Path]:
 def _truth(file: _File, reading: BoxReading, shift: float, categories: list[str], counts: Counter[str]) -> GroundTruth:
     kept = []
     raw = np.array([item.corners for item in file.objects], dtype=np.float64).reshape(-1, 4)
-    read = reading.to_xyxy(raw, file.size or (1, 1))
+    read = reading.to_xyxy(raw, file.size or file.read or (1, 1))
     for item, corners in zip(file.objects, read.tolist(), strict=True):
         box = (corners[0] - shift, corners[1] - shift, *corners[2:])
         if box[2] <= box[0] or box[3] <= box[1]:
@@ -277,6 +299,7 @@ FORMAT = Format(
     keys={
         "annotations": "the folder of XML files; difficult objects become crowds, which AP ignores",
         "images": "left out: beside the XML files, or ../JPEGImages",
+        "first_pixel": "the number of an image's first pixel, 0 or 1; left out: 1, unless a corner is below 1",
         **BOX_KEYS,
     },
     load=load,

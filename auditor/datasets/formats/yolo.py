@@ -5,6 +5,7 @@ Sources: https://docs.ultralytics.com/datasets/detect/ (`data.yaml`), https://gi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections import Counter
@@ -19,7 +20,7 @@ from auditor.boxes import from_xyxy
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import list_images, sizes_of
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
-from auditor.datasets.yolo_layout import FRACTIONS, YoloLayout, label_file, layout_of, yaml_keys
+from auditor.datasets.yolo_layout import FRACTIONS, YoloLayout, label_file, layout_of, usual_label_file, yaml_keys
 from auditor.errors import InputError
 from auditor.provenance import digest, sha256_of
 from auditor.values import GroundTruth, ImageRecord
@@ -29,6 +30,14 @@ __all__ = ["FORMAT"]
 _BEYOND = 1.01
 """Fractions may leave [0, 1] by rounding; what lies beyond is given in pixels, or wrong."""
 _FOREIGN = 20
+_COUNTED = (
+    "zero_area_boxes",
+    "polygons",
+    "missing_files",
+    "missing_labels",
+    "unreadable_images",
+    "images_without_truth",
+)
 
 
 @dataclass(frozen=True)
@@ -81,21 +90,19 @@ def load(request: DatasetRequest) -> Dataset:
     reading = box_reading(request.options, box_format=FRACTIONS.box_format, box_unit=FRACTIONS.box_unit)
     layout = dataclasses.replace(layout_of(request), reading=reading)
     problems: list[_Problem] = []
-    counts = Counter(zero_area_boxes=0, polygons=0, missing_files=0, unreadable_images=0, images_without_truth=0)
+    counts = Counter(dict.fromkeys(_COUNTED, 0))
     paths = layout.images[: request.limit]
     present = [path for path in paths if path.is_file()]
     sizes = dict(zip(present, sizes_of(present, request.meant), strict=True))
     images, truth, used = [], {}, []
+    files = _label_files(layout, paths, problems)
     written: list[tuple[_Line, tuple[int, int]]] = []
     for number, path in enumerate(paths, start=1):
         size = sizes.get(path)
-        try:
-            file = label_file(path, layout.labels)
-        except InputError as error:
-            problems += [_Problem(text) for text in error.problems]
-            continue
-        lines = _lines(file, layout, problems, counts) if file.is_file() else []
-        used += [sha256_of(file)] if file.is_file() else []
+        file = files.get(path)
+        counts["missing_labels"] += file is None
+        lines = _lines(file, layout, problems, counts) if file is not None else []
+        used += [sha256_of(file)] if file is not None else []
         digest_of = sha256_of(path) if path.is_file() else None
         images.append(ImageRecord(number, path, size, digest_of, sized=False, meant=request.meant))
         truth[number] = _truth(lines, reading, size or (1, 1), counts)
@@ -103,11 +110,11 @@ def load(request: DatasetRequest) -> Dataset:
         counts["missing_files"] += not path.is_file()
         counts["unreadable_images"] += path.is_file() and size is None
         counts["images_without_truth"] += not len(truth[number].labels)
-    _raise(request, reading.problem(*_as_arrays(written)), problems)
+    _raise(request, reading.problem(*_as_arrays(written)) if request.judged else None, problems)
     if not used:
         raise InputError(
             f"{request.annotations}: none of its {len(paths)} images has a label file, for example "
-            f"{label_file(paths[0], layout.labels)}"
+            f"{label_file(paths[0], layout.labels, ())}"
         )
     if counts["missing_files"] == len(images):
         raise InputError(f"{request.annotations}: none of its {len(images)} images is there, for example {paths[0]}")
@@ -120,6 +127,29 @@ def load(request: DatasetRequest) -> Dataset:
         counts=dict(counts),
         about={"annotations": str(request.annotations), "annotations_sha256": digest(used)},
     )
+
+
+def _label_files(layout: YoloLayout, paths: Sequence[Path], problems: list[_Problem]) -> dict[Path, Path]:
+    """The label file of each image that has one: its own, never one that is another image's own."""
+    own: set[Path] = set()
+    for path in paths:
+        with contextlib.suppress(InputError):  # told below
+            own.add(usual_label_file(path))
+    found: dict[Path, Path] = {}
+    taken: dict[Path, Path] = {}
+    for path in paths:
+        try:
+            file = label_file(path, layout.labels, own)
+        except InputError as error:
+            problems += [_Problem(text) for text in error.problems]
+            continue
+        if not file.is_file():
+            continue
+        if file in taken:
+            text = f"{file}: it is the label file of two images, {taken[file]} and {path}; rename one"
+            problems.append(_Problem(text))
+        found[path], taken[file] = file, path
+    return found
 
 
 def _lines(file: Path, layout: YoloLayout, problems: list[_Problem], counts: Counter[str]) -> list[_Line]:
