@@ -437,3 +437,12 @@ def test_options_of_the_wrong_kind_are_told(tmp_path, decoder, options):
             {"out": candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9])},
             request={"decoder": decoder, "decoder_options": options},
         )
+
+
+def test_labels_that_are_numbered_from_one_are_told_apart_from_classes(tmp_path):
+    """TensorFlow's label maps begin with 1: the line of 0 is a background that the head need not have."""
+    array = candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9]).transpose(0, 2, 1).copy()
+    path = write_model(tmp_path / "model.tflite", {"out": array})
+    (tmp_path / "map.pbtxt").write_text('item { id: 1 name: "a" } item { id: 2 name: "b" }')
+    spec = resolve_model(ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="map.pbtxt", images=IMAGES))
+    assert (spec.decoder, spec.labels, spec.decoder_options["label_offset"]) == ("yolov8", (None, "a", "b"), 1)

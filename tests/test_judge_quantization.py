@@ -13,6 +13,7 @@ from made_results import (
     made_result,
     minus,
     model,
+    worded,
 )
 
 from auditor.judge.quantization import breaks_in_head, check_quantization, loses
@@ -26,6 +27,7 @@ from auditor.values import (
     Made,
     OutputCodes,
     PlanRecord,
+    Source,
 )
 
 
@@ -181,8 +183,17 @@ def test_an_input_that_leaves_codes_unused_or_clips(used, clipped, told):
             "fed_high": 255.0,
             "codes_used": used,
             "clipped": clipped,
+            "inherited": False,
         }
         assert (item.observed, item.limit) == (float(used), 192.0)
+
+
+def test_an_inherited_contract_is_called_so():
+    codes_of = InputCodes("int8", 0.1, 3, -1.0, 1.0, 0.0, 255.0, 10, 0.0)
+    record = model(diagnosis=Diagnosis(input=codes_of), sources={"input.mean": Source("family")})
+    result = made_result([cell_of(0.5)], models=(record,))
+    (told,) = [item for item in worded(check_quantization(result)) if item.code == "quantization.input_codes"]
+    assert "It is fed what its family is" in told.remedy
 
 
 def test_the_worst_layers_are_told_three_at_most():

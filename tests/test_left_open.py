@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 from conftest import DEMO_MODEL
 from made_results import DATASET, codes, made_result, only
-from made_sets import scenes, write_coco, write_yolo
+from made_sets import scenes, write_coco, write_image, write_yolo
 
 from auditor.datasets.images import oddities_of, read_image
 from auditor.demo.scenes import CLASSES
@@ -121,6 +121,74 @@ def test_which_bits_are_told(used, told):
     assert "data.dark_bits" not in codes(check_data, made_result(datasets={"default": settled}))
 
 
+@pytest.mark.parametrize("suffix", [".pgm", ".ppm"])
+def test_other_formats_of_16_bits_are_looked_at_too(tmp_path, suffix):
+    path = tmp_path / f"deep{suffix}"
+    values = deep(12)
+    cv2.imwrite(str(path), values[..., 0] if suffix == ".pgm" else values)
+    assert oddities_of(record(path)).bits_used == 12
+    got = read_image(path, size=None, meant=Meant(bits=12))
+    expected = np.repeat(IMAGE[..., 2:], 3, axis=2) if suffix == ".pgm" else IMAGE
+    assert np.abs(got.astype(int) - expected).max() <= 1
+
+
+def test_12_bits_as_parts_of_16_in_floating_point(tmp_path):
+    path = tmp_path / "float.tiff"
+    cv2.imwrite(str(path), (deep(12) / 65535).astype(np.float32))
+    assert oddities_of(record(path)).bits_used == 12
+    assert np.abs(read_image(path, size=None, meant=Meant(bits=12)).astype(int) - IMAGE).max() <= 1
+
+
+def test_a_hot_pixel_hides_nothing(tmp_path):
+    path = tmp_path / "hot.png"
+    values = np.zeros((100, 100, 3), np.uint16)
+    values[..., :] = np.random.default_rng(0).integers(0, 4096, values.shape)
+    values[3, 3] = 65535
+    cv2.imwrite(str(path), values)
+    assert oddities_of(record(path)).bits_used == 12
+
+
+def test_values_beyond_the_bits_that_are_said_are_told(tmp_path):
+    path = tmp_path / "full.png"
+    cv2.imwrite(str(path), deep(16))
+    assert oddities_of(record(path, meant=Meant(bits=12))).beyond
+    assert not oddities_of(record(path, meant=Meant(bits=16))).beyond
+    dataset = dataclasses.replace(DATASET, deep_images=1, bits_used=16, beyond_bits=1, about={"bits": 12})
+    told = only(check_data, made_result(datasets={"default": dataset}), "data.beyond_bits")
+    assert (told.facts["bits"], told.facts["used"]) == (12, 16)
+
+
+@pytest.mark.parametrize(("low", "told"), [(0, False), (3, True), (5, False)])
+def test_images_of_two_cameras_are_told(low, told):
+    dataset = dataclasses.replace(DATASET, deep_images=5, bits_used=16, low_images=low)
+    assert ("data.mixed_bits" in codes(check_data, made_result(datasets={"default": dataset}))) == told
+
+
+@pytest.mark.slow
+def test_calibration_images_are_read_as_the_others(tmp_path):
+    """The levels of 12-bit images are those of the same images in 8 bits."""
+    found = {}
+    for name in ("eight", "twelve"):
+        place = tmp_path / name
+        line = write_coco(place, scenes(4))
+        for index, (image, _) in enumerate(scenes(6, first=7000)):
+            write_image(place / "calibration" / f"{index}.png", image)
+        if name == "twelve":
+            as_12_bits(place)
+            for path in sorted((place / "calibration").iterdir()):
+                cv2.imwrite(str(path), cv2.imread(str(path)).astype(np.uint16) << 4)
+        (place / "labels.txt").write_text("\n".join(CLASSES))
+        (place / "audit.yaml").write_text(
+            f"name: n\ndataset: {line}\nimages: {{bits: 12}}\nmodels:\n  - name: m\n    path: {DEMO_MODEL}\n"
+            "    labels: labels.txt\n    quantize: {levels: [int8], calibration: {images: calibration}}\n"
+            "scenarios: []\nchecks: {input_contract: false}\nmeasure: {threads: []}\n"
+        )
+        result = run_audit(place / "audit.yaml", output=place / "out", jobs=1)
+        found[name] = {cell.quantization: cell.value for cell in result.cells}
+    assert found["eight"]["int8"] > 0.3
+    assert found["twelve"]["int8"] == pytest.approx(found["eight"]["int8"], abs=0.02)  # their order is another
+
+
 # ---------------------------------------------------------------------------------------------------------- EXIF
 
 
@@ -150,6 +218,17 @@ def test_where_a_size_cannot_decide(tmp_path, tag, size, annotated, sized, undec
     path = turned(tmp_path / "a.jpg", tag, size)
     assert oddities_of(record(path, annotated, sized=sized)).undecided == undecided
     assert not oddities_of(record(path, annotated, sized=sized, meant=Meant(exif="apply"))).undecided
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_a_tiff_can_be_read_as_it_is_stored(tmp_path, tag):
+    """OpenCV turns a TIFF whatever it is told."""
+    path = turned(tmp_path / "a.tiff", tag, form="tiff")
+    expected = cv2.resize(IMAGE, (32, 24), interpolation=cv2.INTER_CUBIC)
+    assert (read_image(path, size=None, meant=Meant(exif="ignore")) == expected).all()
+    assert (read_image(path, size=(32, 24)) == (expected if tag > 4 else read_image(path, size=None))).all()
+    assert oddities_of(record(path, (32, 24))).undecided == (tag in (2, 3, 4))
+    assert oddities_of(record(path)).undecided == (tag > 1)
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
@@ -219,6 +298,13 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name):
 def test_a_whole_file_is_not_called_damaged(tmp_path, form):
     (tmp_path / "a").write_bytes(encoded(form))
     assert read_image(tmp_path / "a", size=None).shape == (200, 200, 3)
+
+
+def test_what_a_phone_appends_is_no_damage(tmp_path):
+    """A motion photo: a film behind the end of the JPEG, with any bytes."""
+    film = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
+    (tmp_path / "a.jpg").write_bytes(encoded("jpeg") + film)
+    assert read_image(tmp_path / "a.jpg", size=None).shape == (200, 200, 3)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -21,6 +22,7 @@ from auditor.datasets.shared_classes import match_classes
 from auditor.demo.scenes import CLASSES
 from auditor.errors import InputError, ModelError
 from auditor.judge.classes import check_labels
+from auditor.judge.data import check_data
 from auditor.resolve.labels import load_labels
 from auditor.values.label_lists import parse_labels
 
@@ -64,6 +66,11 @@ def truth(dataset: Dataset):
         (unicodedata.normalize("NFC", "größe é.png"), unicodedata.normalize("NFD", "größe é.png")),
         ("100%.png", "100%.png"),
         ("b?d=c.png", "b?d=c.png"),
+        ("b.PNG", "b.png"),
+        ("b.png", "images/b.png?x=1"),
+        ("b.png", "/data/upload/3/abc12345-b.png"),
+        ("b.png", "\\\\server[1]\\share\\b.png"),
+        ("b.png", "//[a]/b.png"),
     ],
 )
 def test_one_file_has_many_spellings(tmp_path, stands, written):
@@ -254,12 +261,20 @@ def test_xml_with_a_namespace(tmp_path):
         ('{"names": ["cat", "dog"]}', ("cat", "dog")),
         ('{"0": ["n01", "cat"], "1": ["n02", "dog"]}', ("cat", "dog")),
         ('[{"id": 1, "name": "cat"}]', (None, "cat")),
+        ('{"0": {"name": "cat"}, "1": {"name": "dog"}}', ("cat", "dog")),
+        ('# made by a tool\nitem { id: 1 name: "cat" }', (None, "cat")),
+        ("1 cent\n2 cent\n5 cent\n", ("1 cent", "2 cent", "5 cent")),
+        ("cat\t0\ndog\t1\n", ("cat", "dog")),
+        ("0. cat\n1. dog\n", ("cat", "dog")),
+        ('"cat"\n"dog"\n', ("cat", "dog")),
+        ("cat\n\ndog\n", ("cat", "dog")),
     ],
 )
 def test_forms_of_label_files(tmp_path, text, labels):
     assert parse_labels(text) == labels
-    (tmp_path / "labels").write_text("\ufeff" + text)
-    assert load_labels("labels", tmp_path / "labels") == labels
+    for encoding in ("utf-8-sig", "utf-16", "utf-8"):
+        (tmp_path / "labels").write_text(text, encoding=encoding)
+        assert load_labels("labels", tmp_path / "labels") == labels
 
 
 @pytest.mark.parametrize(
@@ -294,6 +309,13 @@ def test_a_synonym_never_takes_a_class_from_its_own_name():
     found = match_classes(["crane, bird", "crane"], ["crane"])
     assert found.to_category == (None, 0)
     assert match_classes(["white shark, tench"], ["tench"]).judged == ()
+    assert match_classes(["crane, bird", "crane, machine"], ["crane"]).judged == ()  # nothing tells which
+
+
+def test_labels_that_stand_twice_are_told():
+    result = made_result(models=(model(labels=("a", "a", "b", None, None)),))
+    assert only(check_labels, result, "labels.repeated").facts["repeated"] == ["a"]
+    assert "labels.repeated" not in codes(check_labels, made_result())
 
 
 def covered(judged, only_model, only_truth, instances):
@@ -319,6 +341,77 @@ def test_when_most_falls_out_it_is_a_warning(only_model, only_truth, instances, 
     if told:
         found = only(check_labels, result, "labels.coverage")
         assert found.facts["lost"] == sum(instances[name] for name in only_truth)
+
+
+def test_lines_without_a_name_fall_out_too():
+    result = covered(("a",), (), ("b", "c"), {"a": 1, "b": 5, "c": 5})
+    result = dataclasses.replace(result, models=(dataclasses.replace(result.models[0], labels=("a", None, None)),))
+    assert "labels.coverage" in codes(check_labels, result)
+
+
+# ------------------------------------------------------------------------------------- what a set says of itself
+
+
+def test_two_images_of_one_label_file_are_an_error_and_a_list_may_have_a_mark(tmp_path):
+    write_yolo(tmp_path, FOUND)
+    sound = truth(load("yolo", annotations=tmp_path / "data.yaml"))
+    names = sorted(path.name for path in (tmp_path / "images" / "val").iterdir())
+    listed = "\n".join(f"images/val/{name}" for name in names)
+    (tmp_path / "val.txt").write_text(listed, encoding="utf-8-sig")
+    (tmp_path / "list.yaml").write_text(f"val: val.txt\nnames: [{', '.join(CLASSES)}]\n")
+    assert truth(load("yolo", annotations=tmp_path / "list.yaml")) == sound
+    write_image(tmp_path / "images" / "val" / names[0].replace(".png", ".jpg"), FOUND[1][0])
+    with pytest.raises(InputError, match="it is the label file of two images"):
+        load("yolo", annotations=tmp_path / "data.yaml")
+
+
+def test_a_folder_of_any_name_is_not_taken_for_one_that_is_named(tmp_path):
+    write_yolo(tmp_path, FOUND)
+    (tmp_path / "data.yaml").write_text(f"val: ../valid/images\nnames: [{', '.join(CLASSES)}]\n")
+    with pytest.raises(InputError, match=r"\.\./valid/images is neither there nor beside"):
+        load("yolo", annotations=tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize(("lost", "level"), [(1, "info"), (3, "warning")])
+def test_missing_label_files_are_told(tmp_path, lost, level):
+    write_yolo(tmp_path, FOUND)
+    for path in sorted((tmp_path / "labels" / "val").iterdir())[:lost]:
+        path.unlink()
+    counts = load("yolo", annotations=tmp_path / "data.yaml").counts
+    assert counts["missing_labels"] == lost
+    dataset = dataclasses.replace(DATASET, images=4, counts=dict(counts))
+    told = only(check_data, made_result(datasets={"default": dataset}), "data.missing_labels")
+    assert (told.level, told.facts["count"]) == (level, lost)
+
+
+def test_where_voc_counts_from_is_told_and_settled(tmp_path):
+    write_voc(tmp_path, FOUND)
+    plain = load("voc", annotations=tmp_path / "Annotations")
+    zero = load("voc", annotations=tmp_path / "Annotations", options={"first_pixel": 0})
+    assert (zero.truth[1].boxes[:, 0] - plain.truth[1].boxes[:, 0] == 1).all()
+    for dataset, expected in ((plain, True), (zero, False)):
+        record = dataclasses.replace(DATASET, about=dict(dataset.about))
+        assert ("data.first_pixel" in codes(check_data, made_result(datasets={"default": record}))) == expected
+    with pytest.raises(InputError, match="`first_pixel` is 2; expected 0 or 1"):
+        load("voc", annotations=tmp_path / "Annotations", options={"first_pixel": 2})
+
+
+def test_sizes_that_voc_does_not_say_are_read(tmp_path):
+    write_voc(tmp_path, FOUND)
+    sound = truth(load("voc", annotations=tmp_path / "Annotations"))
+    for path in (tmp_path / "Annotations").iterdir():
+        text = path.read_text()
+        width, height = (float(re.search(rf"<{key}>(\d+)", text)[1]) for key in ("width", "height"))
+        for key, side in (("xmin", width), ("ymin", height), ("xmax", width), ("ymax", height)):
+            first = 1 if key.endswith("min") else 0
+            text = re.sub(rf"<{key}>(\d+)", lambda m, k=key, s=side, f=first: f"<{k}>{(int(m[1]) - f) / s!r}", text)
+        path.write_text(re.sub(r"<size>.*</size>", "", text))
+    with pytest.raises(InputError, match="box_unit: normalized"):
+        load("voc", annotations=tmp_path / "Annotations")
+    read = truth(load("voc", annotations=tmp_path / "Annotations", options={"box_unit": "normalized"}))
+    for image, boxes in read.items():
+        for mine, true in zip(boxes, sound[image], strict=True):
+            assert mine[1:] == pytest.approx(true[1:])
 
 
 def test_images_are_in_the_order_of_their_content(tmp_path):

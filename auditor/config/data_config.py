@@ -56,3 +56,5 @@ class CalibrationConfig(Document):
     annotations: PathText | None = None
     labels: PathText | None = None
     limit: Annotated[int, Field(strict=True, ge=1)] | None = None
+    bits: Bits | None = None
+    exif: Literal["apply", "ignore"] | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -33,13 +33,24 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")
 """How notes of a camera are marked in JPEG, PNG and WebP."""
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG"
 _PNG_END = b"IEND"
-_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-"""How a JPEG begins, a scan in it, and how it ends. Source: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1."""
+_JPEG, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, 0xD9
+"""How a JPEG begins, and two of its markers. Source: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1."""
+_ORIENTATION = 274
+_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: np.swapaxes(image, 0, 1),
+    6: np.rot90,
+    7: lambda image: np.rot90(np.swapaxes(image, 0, 1), 2),
+    8: lambda image: np.rot90(image, -1),
+}
+"""By orientation what undoes it."""
 _DEPTH_AT = 24
 """The byte of a PNG file that holds its bit depth. Source: https://www.w3.org/TR/png-3/#11IHDR."""
+_FULL = 65535.0
 _OF_ONE = 1.001
 """The most of a floating-point image whose values go from 0 to 1."""
 
@@ -81,11 +92,12 @@ def read_image(path: Path, *, size: tuple[int, int] | None, meant: Meant = AS_FO
 
 @dataclass(frozen=True)
 class Oddities:
-    """What may be read otherwise than it was meant: how many bits the values of a deep image use (0 for one of 8 bits,
-    and of floating point), and whether it has an EXIF orientation that its annotated size neither confirms nor
-    refutes."""
+    """What may be read otherwise than it was meant: how many bits all but a thousandth of a deep image's values use (of
+    16; 0 for one of 8 bits), whether more than a hundredth of them lie beyond the bits that are `meant`, and whether it
+    has an orientation that its annotated size neither confirms nor refutes."""
 
     bits_used: int = 0
+    beyond: bool = False
     undecided: bool = False
 
 
@@ -95,16 +107,27 @@ def oddities_of(record: ImageRecord) -> Oddities:
         return Oddities()
     try:
         content = _content(record.path)
-        deep = _deep(content)
-        used = int(deep.max()).bit_length() if deep is not None and deep.dtype.kind == "u" and deep.itemsize > 1 else 0
+        used, beyond = _bits_of(_deep(content), record.meant.bits)
         undecided = False
-        if record.meant.exif is None and any(mark in content.tobytes() for mark in _EXIF):
+        if record.meant.exif is None and (_tiff_turn(content) or any(mark in content.tobytes() for mark in _EXIF)):
             turned, stored = (_decoded(content, record.path, record.meant, as_stored=way) for way in (False, True))
             told = record.size is not None and record.sized and turned.shape != stored.shape
             undecided = not told and not np.array_equal(turned, stored)
     except DataError:
         return Oddities()  # counted when it is measured
-    return Oddities(used, undecided)
+    return Oddities(used, beyond, undecided)
+
+
+def _bits_of(deep: NDArray[Any] | None, bits: int | None) -> tuple[int, bool]:
+    """How many bits of 16 all but a thousandth of the values use, and whether more than a hundredth are beyond `bits`;
+    floating point up to 1 is taken as parts of 16 bits."""
+    if deep is None or deep.dtype == np.uint8 or deep.dtype.kind not in "uf":
+        return 0, False
+    values = np.nan_to_num(deep.astype(np.float64))
+    if deep.dtype.kind == "f":
+        values = values * (_FULL if values.max(initial=0.0) <= _OF_ONE else 1.0)
+    used = int(np.quantile(values, 0.999)).bit_length()
+    return used, bits is not None and float((values >= 2**bits).mean()) > 0.01
 
 
 def sizes_of(paths: Sequence[Path], meant: Meant = AS_FOUND) -> list[tuple[int, int] | None]:
@@ -126,7 +149,7 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES)
 
 
-def folder_images(folder: Path, *, limit: int | None) -> tuple[ImageRecord, ...]:
+def folder_images(folder: Path, *, limit: int | None, meant: Meant = AS_FOUND) -> tuple[ImageRecord, ...]:
     """List the images in a folder and below, at most the first `limit` by name; in an order by content.
 
     A quantizer's ranges are moving averages, which the last images weigh on most: an order by content mixes what names
@@ -140,7 +163,9 @@ def folder_images(folder: Path, *, limit: int | None) -> tuple[ImageRecord, ...]
     paths = list_images(folder)[:limit]
     if not paths:
         raise InputError(f"{folder}: no image there ({', '.join(SUFFIXES)})")
-    records = (ImageRecord(number, path, None, sha256_of(path)) for number, path in enumerate(paths, start=1))
+    records = (
+        ImageRecord(number, path, None, sha256_of(path), meant=meant) for number, path in enumerate(paths, start=1)
+    )
     return tuple(sorted(records, key=lambda record: record.sha256 or ""))
 
 
@@ -164,25 +189,27 @@ def _content(path: Path) -> NDArray[np.uint8]:
 def _decoded(content: NDArray[np.uint8], path: Path, meant: Meant, *, as_stored: bool) -> NDArray[np.uint8]:
     orientation = cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0
     deep = _deep(content, orientation)
+    turn = _tiff_turn(content) if as_stored else None
     if deep is not None and deep.dtype != np.uint8:
-        shallow = _of_8_bits(deep, path, meant.bits)
+        shallow = _of_8_bits(deep if turn is None else np.ascontiguousarray(turn(deep)), path, meant.bits)
         code = cv2.COLOR_GRAY2RGB if shallow.ndim == 2 else cv2.COLOR_BGR2RGB
         return np.asarray(cv2.cvtColor(shallow, code), dtype=np.uint8)
     image = _decode(content, cv2.IMREAD_COLOR_RGB | orientation)
-    wrong = _damage(content.tobytes(), decoded=image is not None)
+    wrong = _damage(content.tobytes(), image)
     if image is None or wrong is not None:
         raise DataError(f"{path}: {wrong} ({len(content)} bytes)")
+    image = image if turn is None else np.ascontiguousarray(turn(image))
     return np.asarray(image, dtype=np.uint8)
 
 
-def _damage(content: bytes, *, decoded: bool) -> str | None:
+def _damage(content: bytes, image: NDArray[Any] | None) -> str | None:
     """What is wrong with the bytes of an image file: OpenCV fills up what is missing of a truncated one with grey."""
     begins = content[:4]
-    if begins[:2] == _JPEG and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN):
+    if begins[:2] == _JPEG and not _ends(content):
         return "it is a truncated JPEG"
     if begins == _PNG and _PNG_END not in content:
         return "it is a truncated PNG"
-    if decoded:
+    if image is not None:
         return None
     if not content:
         return "it is empty"
@@ -193,10 +220,50 @@ def _damage(content: bytes, *, decoded: bool) -> str | None:
     return "not an image that OpenCV can decode"
 
 
+def _ends(content: bytes) -> bool:
+    """Whether the scans of a JPEG come to an end: at its end marker, whatever a camera appends behind it."""
+    at = 2
+    while at + 4 <= len(content):
+        marker = content[at + 1]
+        if content[at] != 0xFF:
+            return False
+        if marker == _END_OF_IMAGE:
+            return True
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker != _START_OF_SCAN:
+            continue
+        while True:  # within a scan 0xFF stands before 0, a restart or the next marker
+            at = content.find(b"\xff", at)
+            if at < 0 or at + 1 >= len(content):
+                return False
+            if content[at + 1] == 0 or 0xD0 <= content[at + 1] <= 0xD7 or content[at + 1] == 0xFF:
+                at += 1 if content[at + 1] == 0xFF else 2
+                continue
+            break
+    return at + 2 <= len(content) and content[at : at + 2] == b"\xff\xd9"
+
+
+def _tiff_turn(content: NDArray[np.uint8]) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+    """What turns a TIFF as OpenCV gives it, by its tag 274 whatever the flag, back to how it is stored; None where
+    there is nothing to turn. Source: TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf."""
+    start = content[:8].tobytes()
+    if start[:4] not in (b"II*\0", b"MM\0*"):
+        return None
+    order: Literal["little", "big"] = "little" if start[:2] == b"II" else "big"
+    at = int.from_bytes(start[4:8], order)
+    count = int.from_bytes(content[at : at + 2].tobytes(), order)
+    for number in range(min(count, 512)):
+        entry = content[at + 2 + 12 * number : at + 14 + 12 * number].tobytes()
+        if int.from_bytes(entry[:2], order) == _ORIENTATION:
+            return _TURNS.get(int.from_bytes(entry[8:10], order))
+    return None
+
+
 def _deep(content: NDArray[np.uint8], orientation: int = 0) -> NDArray[Any] | None:
     """The image in its own depth, grey (H, W) or BGR (H, W, 3), where its format may hold more than 8 bits."""
     start = content[: _DEPTH_AT + 1].tobytes()
-    if start[:4] not in _TIFF and not (start[:4] == _PNG and start[_DEPTH_AT:] == b"\x10"):
+    shallow = start[:2] in (_JPEG, b"BM") or start[8:12] == b"WEBP" or start[:3] == b"GIF"
+    if shallow or (start[:4] == _PNG and start[_DEPTH_AT:] != b"\x10"):
         return None
     return _decode(content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | orientation)
 
@@ -218,6 +285,8 @@ def _of_8_bits(deep: NDArray[Any], path: Path, bits: int | None) -> NDArray[np.u
             "`images: {bits: N}` with the bits that white has (8 where it is 255)"
         )
     white = 1.0 if bits is None else 2.0**bits - 1
+    if bits is not None and most <= _OF_ONE:
+        white /= _FULL
     return np.asarray(np.rint(np.clip(np.nan_to_num(deep) / white, 0, 1) * 255), dtype=np.uint8)
 
 

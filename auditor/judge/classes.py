@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from auditor.judge.told import Told
@@ -18,8 +19,9 @@ def _coverage(result: AuditResult, model: ModelRecord, where: Place) -> Iterator
     """Say where more than half of the classes, or of the truth, falls out for want of a common name. A model all
     of whose classes are judged is meant for these, and nothing falls out for want of a name."""
     judged, extra = len(model.classes_judged), len(model.classes_only_model)
+    unnamed = sum(label is None for label in model.labels)
     dataset = result.datasets.get(model.dataset)
-    if not extra or dataset is None:
+    if dataset is None or (not extra and unnamed <= judged):
         return
     objects = sum(dataset.instances.values())
     lost = sum(dataset.instances.get(category, 0) for category in model.classes_only_truth)
@@ -50,6 +52,10 @@ def check_labels(result: AuditResult) -> Iterator[Told]:
             pairs = [f"{label} = {category}" for label, category in model.class_aliases]
             yield Told("labels.aliases", {"file": model.name, "pairs": list(pairs)}, where)
         yield from _coverage(result, model, where)
+        counted = Counter(label for label in model.labels if label)
+        repeated = [label for label, count in counted.items() if count > 1]
+        if repeated:
+            yield Told("labels.repeated", {"file": model.name, "repeated": list(repeated)}, where)
         if model.classes_only_truth:
             facts: dict[str, Json] = {
                 "file": model.name,

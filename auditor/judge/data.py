@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from auditor.judge.told import Told
-from auditor.values import AuditResult, DatasetRecord, Json, Patch
+from auditor.values import AuditResult, DatasetRecord, Json, Level, Patch
 
 __all__ = ["check_data", "distance"]
 
@@ -81,12 +81,20 @@ def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:
         "duplicate_boxes": dataset.duplicate_boxes,
         "boxes_outside": dataset.boxes_outside,
     }
+    facts: dict[str, Json]
     for name in (*_COUNTED, "difficult_objects"):
         if counts.get(name):
-            facts: dict[str, Json] = {"count": counts[name], "dataset": label}
+            facts = {"count": counts[name], "dataset": label}
             if name == "missing_files":
                 facts["named"] = _named(dataset, missing=True)
             yield Told(f"data.{name}", facts, observed=counts[name])
+    lost = dataset.counts.get("missing_labels", 0)
+    if lost:
+        facts = {"dataset": label, "count": lost, "images": dataset.images}
+        level: Level = "warning" if lost > dataset.images / 2 else "info"
+        yield Told("data.missing_labels", facts, observed=float(lost), level=level)
+    if "pixels_counted_from" in dataset.about and "first_pixel" not in dataset.about:
+        yield Told("data.first_pixel", {"dataset": label, "first": dataset.about["pixels_counted_from"]})
     yield from _left_open(dataset, label)
 
 
@@ -99,6 +107,7 @@ def _named(dataset: DatasetRecord, *, missing: bool) -> list[str]:
 def _left_open(dataset: DatasetRecord, label: str) -> Iterator[Told]:
     """What the bytes of images do not say, and the document does not either."""
     used = dataset.bits_used
+    facts: dict[str, Json]
     if 0 < used <= _HARDLY and "bits" not in dataset.about:
         patch = Patch({"images": {"bits": max(8, used)}})
         yield Told(
@@ -108,8 +117,19 @@ def _left_open(dataset: DatasetRecord, label: str) -> Iterator[Told]:
             limit=float(_HARDLY),
             fix=patch,
         )
+    elif dataset.low_images and dataset.low_images < dataset.deep_images and "bits" not in dataset.about:
+        told: dict[str, Json] = {
+            "dataset": label,
+            "count": dataset.low_images,
+            "deep": dataset.deep_images,
+            "used": used,
+        }
+        yield Told("data.mixed_bits", told, observed=float(dataset.low_images))
+    if dataset.beyond_bits:
+        facts = {"dataset": label, "count": dataset.beyond_bits, "bits": dataset.about.get("bits"), "used": used}
+        yield Told("data.beyond_bits", facts, observed=float(dataset.beyond_bits))
     if dataset.undecided_exif and "exif" not in dataset.about:
-        facts: dict[str, Json] = {"dataset": label, "count": dataset.undecided_exif, "images": dataset.images}
+        facts = {"dataset": label, "count": dataset.undecided_exif, "images": dataset.images}
         yield Told("data.undecided_exif", facts, observed=float(dataset.undecided_exif))
 
 

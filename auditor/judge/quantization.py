@@ -205,6 +205,7 @@ def _input(model: ModelRecord, facts: InputCodes, where: Place) -> Iterator[Told
             "fed_high": facts.fed_high,
             "codes_used": facts.codes_used,
             "clipped": facts.clipped,
+            "inherited": (source := model.sources.get("input.mean")) is not None and source.origin == "family",
         },
         cell=where,
         observed=float(facts.codes_used),

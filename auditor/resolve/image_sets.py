@@ -72,8 +72,7 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
     options = {key: config.path(str(value)) if key in form.paths else value for key, value in given.items()}
     split = getattr(entry, "split", "val")
-    asked = config.images
-    meant = Meant(getattr(entry, "bits", None) or asked.bits, getattr(entry, "exif", None) or asked.exif)
+    meant = _meant(config, entry)
     judged = isinstance(entry, DatasetConfig)
     request = DatasetRequest(
         name,
@@ -99,6 +98,10 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     return in_canonical_order(dataclasses.replace(found, images=images, about={**found.about, **_told(meant)}))
 
 
+def _meant(config: AuditConfig, entry: DatasetConfig | CalibrationConfig) -> Meant:
+    return Meant(entry.bits or config.images.bits, entry.exif or config.images.exif)
+
+
 def _told(meant: Meant) -> dict[str, str | int]:
     """How the document says that images are meant."""
     return {name: value for name, value in (("bits", meant.bits), ("exif", meant.exif)) if value is not None}
@@ -120,7 +123,9 @@ def load_calibration(
             told = error.problems if isinstance(error, InputError) else error.keys.values()
             problems += [f"{where}: {problem}" for problem in told]
             continue
-        sizes = sizes_of([image.path for image in images if image.index is None])
+        sizes = sizes_of(
+            [image.path for image in images if image.index is None], _meant(config, model.quantize.calibration)
+        )
         readable = [image for image, size in zip(images, sizes, strict=True) if size] if sizes else list(images)
         if readable:  # where none is, the levels are skipped with that reason
             unreadable[model.name] = len(images) - len(readable)
@@ -138,7 +143,7 @@ def load_calibration(
 
 def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[ImageRecord, ...]:
     if _format(entry.format).truth_beside and entry.annotations is None:
-        return folder_images(config.path(entry.images), limit=entry.limit)
+        return folder_images(config.path(entry.images), limit=entry.limit, meant=_meant(config, entry))
     dataset = _load(config, "calibration", entry)
     position = {image_id: index for index, image_id in enumerate(dataset.listed)}
     present: Sequence[ImageRecord] = [image for image in dataset.images if image.sha256]

@@ -22,6 +22,7 @@ from auditor.encoding import encode
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import Head, Outputs, Seen, Settling
 from auditor.heads.anatomy.recognition import recognise
+from auditor.heads.anatomy.settling import BACKGROUNDS
 from auditor.resolve.diagnose import diagnose
 from auditor.resolve.feeding import contract_of, fixed_input
 from auditor.resolve.labels import load_labels
@@ -83,27 +84,16 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
     fixed, found = fixed_input(facts, request.input)
     sources |= found
     quantization, sources["quantization"] = _quantization(request, facts)
-    draft = ModelSpec(
-        name=request.name,
-        model=request.model,
-        path=str(path),
-        sha256=runtime.sha256(path),
-        task="",
-        quantization=quantization,
-        input=fixed,
-        decoder="",
-        decoder_options={},
-        labels=labels,
-        postprocess=Postprocess(**request.postprocess),
-        size_bytes=facts.size_bytes,
-        output_dtypes=tuple(output.dtype for output in facts.outputs),
-        dataset=request.dataset,
-        state=facts.state,
-    )
+    draft = _draft(request, facts, fixed, labels, quantization)
     opened = open_spec(draft, delegate=XNNPACK, threads=1)
     arrays = _invoke(opened, fixed, path)
     samples_for = functools.partial(_samples_for, request, facts, fixed, opened)
-    head, options, why = _head(request, _seen(facts, arrays, fixed, labels), samples_for)
+    head, options, why = _head(
+        request,
+        _seen(facts, arrays, fixed, labels),
+        samples_for,
+        without_first=bool(labels) and labels[0] in BACKGROUNDS,
+    )
     contract, found = contract_of(fixed, facts.notes, head, request.input, request.family)
     sources |= found
     sources |= _sources(request, options, why)
@@ -121,6 +111,33 @@ def resolve_model(request: ModelRequest) -> ModelSpec:
         spec, decoder_options=dict(settled.options), sources=sources, keeps_state=request.keeps_state
     )
     return dataclasses.replace(spec, diagnosis=diagnose(spec, head, facts, samples, first))
+
+
+def _draft(
+    request: ModelRequest,
+    facts: FileFacts,
+    fixed: InputContract,
+    labels: tuple[str | None, ...],
+    quantization: str,
+) -> ModelSpec:
+    """What a file and the document fix, before its head is known."""
+    return ModelSpec(
+        name=request.name,
+        model=request.model,
+        path=request.path,
+        sha256=runtime_of(Path(request.path)).sha256(Path(request.path)),
+        task="",
+        quantization=quantization,
+        input=fixed,
+        decoder="",
+        decoder_options={},
+        labels=labels,
+        postprocess=Postprocess(**request.postprocess),
+        size_bytes=facts.size_bytes,
+        output_dtypes=tuple(output.dtype for output in facts.outputs),
+        dataset=request.dataset,
+        state=facts.state,
+    )
 
 
 def _sources(request: ModelRequest, options: Mapping[str, Json], why: str) -> dict[str, Source]:
@@ -294,10 +311,10 @@ def _samples_for(
 
 
 def _head(
-    request: ModelRequest, seen: Seen, samples_for: Callable[[Head], Sequence[Outputs]]
+    request: ModelRequest, seen: Seen, samples_for: Callable[[Head], Sequence[Outputs]], *, without_first: bool
 ) -> tuple[Head, dict[str, Json], str]:
     """The head by name or by its outputs, its options as far as shapes and the document fix them, and why it is that
-    one."""
+    one. The labels may hold a first line `without_first` of which the head has as many classes: a background."""
     heads: dict[str, Head] = extensions.every("heads")
     given = _own_names(request.decoder_options, seen)
     folder = Path(request.folder)
@@ -307,7 +324,13 @@ def _head(
         named = next(iter(fitting))
     if named is None:
         judged = " and ".join(dict.fromkeys(head.task for head in heads.values()))
-        head, why = recognise(seen, heads, tasks=judged, samples_for=samples_for)
+        try:
+            head, why = recognise(seen, heads, tasks=judged, samples_for=samples_for)
+        except ModelError:
+            if not without_first or seen.classes is None:
+                raise
+            fewer = dataclasses.replace(seen, classes=seen.classes - 1)
+            head, why = recognise(fewer, heads, tasks=judged, samples_for=samples_for)
     elif named not in heads:
         raise ModelError(f"decoder {named!r} is not known; known are: {', '.join(sorted(heads))}", field="decoder")
     else:

@@ -269,7 +269,11 @@ class DatasetRecord:
     deep_images: int = 0
     """How many images have more than 8 bits."""
     bits_used: int = 0
-    """How many bits the values of these use, of 16."""
+    """How many bits the values of these use, of 16, but for a thousandth of each image."""
+    low_images: int = 0
+    """How many of these use 12 bits or fewer."""
+    beyond_bits: int = 0
+    """How many hold more than the bits that the document says."""
     undecided_exif: int = 0
     """How many images have an EXIF orientation that no annotated size confirms or refutes."""
     about: Mapping[str, str | int] = field(default_factory=dict)

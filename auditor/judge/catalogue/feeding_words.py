@@ -181,10 +181,19 @@ def _coverage(
 ) -> Words:
     return Words(
         f"{metric} of {file} is over {judged} classes alone, of its {model_classes} and of the data set's "
-        f"{truth_classes}; {lost} of {objects} {things} are of classes that it has no name for (it has for example "
-        f"{some(extra)}, the data set {some(missing)})",
+        f"{truth_classes}; {lost} of {objects} {things} are of classes that it has no name for (the data set "
+        f"has for example {some(missing)}, the model {some(extra) or 'lines without a name'})",
         "Check `labels`: classes are matched by name. If the model is not meant to know these, judge it on "
         "data of what it is meant for.",
+    )
+
+
+@row("labels.repeated", "labels", "warning", "datasets", "Labels of a model stand more than once.")
+def _repeated(file: str, repeated: list[str]) -> Words:
+    return Words(
+        f"the labels of {file} name {len(repeated)} classes more than once ({some(repeated, 6)}): what it finds of any "
+        "of these counts as one class",
+        "Check `labels`: a class that is written twice stands in the place of another.",
     )
 
 

@@ -97,12 +97,24 @@ def _saturates(file: str, output: str, high: float) -> Words:
     "quantization.input_codes", "quantization", "warning", "quantization", "An input holds other values than it is fed."
 )
 def _input_codes(
-    file: str, low: float, high: float, fed_low: float, fed_high: float, codes_used: int, clipped: float
+    file: str,
+    low: float,
+    high: float,
+    fed_low: float,
+    fed_high: float,
+    codes_used: int,
+    clipped: float,
+    inherited: bool = False,
 ) -> Words:
+    inherits = (
+        "It is fed what its family is, and was calibrated on other preprocessing: calibrate with this `input:`, or "
+    )
     return Words(
         f"{file}: its input holds {low:.4g} to {high:.4g}, but is fed {fed_low:.4g} to {fed_high:.4g}: {codes_used} of "
         f"its 256 codes are used, and {clipped:.1%} of the values are clipped",
-        "It was calibrated on other preprocessing than it is fed: calibrate with this `input:`, or write the "
+        inherits + "write in its own entry the `input: {mean, std}` that it was calibrated with."
+        if inherited
+        else "It was calibrated on other preprocessing than it is fed: calibrate with this `input:`, or write the "
         "`input: {mean, std}` that it was calibrated with.",
     )
 

@@ -58,6 +58,41 @@ def _dark_bits(dataset: str, count: int, used: int, line: str) -> Words:
     )
 
 
+@row("data.mixed_bits", "data", "warning", "datasets", "Some images of 16 bits use far fewer than the others.")
+def _mixed_bits(dataset: str, count: int, deep: int, used: int) -> Words:
+    return Words(
+        f"{count} of {deep} images of {dataset} with 16 bits use 12 of them at most, and the others {used}: they are "
+        "dark, or of a camera of fewer bits, and then read as nearly black",
+        "Look at one; if they are of another camera, keep them in a data set of their own, with `bits: 12`.",
+    )
+
+
+@row("data.beyond_bits", "data", "error", "datasets", "Images hold more than the bits that the document says.")
+def _beyond_bits(dataset: str, count: int, bits: int | None, used: int) -> Words:
+    return Words(
+        f"{count} images of {dataset} hold values beyond the {bits} bits that the document says (they use {used}): "
+        "these are cut off as white",
+        "Correct `bits:`, or leave it out.",
+    )
+
+
+@row("data.missing_labels", "data", "info", "datasets", "Images without a label file.")
+def _missing_labels(dataset: str, count: int, images: int) -> Words:
+    return Words(
+        f"{count} of {images} images of {dataset} have no label file; they are judged as images without any object",
+        "Nothing, if they are background; else complete the label files: what is found there counts as a false alarm.",
+    )
+
+
+@row("data.first_pixel", "data", "info", "datasets", "Where the pixels of Pascal VOC are counted from.")
+def _first_pixel(dataset: str, first: int) -> Words:
+    seen = "some corner is below 1" if first == 0 else "no corner is below 1"
+    return Words(
+        f"the pixels of {dataset} are counted from {first}, since {seen}: files do not say, and it moves small boxes",
+        f"Write in the data set `first_pixel: {first}`, or the other, as its annotating tool counts.",
+    )
+
+
 @row("data.undecided_exif", "data", "warning", "datasets", "Nothing tells whether an EXIF orientation was annotated.")
 def _undecided_exif(dataset: str, count: int, images: int) -> Words:
     return Words(

@@ -19,6 +19,7 @@ from auditor.values import BoxSizes, CalibrationRecord, DatasetRecord, GroundTru
 __all__ = ["box_sizes", "describe_data"]
 
 _CHUNK = 25
+_LOW = 12
 _EDGES_PX = (0.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 
@@ -36,7 +37,9 @@ def describe_data(session: Session, state: State) -> State:
             unreadable=_unreadable(dataset, state.unreadable.get(name, {})),
             deep_images=sum(oddities.bits_used > 0 for oddities in odd[name]),
             bits_used=max((oddities.bits_used for oddities in odd[name]), default=0),
-            undecided_exif=sum(oddities.undecided for oddities in odd[name]),
+            low_images=sum(0 < oddities.bits_used <= _LOW for oddities in odd[name]),
+            beyond_bits=sum(oddities.beyond for oddities in odd[name]),
+            undecided_exif=sum(oddities.undecided for oddities in odd[name]) if _has_boxes(dataset) else 0,
         )
         for name, dataset in subjects.datasets.items()
     }
@@ -69,6 +72,11 @@ def _facts(session: Session, images: Sequence[ImageRecord]) -> dict[str, tuple[f
             found[outcome.item[0].id] = outcome.result
     parts = [found[chunk[0].id] for chunk in chunks if chunk[0].id in found]
     return {name: tuple(value for part in parts for value in part[name]) for name in IMAGE_FACTS}
+
+
+def _has_boxes(dataset: Dataset) -> bool:
+    """Whether its truth is places in images, which turn with them."""
+    return any(isinstance(truth, GroundTruth) for truth in dataset.truth.values())
 
 
 def _unreadable(dataset: Dataset, reasons: Mapping[int, str]) -> dict[str, str]:
