@@ -12,7 +12,7 @@ from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.delegate import Delegate
 from auditor.provenance import digest
-from auditor.values import CLEAN, Cell, ImageRecord, ModelSpec, ScenarioSpec, Unit, Verified
+from auditor.values import CLEAN, Cell, Evaluation, ImageRecord, ModelSpec, ScenarioSpec, Unit, Verified
 from auditor.values.levels import FLOAT32, PARENT
 
 __all__ = ["Entry", "Plan", "Subjects", "lay_out", "make_plan", "measured_fields"]
@@ -71,6 +71,7 @@ class Subjects:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
     def spec(self, file: str) -> ModelSpec:
         """The spec of a model file."""

@@ -21,10 +21,11 @@ from pydantic import (
 )
 
 from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
+from auditor.config.evaluation_config import EvaluationConfig
 from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, validate
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
-from auditor.values import CLEAN, MEASURED_METRICS, Rule
+from auditor.values import CLEAN, COCO_LIMITS, MEASURED_METRICS, Rule
 from auditor.values.levels import ALIASES, ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
 
 __all__ = [
@@ -40,10 +41,6 @@ __all__ = [
     "load_gates",
     "rule_of",
 ]
-
-
-COCO_DETECTIONS = 100
-"""Detections of an image over which AP is computed. Source: https://cocodataset.org/#detection-eval (maxDets)."""
 
 
 def _per_channel(value: Any) -> tuple[float, ...]:
@@ -122,13 +119,6 @@ class PostprocessConfig(Document):
     multi_label: bool | None = None
     max_detections: Annotated[int, Field(strict=True, ge=1)] | None = None
     clip: bool | None = None
-
-    @field_validator("max_detections")
-    @classmethod
-    def _within_coco(cls, most: int | None) -> int | None:
-        if most is not None and most > COCO_DETECTIONS:
-            raise ValueError(f"expected at most {COCO_DETECTIONS}, over which COCO's AP is, but got {most}")
-        return most
 
 
 class DecoderConfig(BaseModel):
@@ -318,6 +308,7 @@ class AuditConfig(Document):
     dataset: DatasetConfig | None = None
     datasets: dict[Name, DatasetConfig] = Field(default={})
     images: ImagesConfig = ImagesConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     scenarios: tuple[PathText, ...] = ("lighting", "resolution", "noise")
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
@@ -434,6 +425,13 @@ def _cross_check(config: AuditConfig) -> list[str]:
             if count > 1:
                 hint = "; give each a `name:`" if key == "delegates" else ""
                 problems.append(f"{where(key)}: {value} is given {count} times{hint}")
+    limit = max(model.postprocess.max_detections or max(COCO_LIMITS) for model in config.models)
+    problems += [
+        f"{where('evaluation', 'max_detections')}: no model gives more than {limit} detections of an image, so {most} "
+        f"would change nothing; write `postprocess: {{max_detections: {most}}}` in a model's entry"
+        for most in config.evaluation.max_detections
+        if most > limit
+    ]
     known = {model.name for model in config.models}
     for index, gate in enumerate(config.gates):
         if gate.model is not None and gate.model not in known:
@@ -452,6 +450,13 @@ def _model_problems(config: AuditConfig, index: int, model: ModelConfig) -> list
         for name in (f"{model.name}_{level}" for level in model.made_levels)
         if name in names
     ][:1]
+    most, given = max(COCO_LIMITS + config.evaluation.max_detections), model.postprocess.max_detections
+    if given is not None and given > most:
+        over = "over which COCO's AP is" if most == max(COCO_LIMITS) else "over which is evaluated"
+        problems.append(
+            f"{where('models', index, 'postprocess', 'max_detections')}: expected at most {most}, {over}, but got "
+            f"{given}; `evaluation: {{max_detections: [{given}]}}` adds metrics over more"
+        )
     if model.variant_of is not None and model.variant_of not in families:
         alone = "a family's leader is a model without `variant_of`"
         hint = nearest(model.variant_of, families) if families else alone

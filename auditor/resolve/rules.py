@@ -16,24 +16,29 @@ from auditor.errors import InputError
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
 from auditor.tasks.anatomy.task import Task
-from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, ModelSpec, Rule, ScenarioSpec
+from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Evaluation, ModelSpec, Rule, ScenarioSpec
 from auditor.values.levels import GRAPH_LEVELS, PARENT, REMEDIES
 
 __all__ = ["known_metrics", "rules_for", "rules_of"]
 
 
-def known_metrics(categories: Iterable[str] = (), *, tasks: Collection[str] | None = None) -> set[str]:
-    """Every metric that a gate can look at, those of single classes for `categories`; of all tasks, or of some."""
+def known_metrics(
+    categories: Iterable[str] = (), *, tasks: Collection[str] | None = None, evaluation: Evaluation | None = None
+) -> set[str]:
+    """Every metric that a gate can look at, those of single classes for `categories`, those that `evaluation` adds; of
+    all tasks, or of some."""
     every: dict[str, Task] = extensions.every("tasks")
     chosen = [task for name, task in every.items() if tasks is None or name in tasks]
     registered = [
         metric.name for metric in extensions.every("metrics").values() if tasks is None or metric.task in tasks
     ]
-    compared = [*registered, *(task.primary for task in chosen)]
+    added = [name for task in chosen for name in task.added_metrics(evaluation or Evaluation())]
+    compared = [*registered, *(task.primary for task in chosen), *added]
     classes = list(categories)
     return {
         *(name for task in chosen for name in task.gate_metrics(classes)),
         *registered,
+        *added,
         *(f"{name}_minus_{reference}" for name in compared for reference in REFERENCES),
         *OVER_SCENARIOS,
         *(clean_name(task.primary) for task in chosen),
@@ -61,7 +66,8 @@ def rules_of(
     """
     source = config.source
     rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
-    known = known_metrics(classes)
+    asked = config.evaluation.value
+    known = known_metrics(classes, evaluation=asked)
     rules, misspelt = _spelt(rules, known, lambda index: source.where("gates", index, "metric"))
     problems += misspelt
     levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(spec.quantization for spec in specs)}
@@ -78,7 +84,9 @@ def rules_of(
     }
     problems += _unknown(rules, names, lambda index, key: source.where("gates", index, key))
     if len(specs) == len(config.models):
-        problems += _unmet(config, rules, specs, known - known_metrics(classes, tasks={spec.task for spec in specs}))
+        problems += _unmet(
+            config, rules, specs, known - known_metrics(classes, tasks={spec.task for spec in specs}, evaluation=asked)
+        )
     return rules
 
 
@@ -141,7 +149,7 @@ def rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
     """
     if gates is None:
         return result.plan.gates
-    known = known_metrics() | {name for cell in result.cells for name in cell.metrics}
+    known = known_metrics(evaluation=result.plan.evaluation) | {name for cell in result.cells for name in cell.metrics}
     given = load_gates(gates)
     rules, problems = _spelt(given, known, lambda index: f"{gates}:{given[index].line}")
     levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(cell.quantization for cell in result.cells)}

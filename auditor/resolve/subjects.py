@@ -68,6 +68,7 @@ def resolve_audit(config: AuditConfig, known_problems: Sequence[str] = ()) -> tu
         unreadable=unreadable,
         versions=_versions(specs),
         hashes={**hashes, **hashes_of(scenarios)},
+        evaluation=config.evaluation.value,
     )
     return subjects, rules
 

@@ -57,8 +57,10 @@ from auditor.values.results import (
 )
 from auditor.values.specs import (
     CLEAN,
+    COCO_LIMITS,
     DECLARED,
     Diagnosis,
+    Evaluation,
     InputCodes,
     InputContract,
     Json,
@@ -74,6 +76,7 @@ from auditor.values.specs import (
     Transform,
     Unit,
     Verified,
+    iou_metric,
     some,
     yaml_flow,
 )
@@ -93,6 +96,7 @@ from auditor.values.speeds import (
 __all__ = [
     "AS_FOUND",
     "CLEAN",
+    "COCO_LIMITS",
     "DECLARED",
     "LOCAL",
     "MEASURED_METRICS",
@@ -117,6 +121,7 @@ __all__ = [
     "Detections",
     "DeviceFacts",
     "Diagnosis",
+    "Evaluation",
     "Finding",
     "FrozenArrays",
     "GateOutcome",
@@ -163,6 +168,7 @@ __all__ = [
     "Unit",
     "Verdict",
     "Verified",
+    "iou_metric",
     "some",
     "yaml_flow",
 ]

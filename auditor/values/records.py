@@ -8,7 +8,7 @@ from typing import Literal
 
 from auditor.delegate import NONE, TENSORFLOW, Kind
 from auditor.values.findings import Rule
-from auditor.values.specs import Diagnosis, InputContract, Json, Made, Postprocess, Source, Transform
+from auditor.values.specs import Diagnosis, Evaluation, InputContract, Json, Made, Postprocess, Source, Transform
 
 __all__ = [
     "BoxSizes",
@@ -127,6 +127,7 @@ class PlanRecord:
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
     checks: Mapping[str, bool | Mapping[str, bool | int | float | str]] = field(default_factory=dict)
     gates: tuple[Rule, ...] = ()
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
     def asks(self, check: str) -> bool:
         """Whether a check, or a code, was not left out."""

@@ -13,8 +13,10 @@ from auditor.values.arrays import ImageRecord
 
 __all__ = [
     "CLEAN",
+    "COCO_LIMITS",
     "DECLARED",
     "Diagnosis",
+    "Evaluation",
     "InputCodes",
     "InputContract",
     "Json",
@@ -30,6 +32,7 @@ __all__ = [
     "Transform",
     "Unit",
     "Verified",
+    "iou_metric",
     "some",
     "yaml_flow",
 ]
@@ -206,6 +209,43 @@ class Postprocess:
     multi_label: bool = True
     max_detections: int = 100
     clip: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What detections are evaluated by beside COCO's metrics: at most so many of an image, at one IoU, over true
+    objects of an area within two limits in square pixels, by name."""
+
+    __pydantic_config__ = _STRICT
+    max_detections: tuple[int, ...] = ()
+    iou: tuple[float, ...] = ()
+    areas: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """The metrics that it adds, each with what it is.
+
+        >>> list(Evaluation((300,), (0.4,), {"tiny": (0, 256)}).metrics)
+        ['AP@0.40', 'AP@max300', 'AR300', 'AP_tiny', 'AR_tiny']
+        """
+        found = {iou_metric(iou): f"AP at IoU {iou:.2f} alone; not COCO's" for iou in self.iou}
+        for most in self.max_detections:
+            if most not in COCO_LIMITS:
+                found[f"AP@max{most}"] = f"AP over at most {most} detections an image; not COCO's"
+                found[f"AR{most}"] = f"average recall with {most} detections an image"
+        for name, (low, high) in self.areas.items():
+            within = f"of objects from {low:g} to {high:g} square pixels; not COCO's"
+            found |= {f"AP_{name}": f"AP {within}", f"AR_{name}": f"AR100 {within}"}
+        return found
+
+
+def iou_metric(iou: float) -> str:
+    """What AP at one IoU is called."""
+    return f"AP@{iou:.2f}"
+
+
+COCO_LIMITS = (1, 10, 100)
+"""How many detections of an image COCO's metrics are over. Source: https://cocodataset.org/#detection-eval."""
 
 
 @dataclass(frozen=True)

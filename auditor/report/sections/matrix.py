@@ -33,20 +33,22 @@ def _facts(shown: Shown) -> Facts:
 def _about(result: AuditResult) -> list[str]:
     """The metrics that models are judged by, in words."""
     told = {model.judging.primary: model.judging.about for model in result.models}
+    told |= {name: about for name, about in result.plan.evaluation.metrics.items() if name in _more_metrics(result)}
     return [f"{name}: {about}" if about else name for name, about in told.items()]
 
 
 def _more_metrics(result: AuditResult) -> list[str]:
-    """Registered metrics, which have a column of their own: those that are compared between cells as the primary one
-    is."""
+    """Metrics with a column of their own: registered ones, which are compared between cells as the primary one is, and
+    those that `evaluation:` adds."""
     compared = {
         name.removesuffix("_minus_clean")
         for cell in result.cells
         for name in cell.metrics
         if name.endswith("_minus_clean")
     }
+    added = [name for name in result.plan.evaluation.metrics if any(name in cell.metrics for cell in result.cells)]
     primary = set(judged_metrics(result))
-    return sorted(compared - primary)
+    return [*sorted(compared - primary - set(added)), *added]
 
 
 def _metric(row: Row, name: str) -> MetricValue | None:

@@ -108,4 +108,10 @@ def _tasks(session: Session, state: State) -> Iterator[CellTask]:
         found = load_predictions(session.folder, keys, file=spec.key, delegate=cell.delegate, severity=cell.severity)
         if last is None or last.cell.file != cell.file:  # the cells of a file share its truth
             last = cell_task(cell, spec, plan.datasets[spec.dataset], plan.subjects.matches[cell.file])
-        yield dataclasses.replace(last, cell=cell, predictions=tuple(found), seed=plan.subjects.seed)
+        yield dataclasses.replace(
+            last,
+            cell=cell,
+            predictions=tuple(found),
+            seed=plan.subjects.seed,
+            evaluation=plan.subjects.evaluation,
+        )

@@ -71,6 +71,7 @@ def _plan(session: Session, state: State) -> PlanRecord:
         calibration=dict(state.calibration),
         checks=session.config.checks.by_name,
         gates=state.rules,
+        evaluation=subjects.evaluation,
     )
 
 

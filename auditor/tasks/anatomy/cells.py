@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from auditor.evaluate.bootstrap import draw_weights, interval
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.store import ImagePrediction
 from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
-from auditor.values import Cell, CellResult, MetricValue, ModelSpec
+from auditor.values import Cell, CellResult, Evaluation, MetricValue, ModelSpec
 
 __all__ = ["CellTask", "cell_task", "evaluate_cell", "registered_metrics", "task_of"]
 
@@ -34,6 +34,7 @@ class CellTask:
     task: str
     predictions: tuple[ImagePrediction, ...] = ()
     seed: int = 0
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
 
 def cell_task(cell: Cell, spec: ModelSpec, dataset: Dataset, match: ClassMatch) -> CellTask:
@@ -138,6 +139,7 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any]) -> Judged:
         dropped=dropped,
         keep=keep,
         orders=given.cell.is_declared,
+        evaluation=given.evaluation,
     )
 
 

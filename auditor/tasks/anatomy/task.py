@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from auditor.values import (
     CellResult,
     Confusion,
+    Evaluation,
     Geometry,
     MetricValue,
     ModelSpec,
@@ -73,7 +74,7 @@ class Judged:
     """What a cell is evaluated from: truth and predictions of the images that could be read, by image id, their labels
     indices of `categories`; `weights` (R, N) are the resamples of these images, in their order. `dropped` are
     predictions of classes that are not judged. `keep` asks for what two cells are compared by, `orders` for what other
-    orders of equal scores would give."""
+    orders of equal scores would give. `evaluation` is what is evaluated beside the task's own metrics."""
 
     categories: tuple[str, ...]
     truth: Mapping[int, Any]
@@ -82,6 +83,7 @@ class Judged:
     dropped: int = 0
     keep: bool = False
     orders: bool = False
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,9 @@ class Task:
     """The metric of how far confidence is from accuracy."""
     things: str = "objects"
     """What its truth is counted in."""
+
+    added_metrics: Callable[[Evaluation], Mapping[str, str]] = lambda evaluation: {}  # noqa: ARG005
+    """The metrics that `evaluation:` adds, each with what it is."""
 
     def gate_metrics(self, categories: Sequence[str]) -> list[str]:
         """Every metric that a cell of these classes may have, beside differences and registered ones."""

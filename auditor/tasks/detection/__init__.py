@@ -87,6 +87,7 @@ TASK = Task(
         MATCHED["level"]: "share of detections that the float32 level has too (same class, IoU 0.9)",
     },
     per_class=(NAMES[0],),
+    added_metrics=lambda evaluation: evaluation.metrics,
     reads_coco=True,
     reread=reread,
     broken_below=0.02,

@@ -13,7 +13,7 @@ from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco
 from auditor.tasks.detection.parity import SCORE, compare_detections
 from auditor.tasks.detection.resampling import resampled_ap
 from auditor.tasks.detection.ties import ORDERS, ap_of_orders, has_ties
-from auditor.values import Agreement, CellResult, Detections, MetricValue, Ties
+from auditor.values import Agreement, CellResult, Detections, MetricValue, Ties, iou_metric
 
 __all__ = ["MATCHED", "compare", "evaluate"]
 
@@ -25,8 +25,13 @@ _SAME = 1e-9
 
 def evaluate(judged: Judged) -> Evaluated:
     """Evaluate the detections of all images by pycocotools, and AP on each resample."""
-    evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories)
+    evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories, judged.evaluation)
     first, *others = evaluation.metrics()
+    at_iou = {iou_metric(iou): resampled_ap(found, judged.weights) for iou, found in evaluation.at_iou.items()}
+    others = [
+        dataclasses.replace(metric, interval=interval(at_iou[metric.name])) if metric.name in at_iou else metric
+        for metric in others
+    ]
     samples = resampled_ap(evaluation.matches, judged.weights)
     ties = None
     if judged.orders and first.value is not None:
@@ -34,7 +39,7 @@ def evaluate(judged: Judged) -> Evaluated:
         samples = samples + np.resize(apart, len(samples))
     return Evaluated(
         metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
-        samples={NAMES[0]: samples},
+        samples={NAMES[0]: samples, **at_iou},
         counts={
             "dropped_predictions": judged.dropped,
             "detections": sum(len(found.scores) for found in judged.predictions.values()),
