@@ -21,7 +21,6 @@ __all__ = ["draft_audit"]
 
 _IMAGES = 20
 _WORDS = ("format", "split")
-_SETTLED = ("box_format", "box_unit", "grid", "activation", "score_scale")
 
 
 def draft_audit(model: Path, dataset: Path, *, labels: str | None, output: Path) -> tuple[str, list[str]]:
@@ -129,7 +128,10 @@ def _decoder(entry: ModelRecord) -> str:
     settled = {
         key: value
         for key, value in entry.decoder.options.items()
-        if key in _SETTLED and entry.sources[f"decoder.{key}"].origin == "images"
+        if (source := entry.sources.get(f"decoder.{key}")) is not None
+        and source.origin == "images"
+        and isinstance(value, str | int | float)
+        and key != "label_offset"
     }
     return yaml_flow({"name": entry.decoder.name, **settled}) if settled else entry.decoder.name
 

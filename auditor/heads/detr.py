@@ -124,7 +124,8 @@ def _settle(settling: Settling) -> Settled:
         within = all(value.min() >= -1e-3 and value.max() <= 1 + 1e-3 for value in values)
         options["activation"] = "none" if within else "softmax" if options["no_object"] else "sigmoid"
         sources["activation"] = FROM_IMAGES
-    options.setdefault("box_unit", "normalized")
+    if "box_unit" not in options:
+        options["box_unit"], sources["box_unit"] = "normalized", Source("default")
     # A column is a line of the labels, whether or not these begin with a background.
     found = settle_boxes(dataclasses.replace(settling, given={"label_offset": 0, **settling.given}), options, sources)
     if "label_offset" in settling.given:
