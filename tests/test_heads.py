@@ -75,6 +75,7 @@ def test_yolov8_transposed(tmp_path):
 
 def test_yolov8_split_into_boxes_and_scores(tmp_path):
     array = candidates(6, CELLS, [8, 16, 8, 16, 0, 0.9]).transpose(0, 2, 1)
+    array[0, :2, np.arange(CELLS) != 3] = centres()[np.arange(CELLS) != 3]
     spec, got = detect(tmp_path, {"scores": array[:, 4:].copy(), "boxes": array[:, :4].copy()}, request=STRETCH)
     assert spec.decoder == "yolov8"
     assert found(got) == [EXPECTED]

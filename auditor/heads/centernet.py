@@ -10,8 +10,9 @@ import numpy as np
 
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import BOX_OPTIONS, TEXT, Head, Match, Outputs, Seen, Settled, Settling, listed, one_of
+from auditor.heads.anatomy.layouts import in_either_layout
 from auditor.heads.anatomy.rows import activated, rescaled, sorted_detections
-from auditor.heads.anatomy.settling import FROM_IMAGES, activation_of, settle_boxes
+from auditor.heads.anatomy.settling import FROM_IMAGES, settle_boxes, settle_scores
 from auditor.values import Detections, Json, ModelSpec, Source
 
 __all__ = ["HEAD"]
@@ -29,7 +30,7 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Detections:
     """
     options: Any = spec.decoder_options
     heat = outputs[options["scores"]][0]
-    heat = activated(rescaled(heat.astype(np.float64), spec), options["activation"])
+    heat = activated(rescaled(heat.astype(np.float64), spec), options.get("activation", "none"))
     rows, columns, classes = heat.shape
     highest = cv2.dilate(heat, np.ones((3, 3), np.uint8)).reshape(heat.shape)
     peaks = np.where(heat == highest, heat, 0.0).ravel()
@@ -100,9 +101,9 @@ def _settle(settling: Settling) -> Settled:
     options: dict[str, Any] = dict(settling.spec.decoder_options)
     sources: dict[str, Source] = {}
     heats = [sample[options["scores"]] for sample in settling.samples]
-    if "activation" not in options:
-        options["activation"] = activation_of(np.concatenate([heat.ravel() for heat in heats]), otherwise="sigmoid")
-        sources["activation"] = FROM_IMAGES
+    scored = settle_scores(np.concatenate([heat.ravel() for heat in heats]), options, otherwise="sigmoid")
+    options |= scored.options
+    sources |= scored.sources
     pair = options.pop("open_maps", None)
     if pair is not None:
         at_peaks = {
@@ -119,31 +120,33 @@ def _at_peaks(sample: Outputs, scores: str, name: str) -> Any:
     return sample[name].reshape(-1, 2)[best].ravel()
 
 
-HEAD = Head(
-    name="centernet",
-    task="detection",
-    about="a heat map (1, h, w, C), sizes and offsets (1, h, w, 2)",
-    decode=decode,
-    recognise=_recognise,
-    structure=_structure,
-    settle=_settle,
-    # xingyizhou/CenterNet: BGR, mean 0.408, 0.447, 0.470 and std 0.289, 0.274, 0.278 of 255, letterboxed on black.
-    input={
-        "color": "bgr",
-        "mean": (104.04, 113.985, 119.85),
-        "std": (73.695, 69.87, 70.89),
-        "resize": "letterbox",
-        "anchor": "center",
-        "rounding": "round",
-        "pad": 0.0,
-    },
-    options={
-        **BOX_OPTIONS,
-        "activation": one_of("none", "sigmoid"),
-        "scores": TEXT,
-        "sizes": TEXT,
-        "offsets": TEXT,
-    },
-    nms_inside=True,
-    letterboxed=True,
+HEAD = in_either_layout(
+    Head(
+        name="centernet",
+        task="detection",
+        about="a heat map (1, h, w, C), sizes and offsets (1, h, w, 2)",
+        decode=decode,
+        recognise=_recognise,
+        structure=_structure,
+        settle=_settle,
+        # xingyizhou/CenterNet: BGR, mean 0.408, 0.447, 0.470 and std 0.289, 0.274, 0.278 of 255, letterboxed on black.
+        input={
+            "color": "bgr",
+            "mean": (104.04, 113.985, 119.85),
+            "std": (73.695, 69.87, 70.89),
+            "resize": "letterbox",
+            "anchor": "center",
+            "rounding": "round",
+            "pad": 0.0,
+        },
+        options={
+            **BOX_OPTIONS,
+            "activation": one_of("none", "sigmoid"),
+            "scores": TEXT,
+            "sizes": TEXT,
+            "offsets": TEXT,
+        },
+        nms_inside=True,
+        letterboxed=True,
+    )
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
+    BOX_OPTIONS,
     WHOLE,
     Head,
     Match,
@@ -20,8 +21,8 @@ from auditor.heads.anatomy.head import (
     listed,
     one_of,
 )
-from auditor.heads.anatomy.rows import activated
-from auditor.heads.anatomy.settling import BACKGROUNDS, FROM_GRAPH, FROM_IMAGES, activation_of
+from auditor.heads.anatomy.rows import activated, rescaled
+from auditor.heads.anatomy.settling import BACKGROUNDS, FROM_GRAPH, FROM_IMAGES, PER_CENT, activation_of
 from auditor.values import ClassScores, Json, ModelSpec, Source
 
 __all__ = ["HEAD"]
@@ -33,7 +34,7 @@ def decode(outputs: Outputs, spec: ModelSpec) -> ClassScores:
     """Decode (1, C) or (1, 1, 1, C) scores of C classes; with the option `activation`, logits."""
     options: Any = spec.decoder_options
     name = next(iter(options.get("outputs", outputs)))
-    scores = outputs[name].reshape(-1).astype(np.float64)
+    scores = rescaled(outputs[name].reshape(-1).astype(np.float64), spec)
     return ClassScores(activated(scores[np.newaxis], options.get("activation", "none"))[0])
 
 
@@ -70,6 +71,11 @@ def _settle(settling: Settling) -> Settled:
         raise ModelError(
             "its scores are not finite on the first images; the model is broken, or fed wrongly", field="decoder"
         )
+    sums = scores.sum(axis=1)
+    of_100 = scores.min() >= -1e-3 and scores.max() > 1.5 and np.abs(sums - 100).max() < 1
+    if of_100 and not {"score_scale", "activation"} & options.keys():
+        options["score_scale"], settled["score_scale"] = PER_CENT, FROM_IMAGES
+        scores = scores * PER_CENT
     lengths = np.linalg.norm(scores, axis=1)
     if scores.min() < -0.01 and np.abs(lengths - 1).max() < _OF_LENGTH_1:
         raise ModelError(
@@ -120,6 +126,7 @@ HEAD = Head(
     },
     options={
         "label_offset": WHOLE,
+        "score_scale": BOX_OPTIONS["score_scale"],
         "outputs": Option(
             "a list of one output's name",
             lambda value: isinstance(value, list) and len(value) == 1 and isinstance(value[0], str),

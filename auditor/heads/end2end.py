@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import BOX_OPTIONS, CENTRED_LETTERBOX, Head, Match, Near, Outputs, Seen
 from auditor.heads.anatomy.rows import (
@@ -56,12 +60,21 @@ def _recognise(seen: Seen) -> Match | Near | None:
     return None
 
 
+def _plausible(seen: Seen, samples: Sequence[Outputs]) -> bool:  # noqa: ARG001
+    """Its classes are whole numbers, and its corners in order."""
+    rows = np.concatenate([array.reshape(-1, 6) for sample in samples for array in sample.values()])
+    shown = rows[rows[:, 4] > 0]
+    whole = np.abs(shown[:, 5] - np.rint(shown[:, 5])).max(initial=0.0) < 1e-3
+    return bool(whole and (shown[:, 2:4] >= shown[:, :2]).all())
+
+
 HEAD = Head(
     name="end2end",
     task="detection",
     about="(1, N, 6): box, score, class; YOLOv10, YOLO26, exports with NMS",
     decode=decode,
     recognise=_recognise,
+    plausible=_plausible,
     structure=lambda seen: row_structure("end2end", seen, least=6, exactly=True)[0],
     settle=settle_boxes,
     input=CENTRED_LETTERBOX,

@@ -19,8 +19,10 @@ from auditor.values import Candidates, InputContract, Json, ModelSpec
 
 __all__ = ["HEAD", "centres_of"]
 
-_LAYERS = ((8, 16, 16, 16), (8, 16, 32, 32, 32), (4,))
-"""The strides of the layers of short-range faces and palms, of poses, and of full-range faces."""
+_LAYERS = ((8, 16, 16, 16), (16, 32, 32, 32), (8, 16, 32, 32, 32), (4,))
+"""The strides of the layers of faces at short range, of the back camera, of poses, and of faces at full range."""
+_KEYPOINTS = (6, 4)
+"""Of faces and of poses. Palms (7) are fed otherwise."""
 _CLIP = 100.0
 """`score_clipping_thresh`."""
 
@@ -68,7 +70,11 @@ def _outputs(seen: Seen) -> tuple[str, str, tuple[int, ...]] | None:
     if len(shapes) != 2 or len(boxes) != 1 or len(scores) != 1 or shapes[boxes[0]][1] != shapes[scores[0]][1]:
         return None
     count = shapes[boxes[0]][1]
-    strides = next((layers for layers in _LAYERS if len(centres_of(seen.contract, layers)) == count), None)
+    given: Any = seen.given.get("strides")
+    layers_of = (tuple(given),) if given else _LAYERS
+    strides = next((layers for layers in layers_of if len(centres_of(seen.contract, layers)) == count), None)
+    if not given and shapes[boxes[0]][2] // 2 - 2 not in _KEYPOINTS:
+        return None
     return None if strides is None else (boxes[0], scores[0], strides)
 
 
@@ -95,7 +101,7 @@ def _structure(seen: Seen) -> dict[str, Json]:
 HEAD = Head(
     name="mediapipe",
     task="detection",
-    about="(1, N, 4 + 2K) and (1, N, 1): MediaPipe's faces, palms and poses",
+    about="(1, N, 4 + 2K) and (1, N, 1): MediaPipe's faces and poses",
     decode=decode,
     recognise=_recognise,
     structure=_structure,

@@ -24,7 +24,7 @@ from auditor.heads.anatomy.head import (
     one_of,
 )
 from auditor.heads.anatomy.rows import activated, cells_of, rescaled, row_structure, row_view, rows_of, strides_of
-from auditor.heads.anatomy.settling import FROM_IMAGES, activation_of, settle_boxes
+from auditor.heads.anatomy.settling import settle_boxes, settle_scores
 from auditor.values import Candidates, Json, ModelSpec
 
 __all__ = ["HEAD"]
@@ -90,12 +90,10 @@ def _bins(channels: int, classes: int | None) -> int:
 
 def _settle(settling: Settling) -> Settled:
     options = settling.spec.decoder_options
-    if "activation" in options:
-        return settle_boxes(settling)
     bins: Any = options["bins"]
     columns = [rows_of(sample, settling.spec)[:, : -4 * int(bins)] for sample in settling.samples]
-    found = activation_of(np.concatenate(columns), otherwise="sigmoid")
-    return settle_boxes(settling, {"activation": found}, {"activation": FROM_IMAGES})
+    scored = settle_scores(np.concatenate(columns), options, otherwise="sigmoid")
+    return settle_boxes(settling, scored.options, scored.sources)
 
 
 HEAD = Head(

@@ -10,6 +10,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
+    NUMBER,
     STRIDES,
     Head,
     Match,
@@ -20,14 +21,15 @@ from auditor.heads.anatomy.head import (
     listed,
     one_of,
 )
+from auditor.heads.anatomy.layouts import in_either_layout
 from auditor.heads.anatomy.pyramids import LEVELS, channels_of, count_of, levels_of, pyramid, rows_of_levels
 from auditor.heads.anatomy.rows import activated, grid, rescaled
-from auditor.heads.anatomy.settling import FROM_IMAGES, activation_of, settle_boxes
+from auditor.heads.anatomy.settling import settle_boxes, settle_scores
 from auditor.values import Candidates, Json, ModelSpec
 
 __all__ = ["HEAD"]
 
-_STRIDES = (8, 16, 32, 64)
+_STRIDES = ((8, 16, 32, 64), (8, 16, 32), (8, 16, 32, 64, 128))
 _BINS = (8, 16, 17)
 """reg_max + 1: PicoDet's 7, GFL's and PP-YOLOE's 16."""
 
@@ -35,19 +37,19 @@ _BINS = (8, 16, 17)
 def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
     """Decode (1, N, C) scores and (1, N, 4 × bins) distributions, joined or for each level.
 
-    A side lies at softmax(bins) · (0, 1, …) × stride from the cell's centre, (x + 0.5) × stride. Source:
-    arXiv:2006.04388, eq. 6, as arXiv:2111.00902 takes it over.
+    A side lies at softmax(bins) · (0, 1, …) × stride from the cell's centre, (x + 0.5) × stride; the option
+    `cell_offset` moves that (GFL's anchors lie at 0). Source: arXiv:2006.04388, eq. 6, as arXiv:2111.00902 has it.
     """
     options: Any = spec.decoder_options
     boxes, scores = options["boxes"], options["scores"]
     cells, strides = grid(spec.input, options["strides"])
     bins = activated(rows_of_levels(outputs, boxes, int(options["bins"])).reshape(len(cells), 4, -1), "softmax")
     distances = (bins @ np.arange(bins.shape[2])) * strides
-    centres = (cells + 0.5) * strides
+    centres = (cells + float(options.get("cell_offset", 0.5))) * strides
     found = rows_of_levels(outputs, scores, outputs[scores[0]].shape[-1])
     return Candidates(
         np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1),
-        activated(rescaled(found, spec), options["activation"]),
+        activated(rescaled(found, spec), options.get("activation", "none")),
     )
 
 
@@ -58,8 +60,12 @@ def _outputs(seen: Seen) -> tuple[list[str], list[str], tuple[int, ...]] | None:
         if found is None:
             continue
         count = sum(count_of(seen.arrays[name].shape) for name in found[0])
-        for strides in (_STRIDES, _STRIDES[:3]):
-            if pyramid(seen.contract, strides) == count and channels_of(seen, found[1][0]) != 4:
+        scored = channels_of(seen, found[1][0])
+        if scored == 4 and seen.classes != 4 and "boxes" not in seen.given:
+            continue  # four columns are boxes, unless there are four classes
+        given: Any = seen.given.get("strides")
+        for strides in (tuple(given),) if given else _STRIDES:
+            if pyramid(seen.contract, strides) == count:
                 return *found, strides
     return None
 
@@ -88,37 +94,38 @@ def _structure(seen: Seen) -> dict[str, Json]:
 
 def _settle(settling: Settling) -> Settled:
     options: Any = settling.spec.decoder_options
-    if "activation" in options:
-        return settle_boxes(settling)
     values = np.concatenate([sample[name].ravel() for sample in settling.samples for name in options["scores"]])
-    found = activation_of(values, otherwise="sigmoid")
-    return settle_boxes(settling, {"activation": found}, {"activation": FROM_IMAGES})
+    scored = settle_scores(values, options, otherwise="sigmoid")
+    return settle_boxes(settling, scored.options, scored.sources)
 
 
-HEAD = Head(
-    name="picodet",
-    task="detection",
-    about="(1, N, C) and (1, N, 4 × bins), joined or for each level; also PP-YOLOE, GFL",
-    decode=decode,
-    recognise=_recognise,
-    structure=_structure,
-    settle=_settle,
-    # PaddleDetection's picodet_*_coco_lcnet.yml: RGB, ImageNet statistics, keep_ratio False, cubic.
-    input={
-        "color": "rgb",
-        "mean": (123.675, 116.28, 103.53),
-        "std": (58.395, 57.12, 57.375),
-        "resize": "stretch",
-        "anchor": "center",
-        "rounding": "round",
-        "pad": 0.0,
-        "interpolation": "cubic",
-    },
-    options={
-        **BOX_OPTIONS,
-        "strides": STRIDES,
-        "activation": one_of("none", "sigmoid"),
-        "boxes": LEVELS,
-        "scores": LEVELS,
-    },
+HEAD = in_either_layout(
+    Head(
+        name="picodet",
+        task="detection",
+        about="(1, N, C) and (1, N, 4 × bins), joined or for each level; also PP-YOLOE, GFL",
+        decode=decode,
+        recognise=_recognise,
+        structure=_structure,
+        settle=_settle,
+        # PaddleDetection's picodet_*_coco_lcnet.yml: RGB, ImageNet statistics, keep_ratio False, cubic.
+        input={
+            "color": "rgb",
+            "mean": (123.675, 116.28, 103.53),
+            "std": (58.395, 57.12, 57.375),
+            "resize": "stretch",
+            "anchor": "center",
+            "rounding": "round",
+            "pad": 0.0,
+            "interpolation": "cubic",
+        },
+        options={
+            **BOX_OPTIONS,
+            "strides": STRIDES,
+            "cell_offset": NUMBER,
+            "activation": one_of("none", "sigmoid"),
+            "boxes": LEVELS,
+            "scores": LEVELS,
+        },
+    )
 )

@@ -26,6 +26,7 @@ from auditor.heads.anatomy.head import (
     listed,
     one_of,
 )
+from auditor.heads.anatomy.layouts import in_either_layout
 from auditor.heads.anatomy.pyramids import (
     LEVELS,
     agreement,
@@ -37,7 +38,7 @@ from auditor.heads.anatomy.pyramids import (
     rows_of_levels,
 )
 from auditor.heads.anatomy.rows import activated, rescaled
-from auditor.heads.anatomy.settling import FROM_IMAGES, activation_of, settle_boxes
+from auditor.heads.anatomy.settling import settle_boxes, settle_scores
 from auditor.values import Candidates, InputContract, Json, ModelSpec, Source
 
 __all__ = ["HEAD", "anchors_of"]
@@ -47,11 +48,12 @@ _OCTAVES, _RATIOS = 3, (1.0, 2.0, 0.5)
 _ANCHORS = _OCTAVES * len(_RATIOS)
 _STYLES: dict[str, dict[str, Any]] = {
     "efficientdet": {"anchor_scale": 4.0, "ratios": [1.0, 2.0, 0.5], "order": "octaves", "box_format": "yxyx"},
+    "efficientdet_lite": {"anchor_scale": 3.0, "ratios": [1.0, 2.0, 0.5], "order": "octaves", "box_format": "yxyx"},
     "retinanet": {"anchor_scale": 4.0, "ratios": [2.0, 1.0, 0.5], "order": "ratios", "box_format": "xyxy"},
     "model_maker": {"anchor_scale": 3.0, "ratios": [0.5, 1.0, 2.0], "order": "octaves", "box_format": "yxyx"},
 }
 """How the anchors of a family are: their side in strides, width : height, what changes slower within a cell, and the
-order of an encoding. `efficientdet` is google/automl's, `retinanet` torchvision's, `model_maker` MediaPipe's."""
+order of an encoding. The first two are google/automl's, `retinanet` torchvision's, `model_maker` MediaPipe's."""
 
 
 def anchors_of(contract: InputContract, options: Any) -> NDArray[np.float64]:
@@ -66,13 +68,16 @@ def anchors_of(contract: InputContract, options: Any) -> NDArray[np.float64]:
     else:
         shapes = [(octave, ratio) for ratio in ratios for octave in octaves]
     sides = np.array([[octave * ratio**0.5, octave / ratio**0.5] for octave, ratio in shapes])
-    corner = 0.0 if options["style"] == "retinanet" else 0.5
+    plain = options["style"] == "retinanet"
+    corner = 0.0 if plain else 0.5
     levels = []
     for stride in options["strides"]:
         rows, columns = -(-contract.height // stride), -(-contract.width // stride)
         ys, xs = np.mgrid[:rows, :columns]
-        centres = (np.stack([xs.ravel(), ys.ravel()], axis=1) + corner) * stride
-        size = sides * float(options["anchor_scale"]) * stride
+        # google/automl's strides are the input's sides over the cells', which differ where a stride divides no side.
+        step = np.array([stride, stride] if plain else [contract.width / columns, contract.height / rows])
+        centres = (np.stack([xs.ravel(), ys.ravel()], axis=1) + corner) * step
+        size = sides * float(options["anchor_scale"]) * step
         levels.append(
             np.concatenate([np.repeat(centres, len(sides), axis=0), np.tile(size, (len(centres), 1))], axis=1)
         )
@@ -101,7 +106,8 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
 
 def _outputs(seen: Seen) -> tuple[list[str], list[str], int] | None:
     """The outputs with encodings and with scores, and the number of classes."""
-    cells = pyramid(seen.contract, _STRIDES)
+    given: Any = seen.given.get("strides", _STRIDES)
+    cells = pyramid(seen.contract, given)
     joined = levels_of(seen, lambda channels: channels == 4)
     if joined is not None and sum(count_of(seen.arrays[name].shape) for name in joined[0]) == _ANCHORS * cells:
         return *joined, channels_of(seen, joined[1][0])
@@ -131,7 +137,7 @@ def _structure(seen: Seen) -> dict[str, Json]:
         "boxes": found[0],
         "scores": found[1],
         "classes": found[2],
-        "strides": list(_STRIDES),
+        "strides": seen.given.get("strides", list(_STRIDES)),
         "box_unit": "pixels",
     }
 
@@ -140,9 +146,10 @@ def _settle(settling: Settling) -> Settled:
     """Whose anchors these are: those with which the cells of one object agree on its box."""
     given: dict[str, Any] = dict(settling.spec.decoder_options)
     sources: dict[str, Source] = {}
-    if "activation" not in given:
-        values = np.concatenate([sample[name].ravel() for sample in settling.samples for name in given["scores"]])
-        given["activation"], sources["activation"] = activation_of(values, otherwise="sigmoid"), FROM_IMAGES
+    values = np.concatenate([sample[name].ravel() for sample in settling.samples for name in given["scores"]])
+    scored = settle_scores(values, given, otherwise="sigmoid")
+    given |= scored.options
+    sources |= scored.sources
     if "style" not in given:
         found = {style: _agreement(settling, {**_STYLES[style], "style": style, **given}) for style in _STYLES}
         given["style"] = most_agreed(found)
@@ -170,35 +177,37 @@ _NUMBERS = Option(
     ),
 )
 
-HEAD = Head(
-    name="retinanet",
-    task="detection",
-    about="(1, N, 4) and (1, N, C) of nine anchors a cell of strides 8 to 128; RetinaNet, raw EfficientDet",
-    decode=decode,
-    recognise=_recognise,
-    structure=_structure,
-    settle=_settle,
-    # google/automl's EfficientDet: RGB, ImageNet statistics, letterboxed at the top left on the mean.
-    input={
-        "color": "rgb",
-        "mean": (123.675, 116.28, 103.53),
-        "std": (58.395, 57.12, 57.375),
-        "resize": "letterbox",
-        "anchor": "top_left",
-        "rounding": "floor",
-        "pad": 116.0,
-    },
-    options={
-        **BOX_OPTIONS,
-        "box_format": one_of("yxyx", "xyxy"),
-        "style": one_of(*_STYLES),
-        "anchor_scale": Option("a number above 0", lambda value: isinstance(value, int | float) and value > 0),
-        "ratios": _NUMBERS,
-        "order": one_of("octaves", "ratios"),
-        "strides": STRIDES,
-        "activation": one_of("none", "sigmoid"),
-        "boxes": LEVELS,
-        "scores": LEVELS,
-    },
-    letterboxed=True,
+HEAD = in_either_layout(
+    Head(
+        name="retinanet",
+        task="detection",
+        about="(1, N, 4) and (1, N, C) of nine anchors a cell of strides 8 to 128; RetinaNet, raw EfficientDet",
+        decode=decode,
+        recognise=_recognise,
+        structure=_structure,
+        settle=_settle,
+        # google/automl's EfficientDet: RGB, ImageNet statistics, letterboxed at the top left on the mean.
+        input={
+            "color": "rgb",
+            "mean": (123.675, 116.28, 103.53),
+            "std": (58.395, 57.12, 57.375),
+            "resize": "letterbox",
+            "anchor": "top_left",
+            "rounding": "floor",
+            "pad": 116.0,
+        },
+        options={
+            **BOX_OPTIONS,
+            "box_format": one_of("yxyx", "xyxy"),
+            "style": one_of(*_STYLES),
+            "anchor_scale": Option("a number above 0", lambda value: isinstance(value, int | float) and value > 0),
+            "ratios": _NUMBERS,
+            "order": one_of("octaves", "ratios"),
+            "strides": STRIDES,
+            "activation": one_of("none", "sigmoid"),
+            "boxes": LEVELS,
+            "scores": LEVELS,
+        },
+        letterboxed=True,
+    )
 )

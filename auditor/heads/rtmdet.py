@@ -18,6 +18,7 @@ from auditor.heads.anatomy.head import (
     STRIDES,
     Head,
     Match,
+    Near,
     Outputs,
     Seen,
     Settled,
@@ -25,6 +26,7 @@ from auditor.heads.anatomy.head import (
     listed,
     one_of,
 )
+from auditor.heads.anatomy.layouts import in_either_layout
 from auditor.heads.anatomy.pyramids import (
     LEVELS,
     agreement,
@@ -32,14 +34,17 @@ from auditor.heads.anatomy.pyramids import (
     count_of,
     levels_of,
     most_agreed,
+    pyramid,
     rows_of_levels,
 )
 from auditor.heads.anatomy.rows import activated, grid, rescaled, strides_of
-from auditor.heads.anatomy.settling import FROM_IMAGES, activation_of, settle_boxes
+from auditor.heads.anatomy.settling import settle_boxes, settle_scores
 from auditor.values import Candidates, Json, ModelSpec, Source
 
 __all__ = ["HEAD"]
 
+_MORE = ((8, 16, 32, 64, 128),)
+"""FCOS's strides."""
 _UNITS = {"pixels": 0.0, "strides": 0.5}
 """What distances are in, and with it where in its cell a prior lies: RTMDet multiplies by the stride and has its priors
 at a cell's corner, YOLOv6 leaves that to the decoder and has them at its centre."""
@@ -69,19 +74,23 @@ def _outputs(seen: Seen) -> tuple[list[str], list[str], tuple[int, ...]] | None:
     if found is None:
         return None
     count = sum(count_of(seen.arrays[name].shape) for name in found[0])
-    strides = strides_of(count, seen.contract, anchors=1)
-    return None if strides is None else (*found, strides)
+    given: Any = seen.given.get("strides")
+    for strides in (tuple(given),) if given else (*_MORE, strides_of(count, seen.contract, anchors=1)):
+        if strides is not None and pyramid(seen.contract, strides) == count:
+            return *found, strides
+    return None
 
 
-def _recognise(seen: Seen) -> Match | None:
+def _recognise(seen: Seen) -> Match | Near | None:
     found = _outputs(seen)
     if found is None:
         return None
     classes = channels_of(seen, found[1][0])
     if seen.classes not in (None, classes):
-        return None
+        return Near(f"rtmdet with {classes} classes")
     strides = ", ".join(map(str, found[2]))
-    return Match(f"scores of {classes} classes and four distances for each cell of strides {strides}")
+    reason = f"scores of {classes} classes and four distances for each cell of strides {strides}"
+    return Match(reason, sure=len(seen.arrays) > 2)
 
 
 def _plausible(seen: Seen, samples: Sequence[Outputs]) -> bool:
@@ -112,17 +121,21 @@ def _settle(settling: Settling) -> Settled:
     """Which unit the distances have: that in which the cells of one object agree on its box."""
     options: dict[str, Any] = dict(settling.spec.decoder_options)
     sources: dict[str, Source] = {}
-    if "activation" not in options:
-        values = np.concatenate([sample[name].ravel() for sample in settling.samples for name in options["scores"]])
-        options["activation"], sources["activation"] = activation_of(values, otherwise="sigmoid"), FROM_IMAGES
+    values = np.concatenate([sample[name].ravel() for sample in settling.samples for name in options["scores"]])
+    scored = settle_scores(values, options, otherwise="sigmoid")
+    options |= scored.options
+    sources |= scored.sources
     if "distance_unit" not in options:
         found = {unit: _agreement(settling, {**options, "distance_unit": unit}) for unit in _UNITS}
         options["distance_unit"] = most_agreed(found)
         told = ", ".join(f"in {unit} its best boxes agree by {value:.2f}" for unit, value in found.items())
         sources["distance_unit"] = Source("images", told)
     if "cell_offset" not in options:
-        options["cell_offset"] = _UNITS[options["distance_unit"]]
-        sources["cell_offset"] = Source("images", f"usual for distances in {options['distance_unit']}")
+        usual = _UNITS[options["distance_unit"]]
+        tried = {f"{at}": _agreement(settling, {**options, "cell_offset": at}) for at in (usual, 0.5 - usual)}
+        options["cell_offset"] = float(most_agreed(tried))
+        told = ", ".join(f"at {at} its best boxes agree by {value:.2f}" for at, value in tried.items())
+        sources["cell_offset"] = Source("images", told)
     return settle_boxes(settling, options, sources)
 
 
@@ -133,33 +146,35 @@ def _agreement(settling: Settling, options: dict[str, Any]) -> float:
     return float(np.mean([agreement(item.boxes, item.scores.max(axis=1)) for item in found]))
 
 
-HEAD = Head(
-    name="rtmdet",
-    task="detection",
-    about="(1, N, C) and (1, N, 4) distances, joined or for each level; RTMDet, raw YOLOv6, FCOS-like",
-    decode=decode,
-    recognise=_recognise,
-    plausible=_plausible,
-    structure=_structure,
-    settle=_settle,
-    # RTMDet's configs: BGR, ImageNet statistics, letterboxed at the top left on 114.
-    input={
-        "color": "bgr",
-        "mean": (103.53, 116.28, 123.675),
-        "std": (57.375, 57.12, 58.395),
-        "resize": "letterbox",
-        "anchor": "top_left",
-        "rounding": "round",
-        "pad": 114.0,
-    },
-    options={
-        **BOX_OPTIONS,
-        "strides": STRIDES,
-        "distance_unit": one_of(*_UNITS),
-        "cell_offset": NUMBER,
-        "activation": one_of("none", "sigmoid"),
-        "boxes": LEVELS,
-        "scores": LEVELS,
-    },
-    letterboxed=True,
+HEAD = in_either_layout(
+    Head(
+        name="rtmdet",
+        task="detection",
+        about="(1, N, C) and (1, N, 4) distances, joined or for each level; RTMDet, raw YOLOv6, FCOS-like",
+        decode=decode,
+        recognise=_recognise,
+        plausible=_plausible,
+        structure=_structure,
+        settle=_settle,
+        # RTMDet's configs: BGR, ImageNet statistics, letterboxed at the top left on 114.
+        input={
+            "color": "bgr",
+            "mean": (103.53, 116.28, 123.675),
+            "std": (57.375, 57.12, 58.395),
+            "resize": "letterbox",
+            "anchor": "top_left",
+            "rounding": "round",
+            "pad": 114.0,
+        },
+        options={
+            **BOX_OPTIONS,
+            "strides": STRIDES,
+            "distance_unit": one_of(*_UNITS),
+            "cell_offset": NUMBER,
+            "activation": one_of("none", "sigmoid"),
+            "boxes": LEVELS,
+            "scores": LEVELS,
+        },
+        letterboxed=True,
+    )
 )

@@ -20,6 +20,7 @@ from auditor.heads.anatomy.head import (
     WHOLE,
     Head,
     Match,
+    Near,
     Option,
     Outputs,
     Seen,
@@ -29,7 +30,7 @@ from auditor.heads.anatomy.head import (
     one_of,
 )
 from auditor.heads.anatomy.rows import activated, pair_of, rescaled, roles_by_name
-from auditor.heads.anatomy.settling import FROM_GRAPH, FROM_IMAGES, activation_of, settle_boxes
+from auditor.heads.anatomy.settling import FROM_GRAPH, FROM_IMAGES, settle_boxes, settle_scores
 from auditor.values import Candidates, Json, ModelSpec, Source
 
 __all__ = ["HEAD"]
@@ -71,13 +72,16 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
     return Candidates(decoded, scores)
 
 
-def _recognise(seen: Seen) -> Match | None:
+def _recognise(seen: Seen) -> Match | Near | None:
     pairs = [pair for shape in seen.shapes if (pair := pair_of(shape)) is not None]
     if len(pairs) not in (2, 3) or len(pairs) != len(seen.arrays):
         return None
     if not any(pair[1] == 4 for pair in pairs) or len({pair[0] for pair in pairs}) != 1:
         return None
     shown = ", ".join(map(str, seen.shapes))
+    columns = [pair[1] for pair in pairs if pair[1] != 4] or [4]
+    if len(columns) == 1 and seen.classes is not None and columns[0] not in (seen.classes, seen.classes + 1):
+        return Near(f"ssd_anchors with {columns[0]} columns of scores")
     return Match(f"outputs {shown}: box encodings and class scores of the same anchors")
 
 
@@ -167,7 +171,9 @@ def _settle(settling: Settling) -> Settled:
     if "activation" not in options:
         values = np.concatenate([sample[options["scores"]].reshape(-1, columns) for sample in samples])
         logits = "sigmoid" if options["background"] is None else "softmax"
-        options["activation"], settled["activation"] = activation_of(values, otherwise=logits), FROM_IMAGES
+        scored = settle_scores(values, options, otherwise=logits)
+        options |= scored.options
+        settled |= scored.sources
     if "box_unit" not in options:
         options["box_unit"] = "pixels" if float(np.max(options["anchors"])) > 4 else "normalized"
         settled["box_unit"] = FROM_GRAPH

@@ -17,6 +17,7 @@ from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
     Head,
     Match,
+    Near,
     Option,
     Outputs,
     Seen,
@@ -25,6 +26,7 @@ from auditor.heads.anatomy.head import (
     listed,
     one_of,
 )
+from auditor.heads.anatomy.layouts import in_either_layout
 from auditor.heads.anatomy.pyramids import LEVELS, agreement, most_agreed
 from auditor.heads.anatomy.rows import activated, rescaled
 from auditor.heads.anatomy.settling import settle_boxes
@@ -38,7 +40,7 @@ _ANCHORS: dict[tuple[str, int], list[list[int]]] = {
     ("v3", 3): _THREE,
     ("v3", 2): [[10, 14, 23, 27, 37, 58], [81, 82, 135, 169, 344, 319]],
     ("v4", 3): [[12, 16, 19, 36, 40, 28], [36, 75, 76, 55, 72, 146], [142, 110, 192, 243, 459, 401]],
-    ("v4", 2): [[10, 14, 23, 27, 37, 58], [81, 82, 135, 169, 344, 319]],
+    ("v4", 2): [[23, 27, 37, 58, 81, 82], [81, 82, 135, 169, 344, 319]],
     ("v5", 3): _THREE,
     ("v7", 3): [[12, 16, 19, 36, 40, 28], [36, 75, 76, 55, 72, 146], [142, 110, 192, 243, 459, 401]],
 }
@@ -46,9 +48,9 @@ _ANCHORS: dict[tuple[str, int], list[list[int]]] = {
 of scales (two: the tiny ones)."""
 _SCALE_XY = {("v4", 3): (1.2, 1.1, 1.05), ("v4", 2): (1.05, 1.05)}
 """v4's `scale_x_y`, from the finest scale on."""
-_LIKE_V5 = "v7"
-"""Its formula is v5's, and its anchors nearly are v5's times a number: no agreement tells them apart."""
-_FORMULAS = ("v3", "v4", "v5", _LIKE_V5)
+_ALIKE = ("v5", "v7")
+"""They have one formula, and the anchors of one nearly are the other's times a number: no agreement tells them."""
+_FORMULAS = ("v3", "v4", *_ALIKE)
 
 
 def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
@@ -109,10 +111,12 @@ def _scales(seen: Seen) -> tuple[list[str], int] | None:
     return names, channels - 5
 
 
-def _recognise(seen: Seen) -> Match | None:
-    found = _scales(seen)
+def _recognise(seen: Seen) -> Match | Near | None:
+    found = _scales(dataclasses.replace(seen, classes=None))
     if found is None:
         return None
+    if seen.classes not in (None, found[1]):
+        return Near(f"yolov3 with {found[1]} classes")
     return Match(f"{len(found[0])} grids of three anchors a cell with {found[1]} classes", sure=True)
 
 
@@ -134,14 +138,26 @@ def _settle(settling: Settling) -> Settled:
     sources: dict[str, Source] = {}
     tried = {formula: _with_defaults(given, formula, scales) for formula in _FORMULAS if (formula, scales) in _ANCHORS}
     if "formula" not in given:
-        found = {name: _agreement(settling, options) for name, options in tried.items() if name != _LIKE_V5}
+        found = {name: _agreement(settling, options) for name, options in tried.items()}
         given["formula"] = most_agreed(found)
         told = ", ".join(f"by {name}'s its best boxes agree by {value:.2f}" for name, value in found.items())
-        told += "; v7's anchors are v5's but for their size: write `formula: v7` if it is one"
+        if given["formula"] in _ALIKE:
+            raise ModelError(
+                f"its grids are those of YOLOv5 or v7 ({told}), whose anchors differ by a factor alone, which no image "
+                "tells; write `formula: v5` or `formula: v7` in its decoder",
+                field="decoder",
+            )
         sources["formula"] = Source("images", told)
     elif given["formula"] not in tried:
         raise ModelError(f"decoder yolov3: {given['formula']} has no usual anchors of {scales} scales", field="decoder")
     options = tried[given["formula"]]
+    for name in ("anchors", "scale_xy"):
+        if name in options and len(options[name]) != scales:
+            raise ModelError(
+                f"decoder yolov3: {name} has {len(options[name])} entries for {scales} scales; give one for each, from "
+                "the finest on",
+                field="decoder",
+            )
     for name in ("anchors", "scale_xy"):
         if name not in given and name in options:
             sources[name] = Source("default", f"COCO's of {given['formula']}")
@@ -168,30 +184,35 @@ def _are_anchors(value: Any) -> bool:
     )
 
 
-HEAD = Head(
-    name="yolov3",
-    task="detection",
-    about="two or three grids (1, h, w, 3 × (5 + C)); raw YOLOv3, v4, v5, v7",
-    decode=decode,
-    recognise=_recognise,
-    structure=_structure,
-    settle=_settle,
-    # Darknet's letterbox_image: RGB in 0..1, in the middle of a canvas of one half.
-    input={
-        "color": "rgb",
-        "mean": (0.0,),
-        "std": (255.0,),
-        "resize": "letterbox",
-        "anchor": "center",
-        "rounding": "floor",
-        "pad": 128.0,
-    },
-    options={
-        **BOX_OPTIONS,
-        "outputs": LEVELS,
-        "formula": one_of(*_FORMULAS),
-        "anchors": Option("six numbers of pixels for each scale, from the finest on", _are_anchors),
-        "scale_xy": Option("a number for each scale, from the finest on", lambda value: isinstance(value, list)),
-    },
-    letterboxed=True,
+HEAD = in_either_layout(
+    Head(
+        name="yolov3",
+        task="detection",
+        about="two or three grids (1, h, w, 3 × (5 + C)); raw YOLOv3, v4, v5, v7",
+        decode=decode,
+        recognise=_recognise,
+        structure=_structure,
+        settle=_settle,
+        # Darknet's letterbox_image: RGB in 0..1, in the middle of a canvas of one half.
+        input={
+            "color": "rgb",
+            "mean": (0.0,),
+            "std": (255.0,),
+            "resize": "letterbox",
+            "anchor": "center",
+            "rounding": "floor",
+            "pad": 128.0,
+        },
+        options={
+            **BOX_OPTIONS,
+            "outputs": LEVELS,
+            "formula": one_of(*_FORMULAS),
+            "anchors": Option("six numbers of pixels for each scale, from the finest on", _are_anchors),
+            "scale_xy": Option(
+                "a number for each scale, from the finest on",
+                lambda value: isinstance(value, list) and all(isinstance(item, int | float) for item in value),
+            ),
+        },
+        letterboxed=True,
+    )
 )

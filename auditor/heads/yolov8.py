@@ -6,24 +6,38 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auditor.heads.anatomy.head import BOX_OPTIONS, CENTRED_LETTERBOX, JOINED, Head, Match, Near, Outputs, Seen
+from auditor.heads.anatomy.head import (
+    BOX_OPTIONS,
+    CENTRED_LETTERBOX,
+    JOINED,
+    Head,
+    Match,
+    Near,
+    Outputs,
+    Seen,
+    Settled,
+    Settling,
+)
 from auditor.heads.anatomy.rows import (
     grid,
     in_pixels,
     pair_of,
     rescaled,
+    roles_by_name,
     row_parts,
     row_structure,
     row_view,
     rows_of,
     strides_of,
 )
-from auditor.heads.anatomy.settling import settle_boxes
+from auditor.heads.anatomy.settling import FROM_IMAGES, settle_boxes
 from auditor.values import Candidates, ModelSpec
 
 __all__ = ["HEAD"]
 
 _COCO = 84
+_MANY = 20
+"""Cells of which every one would be a pair of corners by no chance."""
 
 
 def decode(outputs: Outputs, spec: ModelSpec) -> Candidates:
@@ -52,12 +66,18 @@ def _recognise(seen: Seen) -> Match | Near | None:
     return Near(f"yolov8 with {classes} classes{more}")
 
 
-def _split(seen: Seen) -> Match | None:
+def _split(seen: Seen) -> Match | Near | None:
     """Boxes and scores as two outputs: channels first, or rows that are the cells of a grid."""
     pairs = [pair for shape in seen.shapes if (pair := pair_of(shape)) is not None]
     if len(pairs) != 2:
         return None
     shown = ", ".join(map(str, seen.shapes))
+    if not any(4 in pair for pair in pairs):
+        return None
+    scored = pairs[1] if 4 in pairs[0] else pairs[0]
+    classes = min(scored) if 4 not in scored else 4
+    if seen.classes not in (None, classes, *scored):
+        return Near(f"yolov8 with {classes} classes")
     by_rows = 4 in (pairs[0][1], pairs[1][1]) and pairs[0][0] == pairs[1][0]
     if by_rows and strides_of(pairs[0][0], seen.contract, anchors=1) is not None:
         return Match(f"outputs {shown}: boxes and class scores of the same cells")
@@ -68,16 +88,30 @@ def _split(seen: Seen) -> Match | None:
 
 def _plausible(seen: Seen, samples: Sequence[Outputs]) -> bool:
     """Of boxes and scores in cells: centres follow their cells across the image, as distances do not."""
-    boxes = [name for name, array in seen.arrays.items() if array.shape[-1] == 4]
+    boxes = [name for name, array in seen.arrays.items() if 4 in array.shape[-2:]]
+    if len(boxes) == 2:  # four classes: by their names
+        boxes = [name for role, name in roles_by_name(seen).items() if role == "boxes"]
     if len(seen.arrays) != 2 or len(boxes) != 1:
         return True
-    strides = strides_of(seen.arrays[boxes[0]].shape[-2], seen.contract, anchors=1)
+    shape = seen.arrays[boxes[0]].shape[-2:]
+    strides = strides_of(shape[1] if shape[0] == 4 else shape[0], seen.contract, anchors=1)
     if strides is None:
         return True
     cells, sizes = grid(seen.contract, strides)
     across = np.tile((cells * sizes)[:, 0], len(samples))
-    first = np.concatenate([sample[boxes[0]].reshape(-1, 4)[:, 0] for sample in samples])
+    tables = [sample[boxes[0]].reshape(shape) for sample in samples]
+    first = np.concatenate([table[0] if shape[0] == 4 else table[:, 0] for table in tables])
     return bool(first.std() > 0 and np.corrcoef(first, across)[0, 1] > 0.8)
+
+
+def _settle(settling: Settling) -> Settled:
+    """Corners in place of centres: then the third number of every cell is above its first, which a width in the right
+    half of an image is not."""
+    options = settling.spec.decoder_options
+    rows = np.concatenate([rows_of(sample, settling.spec)[:, :4] for sample in settling.samples])
+    if "box_format" in options or len(rows) < _MANY or not (rows[:, 2:] > rows[:, :2]).all():
+        return settle_boxes(settling)
+    return settle_boxes(settling, {"box_format": "xyxy"}, {"box_format": FROM_IMAGES})
 
 
 HEAD = Head(
@@ -88,7 +122,7 @@ HEAD = Head(
     recognise=_recognise,
     plausible=_plausible,
     structure=lambda seen: row_structure("yolov8", seen, least=5)[0],
-    settle=settle_boxes,
+    settle=_settle,
     input=CENTRED_LETTERBOX,
     options={**BOX_OPTIONS, **JOINED},
     box_format="cxcywh",

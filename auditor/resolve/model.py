@@ -348,7 +348,9 @@ def _narrowed(seen: Seen, given: Mapping[str, Any]) -> Seen:
         ModelError: it names an output that the model does not have.
     """
     named = list(given["slots"].values()) if "slots" in given else list(given.get("outputs", ()))
-    named += [given[role] for role in ("boxes", "scores") if role in given]
+    for role in ("boxes", "scores", "sizes", "offsets"):
+        said = given.get(role, [])
+        named += said if isinstance(said, list) else [said]
     absent = [name for name in named if name not in seen.arrays]
     if absent:
         raise ModelError(

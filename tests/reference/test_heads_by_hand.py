@@ -14,6 +14,7 @@ from tiny_models import write_model
 from auditor import extensions
 from auditor.delegate import XNNPACK
 from auditor.encoding import encode
+from auditor.errors import ModelError
 from auditor.resolve.inspect import inspect_model
 from auditor.resolve.model import ModelRequest, resolve_model
 from auditor.runtimes.anatomy.runtime import open_spec
@@ -67,7 +68,7 @@ def checked(tmp_path: Path, name: str, outputs, *, labels: str = "ab", options=N
     request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="labels.txt", images=IMAGES, **given)
     spec = resolve_model(request)
     assert spec.decoder == name
-    assert inspect_model(path, labels=str(tmp_path / "labels.txt")).likely.decoder == name
+    assert options or inspect_model(path, labels=str(tmp_path / "labels.txt")).likely.decoder == name
     got = found(spec, path)
     assert len(got) == len(OBJECTS), got
     for (box, label, score), (true, wanted, expected) in zip(got, OBJECTS, strict=True):
@@ -275,6 +276,7 @@ def by_formula(formula: str, cell, anchor, stride: int, raw, stretch: float):
 
 V3 = [[(10, 13), (16, 30), (33, 23)], [(30, 61), (62, 45), (59, 119)], [(116, 90), (156, 198), (373, 326)]]
 V4 = [[(12, 16), (19, 36), (40, 28)], [(36, 75), (76, 55), (72, 146)], [(142, 110), (192, 243), (459, 401)]]
+TINY_V4 = [[(23, 27), (37, 58), (81, 82)], [(81, 82), (135, 169), (344, 319)]]
 TINY = [[(10, 14), (23, 27), (37, 58)], [(81, 82), (135, 169), (344, 319)]]
 GRIDS = {
     "v3": (V3, (8, 16, 32), (1.0, 1.0, 1.0)),
@@ -282,6 +284,7 @@ GRIDS = {
     "v5": (V3, (8, 16, 32), (1.0, 1.0, 1.0)),
     "v7": (V4, (8, 16, 32), (1.0, 1.0, 1.0)),
     "v3 tiny": (TINY, (16, 32), (1.0, 1.0)),
+    "v4 tiny": (TINY_V4, (16, 32), (1.05, 1.05)),
 }
 
 
@@ -308,7 +311,10 @@ def test_raw_grids_of_three_anchors(tmp_path, kind, five):
                             got = by_formula(formula, (x, y), anchor, stride, code, stretches[level])
                             assert got == pytest.approx(box, abs=0.01)
         outputs[f"o{stride}"] = raw[np.newaxis] if five else raw.reshape(1, side, side, 21)
-    named = {"formula": formula} if formula == "v7" else None  # which nothing but its document tells from v5
+    named = {"formula": formula} if formula in ("v5", "v7") else None
+    if named:  # nothing but their document tells these two apart
+        with pytest.raises(ModelError, match="write `formula: v5` or `formula: v7`"):
+            checked(tmp_path, "yolov3", outputs)
     spec = checked(tmp_path, "yolov3", outputs, options=named)
     assert spec.decoder_options["formula"] == formula
     assert named or "agree by" in spec.sources["decoder.formula"].note
@@ -379,16 +385,15 @@ def test_detr_with_no_object(tmp_path, queries):
     assert (spec.decoder_options["no_object"], spec.decoder_options["activation"]) == (True, "softmax")
 
 
-@pytest.mark.parametrize("logits", [False, True])
-@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize(("single", "logits"), [(False, False), (False, True), (True, False)])
 def test_rt_detr(tmp_path, single, logits):
     boxes = np.full((1, 300, 4), 0.5, np.float32)
     values = np.full((1, 300, 3), -9.0 if logits else 0.0, np.float32)
     for index, (box, label, score) in enumerate(OBJECTS):
         boxes[0, 5 * index], values[0, 5 * index, label] = centred(box), logit(score) if logits else score
     outputs = {"out": np.concatenate([boxes, values], axis=2)} if single else {"b": boxes, "v": values}
-    spec = checked(tmp_path, "detr", outputs, labels="abc")
-    assert spec.decoder_options["no_object"] is False
+    spec = checked(tmp_path, "rtdetr" if single else "detr", outputs, labels="abc")
+    assert single or spec.decoder_options["no_object"] is False
 
 
 def test_yolo26_end_to_end(tmp_path):
@@ -444,3 +449,95 @@ def test_efficientdet_lite_and_ssd_end_in_the_real_op(tmp_path, regular):
     got = found(spec, path)
     assert [(label, round(score, 3)) for _, label, score in got] == [(1, 0.9), (0, 0.8)]
     assert [box for box, _, _ in got] == [pytest.approx(box, abs=0.01) for box, _, _ in OBJECTS]
+
+
+# ------------------------------------------------------------------- what fresh eyes broke: layouts, scales, options
+
+
+def rtm(tmp_path, scores_of, *, classes: int = 2, offset: float = 0.0, names=("a", "b"), first: bool = False):
+    """RTMDet's outputs with scores as `scores_of` writes them."""
+    scores, boxes = levels((8, 16, 32), classes, scores_of(0.0)), levels((8, 16, 32), 4)
+    for stride in (8, 16):
+        for index, (x, y) in enumerate(cells_of(stride)):
+            boxes[stride][index] = stride / 3 + (x % 3) + (y % 2)  # what lies where there is nothing
+    for box, label, score in OBJECTS:
+        for stride in (8, 16):
+            for index, x, y in near(box, stride, offset):
+                point = (x + offset) * stride, (y + offset) * stride
+                boxes[stride][index] = point[0] - box[0], point[1] - box[1], box[2] - point[0], box[3] - point[1]
+                scores[stride][index, label] = scores_of(score)
+    found_of = {names[0]: joined(scores), names[1]: joined(boxes)}
+    return {name: array.transpose(0, 2, 1).copy() for name, array in found_of.items()} if first else found_of
+
+
+def test_per_cent_is_told_before_logits(tmp_path):
+    spec = checked(tmp_path, "rtmdet", rtm(tmp_path, lambda score: 100 * score))
+    assert (spec.decoder_options["activation"], spec.decoder_options["score_scale"]) == ("none", 0.01)
+    assert spec.decoder_options["distance_unit"] == "pixels"
+    written = rtm(tmp_path, lambda score: 100 * score)
+    spec = checked(tmp_path, "rtmdet", written, options={"score_scale": 0.01})
+    assert spec.decoder_options["activation"] == "none"
+
+
+def test_cells_of_fcos_have_their_points_in_the_middle(tmp_path):
+    spec = checked(tmp_path, "rtmdet", rtm(tmp_path, lambda score: score, offset=0.5))
+    assert (spec.decoder_options["distance_unit"], spec.decoder_options["cell_offset"]) == ("pixels", 0.5)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_channels_may_come_first_and_outputs_be_named_by_hand(tmp_path, first):
+    outputs = rtm(tmp_path, lambda score: score, first=first)
+    spec = checked(tmp_path, "rtmdet", outputs)
+    assert bool(spec.decoder_options.get("channels_first")) == first
+    if not first:
+        checked(tmp_path, "rtmdet", outputs, options={"boxes": ["b"], "scores": ["a"]})
+
+
+def test_four_classes_are_told_from_boxes_by_their_names(tmp_path):
+    outputs = rtm(tmp_path, lambda score: score, classes=4, names=("cls_scores", "bbox_preds"))
+    checked(tmp_path, "rtmdet", outputs, labels="abcd")
+
+
+def test_detr_with_another_number_of_labels_is_told_so(tmp_path):
+    logits, boxes = np.zeros((1, 100, 92), np.float32), np.full((1, 100, 4), 0.5, np.float32)
+    logits[..., 91] = 9.0
+    path = write_model(tmp_path / "m.tflite", {"l": logits, "b": boxes}, input_shape=(1, SIDE, SIDE, 3))
+    request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="coco80", images=IMAGES)
+    with pytest.raises(ModelError, match="detr with 92 classes, or 91 and none"):
+        resolve_model(request)
+
+
+def test_queries_of_two_classes_are_no_end_to_end_rows(tmp_path):
+    rows = np.full((1, 300, 6), 0.5, np.float32)
+    rows[..., 4:] = 0.01
+    for index, (box, label, score) in enumerate(OBJECTS):
+        rows[0, 3 * index, :4], rows[0, 3 * index, 4 + label] = centred(box), score
+    checked(tmp_path, "rtdetr", {"out": rows})
+
+
+def test_corners_in_cells_are_read_as_corners(tmp_path):
+    """As YOLO-NAS exports them: decoded corners, and scores."""
+    scores, boxes = levels((8, 16, 32), 2), levels((8, 16, 32), 4)
+    for stride in boxes:
+        for index, (x, y) in enumerate(cells_of(stride)):
+            boxes[stride][index] = x * stride, y * stride, (x + 1) * stride, (y + 1) * stride
+    for box, label, score in OBJECTS:
+        for index, _, _ in near(box, 16):
+            boxes[16][index], scores[16][index, label] = box, score
+    spec = checked(tmp_path, "yolov8", {"b": joined(boxes), "s": joined(scores)})
+    assert spec.decoder_options["box_format"] == "xyxy"
+
+
+@pytest.mark.parametrize("options", [{"anchors": [[1, 2, 3, 4, 5, 6]]}, {"scale_xy": [1.05]}])
+def test_entries_of_each_scale_are_counted(tmp_path, options):
+    outputs = {f"o{stride}": np.zeros((1, SIDE // stride, SIDE // stride, 21), np.float32) for stride in (8, 16, 32)}
+    with pytest.raises(ModelError, match="1 entries for 3 scales"):
+        checked(tmp_path, "yolov3", outputs, options={"formula": "v4", **options})
+
+
+def test_grids_with_another_number_of_labels_are_told_so(tmp_path):
+    outputs = {f"o{stride}": np.zeros((1, SIDE // stride, SIDE // stride, 21), np.float32) for stride in (8, 16, 32)}
+    path = write_model(tmp_path / "m.tflite", outputs, input_shape=(1, SIDE, SIDE, 3))
+    request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="coco80", images=IMAGES)
+    with pytest.raises(ModelError, match="yolov3 with 2 classes, but the model has 80 labels"):
+        resolve_model(request)

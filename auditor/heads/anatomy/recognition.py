@@ -31,8 +31,9 @@ def recognise(
     matches = {name: answer for name, answer in answers.items() if isinstance(answer, Match)}
     chosen = {name: match for name, match in matches.items() if match.sure}
     _refuse_features(seen, tasks)
+    near = [answer.what for answer in answers.values() if isinstance(answer, Near)]
     if len(chosen) != 1:
-        _refuse_other_tasks(seen, tasks)
+        _refuse_other_tasks(seen, tasks, near)
         chosen = chosen or matches
     if len(chosen) > 1:
         fitting = {name: match for name, match in chosen.items() if _fits(heads[name], seen, samples_for(heads[name]))}
@@ -50,7 +51,6 @@ def recognise(
         )
     for name, match in chosen.items():
         return heads[name], match.reason
-    near = [answer.what for answer in answers.values() if isinstance(answer, Near)]
     if not near:
         raise ModelError(
             f"its outputs {listed(seen.arrays)} fit no decoder; write `decoder:` with the head's name, or register one "
@@ -85,7 +85,7 @@ def _refuse_features(seen: Seen, tasks: str) -> None:
         what = "is normalised to length 1" if ops[0] == "L2_NORMALIZATION" else "follows global pooling"
         raise ModelError(
             f"its output {listed(seen.arrays)} {what}: an embedding of {array.size} numbers, not scores of as many "
-            f"classes; only {tasks} are judged, so export it with its last layer"
+            f"classes; only {tasks} are judged, so export it with its last layer, or give `labels:` if these are scores"
         )
     if array.ndim != 4 or not 2 <= array.shape[3] <= _MOST_CENTROIDS:
         return
@@ -102,7 +102,7 @@ def _fits(head: Head, seen: Seen, samples: Sequence[Outputs]) -> bool:
     return not samples or head.plausible(seen, samples)
 
 
-def _refuse_other_tasks(seen: Seen, tasks: str) -> None:
+def _refuse_other_tasks(seen: Seen, tasks: str, near: Sequence[str]) -> None:
     """Name models of tasks that nothing here judges."""
     arrays, shapes = listed(seen.arrays), seen.shapes
     task = seen.notes.get("task")
@@ -134,7 +134,7 @@ def _refuse_other_tasks(seen: Seen, tasks: str) -> None:
             f"it looks like an instance segmentation model (outputs {arrays}: boxes with mask coefficients, and mask "
             f"prototypes); only {tasks} are judged"
         )
-    if ranks and min(ranks) >= 4:
+    if ranks and min(ranks) >= 4 and not near:
         raise ModelError(
             f"its outputs {arrays} look like raw feature maps of a YOLO head; export the model with its boxes decoded"
         )

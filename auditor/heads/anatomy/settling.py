@@ -14,7 +14,16 @@ from auditor.errors import ModelError
 from auditor.heads.anatomy.head import Head, Outputs, Settled, Settling
 from auditor.values import Candidates, Detections, Json, ModelSpec, Source
 
-__all__ = ["BACKGROUNDS", "FROM_GRAPH", "FROM_IMAGES", "PER_CENT", "activation_of", "settle_boxes", "settle_offset"]
+__all__ = [
+    "BACKGROUNDS",
+    "FROM_GRAPH",
+    "FROM_IMAGES",
+    "PER_CENT",
+    "activation_of",
+    "settle_boxes",
+    "settle_offset",
+    "settle_scores",
+]
 
 BACKGROUNDS = (None, "background", "__background__")
 """What a label list that begins with a background calls it; None is TensorFlow's ???."""
@@ -28,6 +37,7 @@ PER_CENT = 0.01
 
 _PER_CENT_FROM = 20.0
 """Per cents reach this on images that show anything; logits and the like hardly do."""
+_MOST_PER_CENT = 101.0
 
 _SEEN = 1e-3
 """Detections all scored below this are padding."""
@@ -70,6 +80,19 @@ def settle_boxes(
 def activation_of(scores: NDArray[Any], *, otherwise: str) -> str:
     """Values outside [0, 1] are logits, to be activated by `otherwise`."""
     return otherwise if scores.size and (scores.min() < -1e-3 or scores.max() > 1 + 1e-3) else "none"
+
+
+def settle_scores(values: NDArray[Any], options: Mapping[str, Json], *, otherwise: str) -> Settled:
+    """Settle how class values become scores from 0 to 1: as they are, as per cent, or as logits activated by
+    `otherwise`; nothing where the document says it."""
+    scale: Any = options.get("score_scale")
+    if "activation" in options or not values.size:
+        return Settled({}, {})
+    if scale is None and values.min() >= -1e-3 and values.max() >= _PER_CENT_FROM and values.max() <= _MOST_PER_CENT:
+        found: dict[str, Json] = {"activation": "none", "score_scale": PER_CENT}
+        return Settled(found, dict.fromkeys(found, FROM_IMAGES))
+    activation = activation_of(values * float(scale or 1), otherwise=otherwise)
+    return Settled({"activation": activation}, {"activation": FROM_IMAGES})
 
 
 def _box_unit(settling: Settling, options: Mapping[str, Json], samples: Sequence[Outputs]) -> str | None:
@@ -128,11 +151,12 @@ def _confirm(settling: Settling, decoded: Sequence[Any], options: Mapping[str, J
         if "score_scale" in options:
             told = f"{range_of} with score_scale {options['score_scale']}, expected 0 to 1: check it"
         elif settling.named:
-            told = f"{range_of}, expected 0 to 1: this head fits no such outputs, or they need a `score_scale:`"
-        else:
             told = (
-                f"{range_of}, expected 0 to 1: the head has another layout; write `decoder:`, or a `score_scale:` in it"
+                f"{range_of}, expected 0 to 1: this head fits no such outputs, or they need `score_scale: {PER_CENT}`"
             )
+        else:
+            told = f"{range_of}, expected 0 to 1: the head has another layout; write `decoder:`"
+            told += f", or `score_scale: {PER_CENT}` in it"
         raise ModelError(told, field="decoder")
 
 
