@@ -60,12 +60,18 @@ def test_clean_ap_is_the_reference(result, key):
     assert cell.status == "ok"
     for name, expected in zip(("AP", "AP50"), FIGURES[key], strict=True):
         if expected is not None:
-            assert cell.metrics[name].value == pytest.approx(expected, abs=0.001 + spread_of(cell))
+            assert cell.metrics[name].value == pytest.approx(expected, abs=0.001 + spread_of(cell, name))
 
 
-def spread_of(cell) -> float:
+SPREAD_OF_AP50 = 0.0123
+"""How far 20 orders of equal scores went from ours at one IoU (AP averages ten): `person none` 0.5577 to 0.5700."""
+
+
+def spread_of(cell, metric="AP") -> float:
     """How far the reference's own order of equal scores may be from ours: that of an integer model's few scores."""
     assert (cell.ties.spread == 0) == ("yolox" in cell.file)
+    if metric == "AP50":
+        return SPREAD_OF_AP50 if cell.ties.spread else 0.0
     return max(cell.value - cell.ties.low, cell.ties.high - cell.value)
 
 
