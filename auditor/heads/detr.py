@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
+    IMAGENET_RGB,
     TEXT,
     Head,
     Match,
@@ -148,9 +149,7 @@ HEAD = in_either_layout(
         settle=_settle,
         # DETR's and RF-DETR's transforms: RGB, ImageNet statistics; exports are of one size.
         input={
-            "color": "rgb",
-            "mean": (123.675, 116.28, 103.53),
-            "std": (58.395, 57.12, 57.375),
+            **IMAGENET_RGB,
             "resize": "stretch",
             "anchor": "center",
             "rounding": "round",

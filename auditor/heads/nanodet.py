@@ -9,6 +9,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
+    IMAGENET_BGR,
     JOINED,
     NUMBER,
     STRIDES,
@@ -106,9 +107,7 @@ HEAD = Head(
     settle=_settle,
     # NanoDet's configs: BGR, ImageNet statistics in pixel units, keep_ratio False.
     input={
-        "color": "bgr",
-        "mean": (103.53, 116.28, 123.675),
-        "std": (57.375, 57.12, 58.395),
+        **IMAGENET_BGR,
         "resize": "stretch",
         "anchor": "center",
         "rounding": "round",

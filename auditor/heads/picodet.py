@@ -10,6 +10,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
+    IMAGENET_RGB,
     NUMBER,
     STRIDES,
     Head,
@@ -110,9 +111,7 @@ HEAD = in_either_layout(
         settle=_settle,
         # PaddleDetection's picodet_*_coco_lcnet.yml: RGB, ImageNet statistics, keep_ratio False, cubic.
         input={
-            "color": "rgb",
-            "mean": (123.675, 116.28, 103.53),
-            "std": (58.395, 57.12, 57.375),
+            **IMAGENET_RGB,
             "resize": "stretch",
             "anchor": "center",
             "rounding": "round",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
+    IMAGENET_RGB,
     STRIDES,
     Head,
     Match,
@@ -188,9 +189,7 @@ HEAD = in_either_layout(
         settle=_settle,
         # google/automl's EfficientDet: RGB, ImageNet statistics, letterboxed at the top left on the mean.
         input={
-            "color": "rgb",
-            "mean": (123.675, 116.28, 103.53),
-            "std": (58.395, 57.12, 57.375),
+            **IMAGENET_RGB,
             "resize": "letterbox",
             "anchor": "top_left",
             "rounding": "floor",

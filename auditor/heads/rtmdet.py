@@ -14,6 +14,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import (
     BOX_OPTIONS,
+    IMAGENET_BGR,
     NUMBER,
     STRIDES,
     Head,
@@ -158,9 +159,7 @@ HEAD = in_either_layout(
         settle=_settle,
         # RTMDet's configs: BGR, ImageNet statistics, letterboxed at the top left on 114.
         input={
-            "color": "bgr",
-            "mean": (103.53, 116.28, 123.675),
-            "std": (57.375, 57.12, 58.395),
+            **IMAGENET_BGR,
             "resize": "letterbox",
             "anchor": "top_left",
             "rounding": "round",

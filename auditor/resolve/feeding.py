@@ -11,7 +11,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import CENTRED_LETTERBOX, Head
 from auditor.runtimes.anatomy.runtime import FileFacts, FileNotes
-from auditor.values import InputContract, Replaced, Source
+from auditor.values import IMAGENET_MEAN, IMAGENET_STD, InputContract, Replaced, Source
 
 __all__ = ["contract_of", "fixed_input"]
 
@@ -31,11 +31,10 @@ _FORMS = (
         "ImageNet's -2.1 to 2.6",
         -2.118,
         2.64,
-        "{mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375]}",
+        f"{{mean: {list(IMAGENET_MEAN)}, std: {list(IMAGENET_STD)}}}",
     ),
 )
-"""The real values that models are usually trained on. Source of the last:
-https://pytorch.org/vision/stable/models.html (mean 0.485, 0.456, 0.406 and standard deviation 0.229, 0.224, 0.225)."""
+"""The real values that models are usually trained on."""
 _MOST_CHANNELS = 16
 """No camera gives more; what has more channels is a table of features."""
 _NEEDED = ("color", "mean", "std", "resize")

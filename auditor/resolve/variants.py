@@ -16,18 +16,17 @@ from auditor.encoding import encode
 from auditor.heads.anatomy.head import Head
 from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Reading
-from auditor.values import DECLARED, InputContract, ModelSpec, Patch, yaml_flow
+from auditor.values import DECLARED, IMAGENET_MEAN, IMAGENET_STD, InputContract, ModelSpec, Patch, yaml_flow
 from auditor.values.label_lists import BUILT_IN_LABELS
 
 __all__ = ["InputVariant", "combined", "input_variants", "readings"]
 
 # Values of (mean, std) in pixel units: 0..255, 0..1, -1..1, and ImageNet's statistics in the order of RGB.
-# Source of the last: https://pytorch.org/vision/stable/models.html (0.485, 0.456, 0.406 and 0.229, 0.224, 0.225).
 _RANGES: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
     ((0.0,), (1.0,)),
     ((0.0,), (255.0,)),
     ((127.5,), (127.5,)),
-    ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    (IMAGENET_MEAN, IMAGENET_STD),
 )
 _PLACES: tuple[dict[str, Any], ...] = (
     {"resize": "stretch"},

@@ -15,6 +15,8 @@ __all__ = [
     "CLEAN",
     "COCO_LIMITS",
     "DECLARED",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "Diagnosis",
     "Evaluation",
     "InputCodes",
@@ -154,6 +156,11 @@ def _short(value: Json) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- models
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""ImageNet's statistics of red, green and blue in 0..255: 0.485, 0.456, 0.406 and 0.229, 0.224, 0.225 of
+https://pytorch.org/vision/stable/models.html times 255."""
 
 
 @dataclass(frozen=True)

@@ -4,87 +4,15 @@ hold known objects is recognised without a hand, and gives the boxes of the loop
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import made_graphs
 import numpy as np
 import pytest
+from by_hand import IMAGES, OBJECTS, SIDE, cells_of, centred, checked, found, joined, levels, logit, near, sigmoid
 from tiny_models import write_model
 
-from auditor import extensions
-from auditor.delegate import XNNPACK
-from auditor.encoding import encode
 from auditor.errors import ModelError
-from auditor.resolve.inspect import inspect_model
 from auditor.resolve.model import ModelRequest, resolve_model
-from auditor.runtimes.anatomy.runtime import open_spec
-from auditor.tasks.detection.postprocess import postprocess
-
-SIDE = 128
-IMAGES = tuple(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for seed in range(2))
-OBJECTS = [((20.0, 24.0, 60.0, 72.0), 1, 0.9), ((70.0, 60.0, 120.0, 110.0), 0, 0.8)]
-"""Boxes in the pixels of the input, with their class and score."""
-
-
-def logit(score: float) -> float:
-    return math.log(score / (1 - score))
-
-
-def sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value))
-
-
-def cells_of(stride: int):
-    return [(x, y) for y in range(SIDE // stride) for x in range(SIDE // stride)]
-
-
-def near(box, stride: int, offset: float = 0.5):
-    """The cells whose points lie within the middle half of a box."""
-    centre, half = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), ((box[2] - box[0]) / 4, (box[3] - box[1]) / 4)
-    for index, (x, y) in enumerate(cells_of(stride)):
-        point = (x + offset) * stride, (y + offset) * stride
-        if abs(point[0] - centre[0]) <= half[0] and abs(point[1] - centre[1]) <= half[1]:
-            yield index, x, y
-
-
-def found(spec, path: Path):
-    """What the head decodes of the model, after post-processing: boxes, labels and scores of the objects."""
-    tensor, geometry = encode(IMAGES[0], spec.input)
-    outputs = open_spec(spec, delegate=XNNPACK, threads=1).invoke(tensor)
-    decoded = extensions.resolve("heads", spec.decoder).decode(outputs, spec)
-    kept = postprocess(decoded, spec.postprocess, geometry=geometry, image_size=(SIDE, SIDE))
-    return [
-        (box, label + int(spec.decoder_options["label_offset"]), score)
-        for box, label, score in zip(kept.boxes.tolist(), kept.labels.tolist(), kept.scores.tolist(), strict=True)
-        if score > 0.3
-    ]
-
-
-def checked(tmp_path: Path, name: str, outputs, *, labels: str = "ab", options=None):
-    """Resolve a made model without a word, and hold what it finds against the objects."""
-    path = write_model(tmp_path / "m.tflite", outputs, input_shape=(1, SIDE, SIDE, 3))
-    (tmp_path / "labels.txt").write_text("\n".join(labels))
-    given = {"decoder": name, "decoder_options": options} if options else {}
-    request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="labels.txt", images=IMAGES, **given)
-    spec = resolve_model(request)
-    assert spec.decoder == name
-    assert options or inspect_model(path, labels=str(tmp_path / "labels.txt")).likely.decoder == name
-    got = found(spec, path)
-    assert len(got) == len(OBJECTS), got
-    for (box, label, score), (true, wanted, expected) in zip(got, OBJECTS, strict=True):
-        assert box == pytest.approx(true, abs=0.6)
-        assert label == wanted
-        assert score == pytest.approx(expected, abs=0.02)
-    return spec
-
-
-def levels(strides, width: int, fill: float = 0.0):
-    return {stride: np.full((len(cells_of(stride)), width), fill, np.float32) for stride in strides}
-
-
-def joined(parts) -> np.ndarray:
-    return np.concatenate(list(parts.values()))[np.newaxis]
-
 
 # ------------------------------------------------------------------------------------------------ distances
 
@@ -363,15 +291,6 @@ def test_centernet(tmp_path, named, logits):
 # ------------------------------------------------------------------------------------------------- queries
 
 
-def centred(box):
-    return [
-        (box[0] + box[2]) / 2 / SIDE,
-        (box[1] + box[3]) / 2 / SIDE,
-        (box[2] - box[0]) / SIDE,
-        (box[3] - box[1]) / SIDE,
-    ]
-
-
 @pytest.mark.parametrize("queries", [100, 300])
 def test_detr_with_no_object(tmp_path, queries):
     boxes = np.full((1, queries, 4), 0.5, np.float32)
@@ -449,95 +368,3 @@ def test_efficientdet_lite_and_ssd_end_in_the_real_op(tmp_path, regular):
     got = found(spec, path)
     assert [(label, round(score, 3)) for _, label, score in got] == [(1, 0.9), (0, 0.8)]
     assert [box for box, _, _ in got] == [pytest.approx(box, abs=0.01) for box, _, _ in OBJECTS]
-
-
-# ------------------------------------------------------------------- what fresh eyes broke: layouts, scales, options
-
-
-def rtm(tmp_path, scores_of, *, classes: int = 2, offset: float = 0.0, names=("a", "b"), first: bool = False):
-    """RTMDet's outputs with scores as `scores_of` writes them."""
-    scores, boxes = levels((8, 16, 32), classes, scores_of(0.0)), levels((8, 16, 32), 4)
-    for stride in (8, 16):
-        for index, (x, y) in enumerate(cells_of(stride)):
-            boxes[stride][index] = stride / 3 + (x % 3) + (y % 2)  # what lies where there is nothing
-    for box, label, score in OBJECTS:
-        for stride in (8, 16):
-            for index, x, y in near(box, stride, offset):
-                point = (x + offset) * stride, (y + offset) * stride
-                boxes[stride][index] = point[0] - box[0], point[1] - box[1], box[2] - point[0], box[3] - point[1]
-                scores[stride][index, label] = scores_of(score)
-    found_of = {names[0]: joined(scores), names[1]: joined(boxes)}
-    return {name: array.transpose(0, 2, 1).copy() for name, array in found_of.items()} if first else found_of
-
-
-def test_per_cent_is_told_before_logits(tmp_path):
-    spec = checked(tmp_path, "rtmdet", rtm(tmp_path, lambda score: 100 * score))
-    assert (spec.decoder_options["activation"], spec.decoder_options["score_scale"]) == ("none", 0.01)
-    assert spec.decoder_options["distance_unit"] == "pixels"
-    written = rtm(tmp_path, lambda score: 100 * score)
-    spec = checked(tmp_path, "rtmdet", written, options={"score_scale": 0.01})
-    assert spec.decoder_options["activation"] == "none"
-
-
-def test_cells_of_fcos_have_their_points_in_the_middle(tmp_path):
-    spec = checked(tmp_path, "rtmdet", rtm(tmp_path, lambda score: score, offset=0.5))
-    assert (spec.decoder_options["distance_unit"], spec.decoder_options["cell_offset"]) == ("pixels", 0.5)
-
-
-@pytest.mark.parametrize("first", [False, True])
-def test_channels_may_come_first_and_outputs_be_named_by_hand(tmp_path, first):
-    outputs = rtm(tmp_path, lambda score: score, first=first)
-    spec = checked(tmp_path, "rtmdet", outputs)
-    assert bool(spec.decoder_options.get("channels_first")) == first
-    if not first:
-        checked(tmp_path, "rtmdet", outputs, options={"boxes": ["b"], "scores": ["a"]})
-
-
-def test_four_classes_are_told_from_boxes_by_their_names(tmp_path):
-    outputs = rtm(tmp_path, lambda score: score, classes=4, names=("cls_scores", "bbox_preds"))
-    checked(tmp_path, "rtmdet", outputs, labels="abcd")
-
-
-def test_detr_with_another_number_of_labels_is_told_so(tmp_path):
-    logits, boxes = np.zeros((1, 100, 92), np.float32), np.full((1, 100, 4), 0.5, np.float32)
-    logits[..., 91] = 9.0
-    path = write_model(tmp_path / "m.tflite", {"l": logits, "b": boxes}, input_shape=(1, SIDE, SIDE, 3))
-    request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="coco80", images=IMAGES)
-    with pytest.raises(ModelError, match="detr with 92 classes, or 91 and none"):
-        resolve_model(request)
-
-
-def test_queries_of_two_classes_are_no_end_to_end_rows(tmp_path):
-    rows = np.full((1, 300, 6), 0.5, np.float32)
-    rows[..., 4:] = 0.01
-    for index, (box, label, score) in enumerate(OBJECTS):
-        rows[0, 3 * index, :4], rows[0, 3 * index, 4 + label] = centred(box), score
-    checked(tmp_path, "rtdetr", {"out": rows})
-
-
-def test_corners_in_cells_are_read_as_corners(tmp_path):
-    """As YOLO-NAS exports them: decoded corners, and scores."""
-    scores, boxes = levels((8, 16, 32), 2), levels((8, 16, 32), 4)
-    for stride in boxes:
-        for index, (x, y) in enumerate(cells_of(stride)):
-            boxes[stride][index] = x * stride, y * stride, (x + 1) * stride, (y + 1) * stride
-    for box, label, score in OBJECTS:
-        for index, _, _ in near(box, 16):
-            boxes[16][index], scores[16][index, label] = box, score
-    spec = checked(tmp_path, "yolov8", {"b": joined(boxes), "s": joined(scores)})
-    assert spec.decoder_options["box_format"] == "xyxy"
-
-
-@pytest.mark.parametrize("options", [{"anchors": [[1, 2, 3, 4, 5, 6]]}, {"scale_xy": [1.05]}])
-def test_entries_of_each_scale_are_counted(tmp_path, options):
-    outputs = {f"o{stride}": np.zeros((1, SIDE // stride, SIDE // stride, 21), np.float32) for stride in (8, 16, 32)}
-    with pytest.raises(ModelError, match="1 entries for 3 scales"):
-        checked(tmp_path, "yolov3", outputs, options={"formula": "v4", **options})
-
-
-def test_grids_with_another_number_of_labels_are_told_so(tmp_path):
-    outputs = {f"o{stride}": np.zeros((1, SIDE // stride, SIDE // stride, 21), np.float32) for stride in (8, 16, 32)}
-    path = write_model(tmp_path / "m.tflite", outputs, input_shape=(1, SIDE, SIDE, 3))
-    request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="coco80", images=IMAGES)
-    with pytest.raises(ModelError, match="yolov3 with 2 classes, but the model has 80 labels"):
-        resolve_model(request)

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from auditor.boxes import BOX_FORMATS
 from auditor.errors import ModelError
-from auditor.values import InputContract, Json, ModelSpec, Source
+from auditor.values import IMAGENET_MEAN, IMAGENET_STD, InputContract, Json, ModelSpec, Source
 
 __all__ = [
     "BOX_OPTIONS",
     "CENTRED_LETTERBOX",
+    "IMAGENET_BGR",
+    "IMAGENET_RGB",
     "JOINED",
     "NUMBER",
     "SSD_INPUT",
@@ -224,6 +226,9 @@ SSD_INPUT = {
     "pad": 0.0,
 }
 """TensorFlow's SSDs: RGB in -1..1, aspect ratio not kept."""
+IMAGENET_RGB = {"color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+IMAGENET_BGR = {"color": "bgr", "mean": IMAGENET_MEAN[::-1], "std": IMAGENET_STD[::-1]}
+"""ImageNet's statistics; the latter is OpenCV's order of channels, in which MMDetection trains."""
 
 
 def listed(arrays: Outputs) -> str:
