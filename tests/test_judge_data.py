@@ -62,7 +62,7 @@ def test_classes_with_few_instances_are_named():
 
 
 def test_each_flaw_of_the_truth_has_its_code():
-    facts = {"duplicate_images": 1, "duplicate_boxes": 2, "boxes_outside": 3}
+    facts = {"duplicate_images": 1, "duplicate_boxes": 2, "boxes_outside": 3, "boxes_in_corner": 7}
     counts = {"missing_files": 0, "zero_area_boxes": 4, "difficult_objects": 5, "something_else": 6}
     found = list(check_data(described(**facts, counts=counts)))
     assert [(item.code, item.facts, item.observed) for item in found] == [
@@ -70,6 +70,7 @@ def test_each_flaw_of_the_truth_has_its_code():
         ("data.duplicate_images", {"count": 1, "dataset": "the data set"}, 1),
         ("data.duplicate_boxes", {"count": 2, "dataset": "the data set"}, 2),
         ("data.boxes_outside", {"count": 3, "dataset": "the data set"}, 3),
+        ("data.boxes_in_corner", {"count": 7, "dataset": "the data set"}, 7),
         ("data.difficult_objects", {"count": 5, "dataset": "the data set"}, 5),
     ]
 
@@ -87,6 +88,15 @@ def test_images_that_could_not_be_read_are_those_that_are_there():
     assert (size.facts, size.observed) == ({"count": 2}, 2)
     missing = {"default": dataclasses.replace(DATASET, counts={"missing_files": 5})}
     assert "data.unreadable" not in codes(check_data, made_result(cells, datasets=missing))
+
+
+def test_images_are_named_where_so_many_are_unreadable_that_nothing_is_measured():
+    lost = {**{f"{index}.png": "it is empty (0 bytes)" for index in range(12)}, "gone.png": "No such file or directory"}
+    cells = [made_cell("clean", 0, None, status="failed", counts={"failed_images": 13})]
+    datasets = {"default": dataclasses.replace(DATASET, counts={"missing_files": 1}, unreadable=lost)}
+    found = only(check_data, made_result(cells, datasets=datasets), "data.unreadable")
+    assert found.observed == 12
+    assert found.facts["named"] == [f"{index}.png: it is empty (0 bytes)" for index in range(10)]
 
 
 def small(share, boxes=10, **changed):

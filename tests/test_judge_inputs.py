@@ -132,6 +132,14 @@ def test_a_gain_that_may_be_chance_is_undecided(gain, undecided):
     assert only(check_input_contract, fed(other(0.3, gain, -0.1, 0.1)), "input.sound").facts["undecided"] is undecided
 
 
+@pytest.mark.parametrize(("gain", "level"), [(0.1, None), (0.3, "warning")])
+def test_a_reading_that_too_few_images_decide_is_named(gain, level):
+    """More than twice the declared AP, by a reading that is not sure: nobody is told that all is well."""
+    reading = other(0.2 + gain, gain, -0.1, 0.6, kind="decoder", name="box_format=yxyx")
+    found = only(check_input_contract, fed(other(0.2, 0.0, -0.1, 0.1), reading), "input.sound")
+    assert (found.facts["other"], found.facts["undecided"], found.level) == ("box_format=yxyx", True, level)
+
+
 @pytest.mark.parametrize(("reached", "broken"), [(0.019, True), (0.02, False)])
 def test_a_model_that_reaches_next_to_nothing_however_it_is_fed_is_broken(reached, broken):
     found = only(check_input_contract, fed(other(reached, 0.0, -0.1, 0.1)), "input.sound")

@@ -67,6 +67,8 @@ def truth(dataset: Dataset):
         ("100%.png", "100%.png"),
         ("b?d=c.png", "b?d=c.png"),
         ("b.PNG", "b.png"),
+        ("a/b.png", "D:\\sets\\2024\\a\\b.png"),
+        ("a/b.png", "/data/local-files/?d=project%2Fa%2Fb.png"),
         ("b.png", "images/b.png?x=1"),
         ("b.png", "/data/upload/3/abc12345-b.png"),
         ("b.png", "\\\\server[1]\\share\\b.png"),
@@ -80,6 +82,12 @@ def test_one_file_has_many_spellings(tmp_path, stands, written):
     assert find_named(tmp_path, written) == path
     assert find_named(tmp_path, "another.png") is None
     assert find_named(tmp_path, "b\0.png") is None
+
+
+def test_a_folder_is_no_image(tmp_path):
+    (tmp_path / "images" / "B.png").mkdir(parents=True)
+    for name in ("b.png", "/data/local-files/?d=a/gone.png", "/images/"):
+        assert find_named(tmp_path / "images", name) is None
 
 
 @pytest.mark.parametrize("spell", [lambda n: f"images\\{n}", lambda n: n.replace("0", "%30"), lambda n: f"?d={n}"])
@@ -135,6 +143,19 @@ def test_a_filename_of_another_image_is_an_error_that_names_both(tmp_path):
     (problem,) = caught.value.problems
     assert str(tmp_path / "JPEGImages" / first) in problem
     assert str(tmp_path / "JPEGImages" / second) in problem
+
+
+def test_one_image_of_two_files_of_annotations_is_an_error_that_names_both(tmp_path):
+    write_voc(tmp_path, FOUND)
+    xml = sorted((tmp_path / "Annotations").iterdir())
+    first, second = (path.with_suffix(".png").name for path in xml[:2])
+    (tmp_path / "JPEGImages" / first).unlink()
+    xml[0].write_text(xml[0].read_text().replace(first, second))
+    with pytest.raises(InputError) as caught:
+        load("voc", annotations=tmp_path / "Annotations")
+    (problem,) = caught.value.problems
+    assert str(xml[0]) in problem
+    assert str(xml[1]) in problem
 
 
 @pytest.mark.parametrize("change", ["gone", "other suffix", "folder", "windows", "none"])
@@ -359,6 +380,8 @@ def test_two_images_of_one_label_file_are_an_error_and_a_list_may_have_a_mark(tm
     listed = "\n".join(f"images/val/{name}" for name in names)
     (tmp_path / "val.txt").write_text(listed, encoding="utf-8-sig")
     (tmp_path / "list.yaml").write_text(f"val: val.txt\nnames: [{', '.join(CLASSES)}]\n")
+    assert truth(load("yolo", annotations=tmp_path / "list.yaml")) == sound
+    (tmp_path / "val.txt").write_text("\r\n".join(f"D:\\set\\images\\val\\{name}" for name in names))
     assert truth(load("yolo", annotations=tmp_path / "list.yaml")) == sound
     write_image(tmp_path / "images" / "val" / names[0].replace(".png", ".jpg"), FOUND[1][0])
     with pytest.raises(InputError, match="it is the label file of two images"):

@@ -29,6 +29,7 @@ TROUBLE = {
     "data.undecided_exif",
     "data.unreadable",
     "data.missing_files",
+    "data.boxes_in_corner",
     "labels.coverage",
     "labels.repeated",
     "compatibility.per_cent",

@@ -15,6 +15,7 @@ from made_sets import scenes, write_coco, write_voc, write_yolo
 
 from auditor.boxes import from_xyxy
 from auditor.config import load_audit
+from auditor.datasets.describe import describe_truth
 from auditor.datasets.truth_boxes import BoxReading, box_reading
 from auditor.demo.scenes import CLASSES
 from auditor.errors import InputError
@@ -88,6 +89,11 @@ MISREAD = {
         lambda f: change_coco(f, lambda box, image: normalised(corners(box, image), image)),
         "box_unit: normalized, box_format: xyxy",
     ),
+    "coco exchanged axes": (
+        "coco",
+        lambda f: change_coco(f, lambda box, _: [box[i] for i in (1, 0, 3, 2)]),
+        "box_format: yxhw",
+    ),
     "yolo in pixels": ("yolo", lambda f: change_yolo(f, lambda row: [300 * value for value in row]), None),
     "yolo corners": (
         "yolo",
@@ -108,12 +114,50 @@ def test_it_is_refused_with_the_line_that_mends_it(tmp_path, kind):
     with pytest.raises(InputError) as caught:
         loaded(tmp_path, dataset)
     (problem,) = caught.value.problems
-    given = re.search(r"Write in the data set: `([^`]*)`", problem)[1]
+    given = re.findall(r"`(box[^`]*)`", problem)
     if line is None:
-        assert given == "box_unit: pixels"
+        assert given == ["box_unit: pixels"]
         return
-    assert given == line
+    fractions = "normalized" in line or form == "yolo"  # which hold in either order of axes
+    assert given == [line, line.replace("xyxy", "yxyx")] if fractions and "xyxy" in line else [line]
     assert np.allclose(boxes_of(loaded(tmp_path, dataset, f", {line}")), sound, atol=1e-3)
+
+
+def top_first(box, image):
+    left, top, right, bottom = normalised(corners(box, image), image)
+    return [top, left, bottom, right]
+
+
+@pytest.mark.parametrize(("unit", "whole"), [("normalized", 1), ("permille", 1000)])
+def test_fractions_with_the_top_first_are_offered_and_read(tmp_path, unit, whole):
+    """TensorFlow's order, in images that are not square."""
+    dataset = write_coco(tmp_path, FOUND)
+    sound = boxes_of(loaded(tmp_path, dataset))
+    change_coco(tmp_path, lambda box, image: [whole * value for value in top_first(box, image)])
+    line = f"box_unit: {unit}, box_format: yxyx"
+    with pytest.raises(InputError, match=f"`{line}`"):
+        loaded(tmp_path, dataset)
+    assert np.allclose(boxes_of(loaded(tmp_path, dataset, f", {line}")), sound, atol=1e-3)
+
+
+def test_negative_sides_are_counted(tmp_path):
+    dataset = write_coco(tmp_path, FOUND)
+    change_coco(tmp_path, lambda box, _: [box[0] + box[2], box[1] + box[3], -box[2], -box[3]])
+    with pytest.raises(InputError, match=r"(\d+) of its \1 boxes have a negative width or height"):
+        loaded(tmp_path, dataset)
+
+
+def test_a_single_fraction_among_pixels_is_told(tmp_path):
+    dataset = write_coco(tmp_path, FOUND)
+    change_coco(tmp_path, lambda box, image: normalised(box, image) if image["id"] == 1 else box)
+    with pytest.raises(InputError, match="are fractions of their image and the others are not"):
+        loaded(tmp_path, dataset)
+
+
+def test_three_boxes_of_which_none_fits_are_enough():
+    raw = np.array([[300.0, 200, 390, 290], [500, 300, 620, 460], [250, 250, 600, 400]])
+    said = BoxReading("xywh", "pixels").problem(raw, np.array([[640.0, 480]] * 3))
+    assert "`box_format: xyxy`" in said
 
 
 @pytest.mark.parametrize("form", sorted(WRITE))
@@ -139,6 +183,16 @@ def test_sound_sets_are_not_doubted(seed):
     for form, unit in (("xywh", "pixels"), ("xyxy", "pixels"), ("cxcywh", "normalized")):
         raw = from_xyxy(boxes, form) / (np.tile(sizes, 2) if unit == "normalized" else 1)
         assert BoxReading(form, unit).problem(raw, sizes) is None
+
+
+@pytest.mark.parametrize(("scale", "told"), [(1.0, False), (0.5, True), (0.4, True)])
+def test_boxes_that_were_drawn_on_smaller_images_are_counted(tmp_path, scale, told):
+    dataset = write_coco(tmp_path, FOUND)
+    change_coco(tmp_path, lambda box, _: [scale * value for value in box])
+    found = loaded(tmp_path, dataset)
+    boxes = sum(len(truth.labels) for truth in found.truth.values())
+    assert boxes >= 20
+    assert describe_truth(found)["boxes_in_corner"] == (boxes if told else 0)
 
 
 def test_sizes_that_are_not_known_are_not_guessed():

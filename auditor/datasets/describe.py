@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.images import read_record
@@ -22,6 +23,8 @@ IMAGE_FACTS = ("shorter_side_px", "brightness", "contrast", "sharpness")
 
 _BEYOND_PX = 1.0
 _SHARPNESS_SIDE = 512
+_MANY, _CORNER = 20, 0.67
+"""This many boxes that all end within this part of both sides are no chance."""
 
 
 def sample_of(images: Sequence[ImageRecord]) -> list[ImageRecord]:
@@ -53,11 +56,12 @@ def describe_images(images: Sequence[ImageRecord]) -> dict[str, list[float]]:
 
 
 def describe_truth(dataset: Dataset) -> dict[str, Any]:
-    """Count instances by category, images that stand twice (by content), boxes that stand twice, and boxes that reach
-    outside of their image by more than a pixel."""
+    """Count instances by category, images that stand twice (by content), boxes that stand twice, boxes that reach
+    outside of their image by more than a pixel, and all boxes where every one lies in one corner."""
     contents = Counter(image.sha256 for image in dataset.images if image.sha256)
     instances: Counter[int] = Counter()
     twice = outside = 0
+    reached: list[NDArray[np.float64]] = []
     for image in dataset.images:
         found = dataset.truth[image.id]
         instances.update(found.labels.tolist())
@@ -70,9 +74,18 @@ def describe_truth(dataset: Dataset) -> dict[str, Any]:
         if image.size is not None and len(found.boxes):
             limit = np.array([*image.size, *image.size]) + _BEYOND_PX
             outside += int(((found.boxes < -_BEYOND_PX) | (found.boxes > limit)).any(axis=1).sum())
+            reached.append(found.boxes[:, 2:] / image.size)
     return {
         "instances": {category: instances.get(index, 0) for index, category in enumerate(dataset.categories)},
         "duplicate_images": sum(count - 1 for count in contents.values()),
         "duplicate_boxes": twice,
         "boxes_outside": outside,
+        "boxes_in_corner": _in_corner(reached),
     }
+
+
+def _in_corner(reached: Sequence[NDArray[np.float64]]) -> int:
+    """How many boxes there are, if all end in the upper left of their image: objects are not found in one corner, but
+    boxes drawn on smaller images are. `reached` are right and lower ends, in parts of the image."""
+    ends = np.concatenate([np.zeros((0, 2)), *reached])
+    return len(ends) if len(ends) >= _MANY and ends.max() <= _CORNER else 0

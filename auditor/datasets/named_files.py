@@ -9,21 +9,32 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["find_named", "spellings"]
+__all__ = ["endings", "find_named", "spellings"]
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """What Label Studio puts before the name of an uploaded file."""
 
 
 def find_named(folder: Path, name: str) -> Path | None:
-    """Return the file that `name` is in `folder`: below it as it is written, in another spelling, or by its base
-    name."""
+    """Return the file that `name` is in `folder`: below it as it is written, in another spelling, or by the end of
+    either."""
     for spelling in spellings(name):
-        for tried in (spelling, spelling.rsplit("/", 1)[-1]):
+        for tried in endings(spelling):
             found = _in_folder(folder, tried)
             if found is not None:
                 return found
     return None
+
+
+def endings(name: str) -> Iterator[str]:
+    """A path, and what is left of it without its first folders, down to its base name.
+
+    >>> list(endings("/data/set/a.jpg"))
+    ['/data/set/a.jpg', 'data/set/a.jpg', 'set/a.jpg', 'a.jpg']
+    """
+    while name:
+        yield name
+        name = name.partition("/")[2]
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -43,8 +54,9 @@ def spellings(name: str) -> Iterator[str]:
     forms = [name, plain, unquote(plain), *asked, *(unquote(part) for part in asked)]
     if address.scheme and (address.netloc or address.scheme == "file"):
         forms.append(unquote(address.path))
-    if PureWindowsPath(name).drive:
-        forms.append(PureWindowsPath(name).name)
+    windows = PureWindowsPath(name)
+    if windows.drive:
+        forms.append(windows.relative_to(windows.anchor).as_posix())
     if address.query and address.path:
         forms.append(unquote(address.path))
     uploaded = _UPLOADED.fullmatch(plain.rsplit("/", 1)[-1])
@@ -76,6 +88,8 @@ def _by_form(folder: Path, changed_ns: int) -> dict[str, list[Path]]:  # noqa: A
     """The files of a folder by name in Unicode's composed form, in which `é` is one character, and in one case."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
         found.setdefault(_form(path.name), []).append(path)
     return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from auditor.config.yaml_file import load_yaml
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.images import SUFFIXES, list_images
-from auditor.datasets.named_files import spellings
+from auditor.datasets.named_files import endings, spellings
 from auditor.datasets.truth_boxes import BoxReading
 from auditor.errors import InputError
 from auditor.values.label_lists import decoded_text, parse_labels
@@ -191,7 +191,7 @@ def _names_of(path: Path) -> tuple[str, ...]:
 
 
 def _found(file: Path, root: str, entry: str) -> Path | None:
-    """Where a path that a file names is: from the file's folder, without steps up that lead nowhere, then by base name
+    """Where a path that a file names is: from the file's folder, without steps up that lead nowhere, then by its end
     beside it."""
     for spelling in spellings(entry):
         tries = [
@@ -201,8 +201,10 @@ def _found(file: Path, root: str, entry: str) -> Path | None:
             # Roboflow writes ../valid/images beside valid/
             file.parent / re.sub(r"^(\.\./)+", "", spelling),
         ]
-        if "/" not in spelling or Path(spelling).name not in _EVERYWHERE:
-            tries.append(file.parent / Path(spelling).name)
+        shorter = list(endings(spelling.rstrip("/")))[1:]
+        if shorter and Path(spelling).name in _EVERYWHERE:
+            shorter = shorter[:-1]
+        tries += [file.parent / ending for ending in shorter]
         found = next((path for path in tries if path.exists()), None)
         if found is not None:
             return found

@@ -106,7 +106,7 @@ def _structure(seen: Seen) -> dict[str, Json]:
         raise ModelError(
             "decoder ssd_anchors expects (1, N, 4) boxes, (1, N, C) scores and perhaps (N, 4) anchors but cannot tell "
             f"which is which of {listed(arrays)}; write the names: `decoder: {{name: ssd_anchors, boxes: …, scores: "
-            "…}}`",
+            "…}`",
             field="decoder",
         )
     found: dict[str, Json] = {**roles}

@@ -22,7 +22,14 @@ _HARDLY = 14
 _NAMED = 10
 _MISSING = "no such file"
 
-_COUNTED = ("missing_files", "zero_area_boxes", "duplicate_images", "duplicate_boxes", "boxes_outside")
+_COUNTED = (
+    "missing_files",
+    "zero_area_boxes",
+    "duplicate_images",
+    "duplicate_boxes",
+    "boxes_outside",
+    "boxes_in_corner",
+)
 
 _CALLED = {
     "shorter_side_px": "resolution (shorter side, px)",
@@ -80,13 +87,14 @@ def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:
         "duplicate_images": dataset.duplicate_images,
         "duplicate_boxes": dataset.duplicate_boxes,
         "boxes_outside": dataset.boxes_outside,
+        "boxes_in_corner": dataset.boxes_in_corner,
     }
     facts: dict[str, Json]
     for name in (*_COUNTED, "difficult_objects"):
         if counts.get(name):
             facts = {"count": counts[name], "dataset": label}
             if name == "missing_files":
-                facts["named"] = _named(dataset, missing=True)
+                facts["named"] = list(_named(dataset, missing=True)[:_NAMED])
             yield Told(f"data.{name}", facts, observed=counts[name])
     lost = dataset.counts.get("missing_labels", 0)
     if lost:
@@ -99,9 +107,9 @@ def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:
 
 
 def _named(dataset: DatasetRecord, *, missing: bool) -> list[str]:
-    """The first images that are missing, or that are there and cannot be read, each with what is wrong."""
+    """The images that are missing, or that are there and cannot be read, each with what is wrong."""
     lost = [(path, reason) for path, reason in dataset.unreadable.items() if (_MISSING in reason.lower()) == missing]
-    return [path if missing else f"{path}: {reason}" for path, reason in lost[:_NAMED]]
+    return [path if missing else f"{path}: {reason}" for path, reason in lost]
 
 
 def _left_open(dataset: DatasetRecord, label: str) -> Iterator[Told]:
@@ -140,10 +148,11 @@ def _images(result: AuditResult) -> Iterator[Told]:
     measured = [cell for cell in result.cells if cell.status == "ok"]
     unreadable = max((cell.counts.get("failed_images", 0) for cell in measured), default=0)
     missing = sum(dataset.counts.get("missing_files", 0) for dataset in result.datasets.values())
-    if unreadable > missing:
-        named = [name for dataset in result.datasets.values() for name in _named(dataset, missing=False)]
-        facts: dict[str, Json] = {"count": unreadable - missing, "named": list(named[:_NAMED])}
-        yield Told("data.unreadable", facts, observed=unreadable - missing)
+    named = [name for dataset in result.datasets.values() for name in _named(dataset, missing=False)]
+    count = max(unreadable - missing, len(named))
+    if count > 0:
+        facts: dict[str, Json] = {"count": count, "named": list(named[:_NAMED])}
+        yield Told("data.unreadable", facts, observed=count)
 
 
 def _small_boxes(result: AuditResult) -> Iterator[Told]:

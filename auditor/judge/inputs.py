@@ -74,7 +74,7 @@ def _of_model(model: ModelRecord, fed: Sequence[_Other], read: Sequence[_Other])
         unusual = list(_unusual(model, fed))
         yield from unusual
         if fed and other is None and not unusual:
-            yield _sound(model, fed)
+            yield _sound(model, fed, read)
     if other is not None:
         yield _improvement(model, other, {})
 
@@ -197,29 +197,33 @@ def _improvement(model: ModelRecord, other: _Other, more: Mapping[str, Json]) ->
     )
 
 
-def _sound(model: ModelRecord, fed: Sequence[_Other]) -> Told:
-    known = [other for other in fed if other.difference.value is not None]
+def _sound(model: ModelRecord, fed: Sequence[_Other], read: Sequence[_Other]) -> Told:
+    others = (*fed, *read)
+    known = [other for other in others if other.difference.value is not None]
     best = max(known, key=lambda other: other.gain, default=fed[0])
     interval = best.difference.interval
+    declared = best.reached - best.gain
+    undecided = best.gain >= WORTH
     return Told(
         "input.sound",
         facts={
             "file": model.name,
-            "tried": len(fed),
+            "tried": len(others),
             "declared_as": _described(model.input),
             "metric": best.cell.judged_by,
-            "declared": best.reached - best.gain,
+            "declared": declared,
             "images": best.cell.images,
             "other": best.cell.input,
             "reached": best.reached,
             "gain": best.gain,
             "interval": None if interval is None else list(interval),
-            "undecided": best.gain >= WORTH,
+            "undecided": undecided,
             "broken": best.reached < _BROKEN,
         },
         cell={"model": model.model, "file": model.name},
         observed=best.gain,
         limit=WORTH,
+        level="warning" if undecided and best.gain > declared else None,
     )
 
 

@@ -265,6 +265,7 @@ class DatasetRecord:
     duplicate_images: int = 0
     duplicate_boxes: int = 0
     boxes_outside: int = 0
+    boxes_in_corner: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Images that are missing or cannot be read, by their path below the folder of all, each with what is wrong."""
     deep_images: int = 0

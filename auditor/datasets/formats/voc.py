@@ -113,6 +113,13 @@ def _sized(
 ) -> list[tuple[_File, Path | None]]:
     """The files with their images; a size that one does not say is read from its image."""
     paths = [_image_of(file, places, problems) for file in files]
+    claimed: dict[Path, Path] = {}
+    for file, path in zip(files, paths, strict=True):
+        if path is not None and claimed.setdefault(path, file.path) != file.path:
+            problems.append(
+                f"{file.path}: its image is {path}, which is that of {claimed[path]} too; correct <filename> of one, "
+                "or remove it: an image has one file of annotations"
+            )
     unsized = [path for file, path in zip(files, paths, strict=True) if file.size is None and path is not None]
     read = dict(zip(unsized, sizes_of(unsized, request.meant), strict=True))
     return [

@@ -156,7 +156,8 @@ def _confirm(settling: Settling, decoded: Sequence[Any], options: Mapping[str, J
             )
         else:
             told = f"{range_of}, expected 0 to 1: the head has another layout; write `decoder:`"
-            told += f", or `score_scale: {PER_CENT}` in it"
+            if high >= _PER_CENT_FROM:
+                told += f", or `score_scale: {PER_CENT}` in it"
         raise ModelError(told, field="decoder")
 
 

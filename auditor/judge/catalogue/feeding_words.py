@@ -125,9 +125,9 @@ def _sound(
         remedy = "None of these inputs makes it work: check `decoder:` and `labels:`, and the file itself."
     shown = "" if interval is None else f", {interval[0]:+.3f} to {interval[1]:+.3f} at 95 % over all comparisons"
     return Words(
-        f"{file}: no other input contract of {tried} is better: declared {declared_as} reaches {metric} "
-        f"{declared:.3f} on "
-        f"{images} clean images, the next best ({other}) {reached:.3f} ({gain:+.3f}{shown})",
+        f"{file}: no other input contract or reading of {tried} is surely better: declared {declared_as} "
+        f"reaches {metric} {declared:.3f} on {images} clean images, "
+        f"the next best ({other}) {reached:.3f} ({gain:+.3f}{shown})",
         remedy,
     )
 

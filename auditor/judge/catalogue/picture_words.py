@@ -127,6 +127,13 @@ _data(
     "Clip them, or check that images and annotations are of one size.",
 )
 _data(
+    "data.boxes_in_corner",
+    "All true boxes lie in the upper left of their images.",
+    "true boxes, all of {}, end within two thirds of their image's width and height: they may have been drawn on "
+    "smaller images",
+    "Draw a few on their images; where they are off, scale them, or give the images that they were drawn on.",
+)
+_data(
     "data.difficult_objects",
     "Objects that are marked difficult.",
     "objects of {} are marked difficult; AP ignores them, as Pascal VOC does",

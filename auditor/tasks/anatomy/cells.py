@@ -92,6 +92,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
             task,
             counts,
             f"only {len(truth)} of {len(given.truth)} images could be read; the first failed with {reason}",
+            unreadable,
         )
     times = [item.invoke_ms for item in predictions if item.invoke_ms is not None]
     judged = _judged(given, task, truth)
@@ -178,7 +179,9 @@ def measured_metric(metric: Metric, judged: Judged) -> tuple[MetricValue, NDArra
     )
 
 
-def _failed(given: CellTask, task: Task, counts: Mapping[str, int], error: str) -> CellEvaluation:
+def _failed(
+    given: CellTask, task: Task, counts: Mapping[str, int], error: str, unreadable: Mapping[int, str] | None = None
+) -> CellEvaluation:
     return CellEvaluation(
         CellResult.of(
             given.cell,
@@ -188,5 +191,6 @@ def _failed(given: CellTask, task: Task, counts: Mapping[str, int], error: str) 
             counts=dict(counts),
             error=error,
             cause="evaluating",
-        )
+        ),
+        unreadable=unreadable or {},
     )
