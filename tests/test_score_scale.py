@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_results import codes, made_result, model
+from made_results import DATASET, codes, made_cell, made_result, model
 from tiny_models import write_model
 
 from auditor.cli import main
@@ -127,6 +128,19 @@ def test_a_score_column_that_never_changes_is_told(tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb")
     spec = resolve_model(ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="labels.txt", images=IMAGES))
     assert spec.diagnosis.outputs[0].constant_classes == (0,)
+    assert spec.diagnosis.outputs[0].silent_classes == (1,)
+
+
+@pytest.mark.parametrize(("objects", "value", "told"), [(10, 0.0, True), (9, 0.0, False), (10, 0.1, False)])
+def test_a_class_that_stays_silent_is_told_where_its_objects_are_missed(objects, value, told):
+    outputs = (OutputCodes("o", "int8", 0.004, -128, 0.0, 1.0, silent_classes=(0, 1)),)
+    cell = made_cell("clean", 0, 0.5)
+    metric = dataclasses.replace(cell.metrics["AP"], name="AP/a", value=value)
+    cell = dataclasses.replace(cell, metrics={**cell.metrics, "AP/a": metric})
+    datasets = {"default": dataclasses.replace(DATASET, instances={"a": objects, "b": 50})}
+    judged = model(diagnosis=Diagnosis(outputs=outputs), labels=("a", "b"))
+    found = codes(check_quantization, made_result([cell], models=(judged,), datasets=datasets))
+    assert ("quantization.silent_class" in found) == told
 
 
 @pytest.mark.parametrize(("columns", "told"), [((), False), ((2,), True)])

@@ -36,6 +36,7 @@ TROUBLE = {
     "compatibility.state",
     "compatibility.state_kept",
     "quantization.constant_class",
+    "quantization.silent_class",
     "quantization.half_codes",
     "quantization.ties_unknown",
 }

@@ -29,6 +29,8 @@ _CODES_USED = 192
 _SATURATED = 0.01
 _CLIPPED = 0.01
 _SHOWN = 3
+_FEW_OBJECTS = 10
+"""A class with fewer objects may be missed by chance."""
 
 
 def check_quantization(result: AuditResult) -> Iterator[Told]:
@@ -38,6 +40,7 @@ def check_quantization(result: AuditResult) -> Iterator[Told]:
         where = {"model": model.model, "file": model.name, "quantization": model.quantization}
         for output in model.diagnosis.outputs:
             yield from _output(result, model, output, where)
+            yield from _silent(result, model, output, where)
         if model.diagnosis.input is not None:
             yield from _input(model, model.diagnosis.input, where)
             yield from half_codes(model, model.diagnosis.input, where)
@@ -115,6 +118,30 @@ def _output(result: AuditResult, model: ModelRecord, output: OutputCodes, where:
         yield Told("quantization.constant_class", facts, where, observed=float(len(output.constant_classes)))
     elif output.score_values is not None and output.high < 0.9 and _reaches(output):
         yield Told("quantization.saturates", {**named, "high": output.high}, where, observed=output.high, limit=0.9)
+
+
+def _silent(result: AuditResult, model: ModelRecord, output: OutputCodes, where: Place) -> Iterator[Told]:
+    """Classes that are there and never found, since their scores never leave 0."""
+    offset = model.decoder.options.get("label_offset", 0)
+    cell = next((cell for cell in result.cells if cell.file == model.name and cell.is_clean and cell.is_declared), None)
+    dataset = result.datasets.get(model.dataset)
+    if cell is None or dataset is None or not isinstance(offset, int):
+        return
+    instances = dataset.instances
+    lost = {}
+    for column in output.silent_classes:
+        at = column + offset
+        label = model.labels[at] if 0 <= at < len(model.labels) else None
+        metric = cell.metrics.get(f"{cell.judged_by}/{label}")
+        if label is not None and metric is not None and metric.value == 0 and instances.get(label, 0) >= _FEW_OBJECTS:
+            lost[label] = instances[label]
+    if lost:
+        facts: dict[str, Json] = {
+            "file": model.name,
+            "output": output.name,
+            "classes": [f"{label} ({count})" for label, count in lost.items()],
+        }
+        yield Told("quantization.silent_class", facts, where, observed=float(len(lost)))
 
 
 def _reaches(output: OutputCodes) -> bool:

@@ -54,7 +54,8 @@ def _output(
             score_values=(float(scores.min()), float(scores.max())),
             zero_scores=float((scores == 0).mean()),
             distinct_scores=len(np.unique(scores)),
-            constant_classes=tuple(_constant(scores)),
+            constant_classes=_columns(_constant(scores) & (scores[0] > 0)),
+            silent_classes=_columns(_constant(scores) & (scores[0] <= 0)) if (scores > 0).any() else (),
         )
     if isinstance(head.decode(samples[0], spec), ClassScores):
         low, high = (float(limit) for limit in (min(map(np.min, tables)), max(map(np.max, tables))))
@@ -62,10 +63,14 @@ def _output(
     return facts
 
 
-def _constant(scores: NDArray[Any]) -> list[int]:
-    """The columns of (N, C) scores that have one value above 0 throughout."""
-    same = (scores == scores[:1]).all(axis=0) & (scores[0] > 0) if len(scores) > 1 else np.zeros(0, dtype=bool)
-    return [int(column) for column in np.nonzero(same)[0]]
+def _constant(scores: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the columns of (N, C) scores have one value throughout."""
+    same: NDArray[np.bool_] = (scores == scores[:1]).all(axis=0) & (len(scores) > 1)
+    return same
+
+
+def _columns(chosen: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(int(column) for column in np.nonzero(chosen)[0])
 
 
 def _input(contract: InputContract, tensor: TensorFacts, images: Sequence[NDArray[np.uint8]]) -> InputCodes:

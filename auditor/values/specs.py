@@ -259,7 +259,8 @@ COCO_LIMITS = (1, 10, 100)
 class OutputCodes:
     """An 8-bit output: the real values `low` to `high` that its codes hold, and what the first images gave.
     `zero_scores` is the share of scores that round to 0; None where the output does not hold boxes and scores
-    together. `constant_classes` are score columns that have one value above 0 on every candidate of every image."""
+    together. `constant_classes` are score columns that have one value above 0 on every candidate of every image,
+    `silent_classes` those that never leave 0 where others do."""
 
     __pydantic_config__ = _STRICT
     name: str
@@ -273,6 +274,7 @@ class OutputCodes:
     zero_scores: float | None = None
     distinct_scores: int | None = None
     constant_classes: tuple[int, ...] = ()
+    silent_classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

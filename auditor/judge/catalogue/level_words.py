@@ -35,6 +35,16 @@ def _constant_class(file: str, output: str, columns: list[int]) -> Words:
     )
 
 
+@row("quantization.silent_class", "quantization", "warning", "quantization", "The scores of a class never leave 0.")
+def _silent_class(file: str, output: str, classes: list[str]) -> Words:
+    return Words(
+        f"{file}: the scores of {some(classes, 6)} in its output {output} are 0 on all candidates of the first images, "
+        "and none of their objects (in brackets) is found",
+        "Look whether the export rounds these columns away; calibrate on images with these classes, or export with the "
+        "scores as an output of their own.",
+    )
+
+
 @row("quantization.half_codes", "quantization", "warning", "input", "Pixels land between two codes of the input.")
 def _half_codes(
     file: str, share: float, mean: list[float], better: list[float], scale: float, zero_point: int, line: str
