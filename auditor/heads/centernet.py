@@ -49,18 +49,23 @@ def decode(outputs: Outputs, spec: ModelSpec) -> Detections:
 def _maps(seen: Seen) -> tuple[str, list[str]] | None:
     """The heat map, and the two maps of two channels."""
     arrays = seen.arrays
-    if len(arrays) != 3 or any(array.ndim != 4 for array in arrays.values()):
+    if not _alike(seen):
         return None
-    if len({array.shape[1:3] for array in arrays.values()}) != 1:
-        return None
-    height = next(iter(arrays.values())).shape[1]
     pairs = [name for name, array in arrays.items() if array.shape[3] == 2]
     if len(pairs) == 3:  # two classes: by their names
         named = [name for name in pairs if _role(seen, name) is not None]
         pairs = named if len(named) == 2 else pairs
-    if len(pairs) != 2 or seen.contract.height / height not in _STRIDES:
+    if len(pairs) != 2:
         return None
     return next(name for name in arrays if name not in pairs), pairs
+
+
+def _alike(seen: Seen) -> bool:
+    """Whether there are three maps of one size, two of them at least of two channels."""
+    shapes = [array.shape for array in seen.arrays.values()]
+    if len(shapes) != 3 or any(len(shape) != 4 for shape in shapes) or len({shape[1:3] for shape in shapes}) != 1:
+        return False
+    return [shape[3] for shape in shapes].count(2) >= 2 and seen.contract.height / shapes[0][1] in _STRIDES
 
 
 def _role(seen: Seen, name: str) -> str | None:
@@ -70,8 +75,8 @@ def _role(seen: Seen, name: str) -> str | None:
 
 def _recognise(seen: Seen) -> Match | None:
     found = _maps(seen)
-    if found is None:
-        return None
+    if found is None:  # of two classes, without names: `_structure` asks for them
+        return Match("three maps of two channels", sure=True) if _alike(seen) else None
     classes = seen.arrays[found[0]].shape[3]
     return Match(f"a heat map of {classes} classes with two maps of two channels", sure=True)
 

@@ -98,3 +98,9 @@ def test_grids_with_another_number_of_labels_are_told_so(tmp_path):
     request = ModelRequest("m", "m", str(path), "d", str(tmp_path), labels="coco80", images=IMAGES)
     with pytest.raises(ModelError, match="yolov3 with 2 classes, but the model has 80 labels"):
         resolve_model(request)
+
+
+def test_three_maps_of_two_channels_are_asked_which_is_which(tmp_path):
+    maps = {name: np.zeros((1, SIDE // 4, SIDE // 4, 2), np.float32) for name in ("x", "y", "z")}
+    with pytest.raises(ModelError, match=r"decoder centernet expects .*write `scores:`, `sizes:` and `offsets:`"):
+        checked(tmp_path, "centernet", maps)
