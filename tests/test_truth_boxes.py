@@ -140,6 +140,20 @@ def test_fractions_with_the_top_first_are_offered_and_read(tmp_path, unit, whole
     assert np.allclose(boxes_of(loaded(tmp_path, dataset, f", {line}")), sound, atol=1e-3)
 
 
+def test_exchanged_sizes_are_named_beside_exchanged_axes(tmp_path):
+    """Boxes are right and sizes are not: the other order fits, and would be wrong."""
+    dataset = write_coco(tmp_path, FOUND)
+    sizes = np.array([[480.0, 640.0]] * 20)  # of images that are 640 × 480
+    raw = np.tile([[500.0, 100, 120, 300], [400, 20, 200, 100]], (10, 1))
+    said = BoxReading("xywh", "pixels").problem(raw, sizes)
+    assert "`box_format: yxhw`" in said
+    assert "width and height of the images that are exchanged" in said
+    change_coco(tmp_path, lambda box, image: corners(box, image))
+    with pytest.raises(InputError) as caught:
+        loaded(tmp_path, dataset)
+    assert "images that are exchanged" not in str(caught.value)
+
+
 def test_negative_sides_are_counted(tmp_path):
     dataset = write_coco(tmp_path, FOUND)
     change_coco(tmp_path, lambda box, _: [box[0] + box[2], box[1] + box[3], -box[2], -box[3]])

@@ -43,6 +43,12 @@ _LEAST, _FEW, _ENOUGH = 3, 10, 20
 _JUNK = 0.002
 """No more fractions among pixels are boxes smaller than a pixel in the corner of their image."""
 _NEGATIVE = 0.05
+_TURNS = {"xyxy": "yxyx", "xywh": _TURNED}
+"""Orders with the axes exchanged: their boxes fit just as well where it is the annotated sizes that are exchanged."""
+_EXCHANGED = (
+    ". Or it is the width and height of the images that are exchanged in the annotations: compare them with the files "
+    "first, and correct those instead"
+)
 _PAIRS = {"yxyx": "xyxy"}
 """Orders that fit wherever the other does."""
 _WITHIN = 0.15
@@ -86,7 +92,8 @@ class BoxReading:
         lines = [self._line(form, other) for form, other in fits]
         if len(lines) == 1:
             form, other = fits[0]
-            return f"{told}; they are {_CALLED[form]} in {other}. Write in the data set: `{lines[0]}`"
+            told += f"; they are {_CALLED[form]} in {other}. Write in the data set: `{lines[0]}`"
+            return told + (_EXCHANGED if _TURNS.get(self.box_format) == form and other == "pixels" else "")
         choices = " or ".join(f"`{line}`" for line in lines)
         return f"{told}; more than one other reading fits: draw one on its image, and write in the data set {choices}"
 
