@@ -255,6 +255,8 @@ def test_two_evaluators_that_disagree_are_told():
 )
 def test_a_gate_within_the_spread_is_told_and_judged_all_the_same(rule, near):
     cell = cell_of(0.5, {"AP50": cell_of(0.5).metrics["AP"]}, ties=Ties(20, 0.4992, 0.501))
-    (outcome,) = apply_gates(made_result([cell]), (rule,), CATALOGUE)
-    assert outcome.status == ("failed" if (rule.limit < 0.5 if rule.kind == "max" else rule.limit > 0.5) else "passed")
-    assert ("gate.ties" in [finding.code for finding in outcome.findings]) == near
+    (applied,) = apply_gates(made_result([cell]), (rule,), CATALOGUE)
+    assert applied.outcome.status == (
+        "failed" if (rule.limit < 0.5 if rule.kind == "max" else rule.limit > 0.5) else "passed"
+    )
+    assert ("gate.ties" in [finding.code for finding in applied.findings]) == near

@@ -26,7 +26,7 @@ from auditor.store import ImagePrediction
 from auditor.tasks.anatomy.cells import cell_task, evaluate_cell, task_of
 from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Latency, Measurement, ModelSpec
 
-__all__ = ["Elsewhere", "load_elsewhere"]
+__all__ = ["Elsewhere", "devices_of", "load_elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,25 @@ class _File:
 
     meta: Mapping[str, Any]
     outputs: Mapping[tuple[str, str, int], Mapping[int, NDArray[Any]]]
+
+
+def devices_of(files: Sequence[Path]) -> list[str]:
+    """What the devices are called whose measurements these files hold.
+
+    Raises:
+        InputError: a file is not such a file.
+    """
+    problems: list[str] = []
+    found = []
+    for path in files:
+        try:
+            with np.load(path, allow_pickle=False) as loaded:
+                found.append(str(json.loads(bytes(loaded["meta"]).decode())["device"]))
+        except _NOT_MEASUREMENTS as error:
+            problems.append(_not_measurements(path, error))
+    if problems:
+        raise InputError(problems)
+    return list(dict.fromkeys(found))
 
 
 def load_elsewhere(plan: Plan, files: Sequence[Path]) -> Elsewhere:
@@ -95,6 +114,14 @@ def _devices(
     return devices
 
 
+_NOT_MEASUREMENTS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+
+
+def _not_measurements(path: Path, error: Exception) -> str:
+    kind = type(error).__name__
+    return f"{path}: not the measurements of a bundle ({kind}); give what `python BUNDLE.pyz -o FILE` wrote"
+
+
 def _load(path: Path, expected: str, names: Container[str], problems: list[str]) -> _File | None:
     try:
         with np.load(path, allow_pickle=False) as loaded:
@@ -107,11 +134,8 @@ def _load(path: Path, expected: str, names: Container[str], problems: list[str])
         right = all(isinstance(meta[key], kind) for key, kind in META.items())
         right = right and meta["device"].strip() not in ("", LOCAL)
         right = right and all(key.partition("|")[0] in names for key in meta["speeds"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        problems.append(
-            f"{path}: not the measurements of a bundle ({type(error).__name__}); give what `python BUNDLE.pyz -o FILE` "
-            "wrote"
-        )
+    except _NOT_MEASUREMENTS as error:
+        problems.append(_not_measurements(path, error))
         return None
     if not right:
         problems.append(

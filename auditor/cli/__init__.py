@@ -19,12 +19,12 @@ import click
 
 from auditor.cli import reading_commands
 from auditor.cli.scenario_commands import scenarios
+from auditor.cli.telling import tell
 from auditor.errors import AuditorError, InputError
 
 if TYPE_CHECKING:
     from auditor.values import AuditResult
 
-_EXIT = {"passed": 0, "failed": 1, "incomplete": 3}
 _PATH = click.Path(path_type=Path)
 
 
@@ -105,7 +105,7 @@ def run(audit: Path, output: Path | None, measurements: tuple[Path, ...], **opti
     command = f"auditor run {audit}" + (f" --output {output}" if output else "")
     command += "".join(f" --measurements {path}" for path in measurements)
     result, folder = _run(audit, output or Path("reports") / audit.stem, command, elsewhere=measurements, **options)
-    sys.exit(_tell(result, folder, quiet=options["quiet"]))
+    sys.exit(tell(result, folder, quiet=options["quiet"]))
 
 
 @main.command()
@@ -123,7 +123,7 @@ def demo(output: Path | None, **options: Any) -> None:
     check_writable(folder)
     audit = write_example(folder / "example")
     result, folder = _run(audit, folder, "auditor demo", **options)
-    code = _tell(result, folder, quiet=options["quiet"])
+    code = tell(result, folder, quiet=options["quiet"])
     if code == 1 and not options["quiet"]:
         click.echo(
             "the demo's failing gate is part of the example: `auditor run` would exit with 1 here, the demo with 0",
@@ -140,7 +140,7 @@ def judge(run: Path, gates: Path | None) -> None:
     from auditor.run import judge_run, load_run
 
     result = judge_run(run, gates=gates)
-    sys.exit(_tell(result, load_run(run)[1], quiet=False))
+    sys.exit(tell(result, load_run(run)[1], quiet=False))
 
 
 @main.command()
@@ -267,25 +267,6 @@ def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[Audit
     quiet = options.pop("quiet")
     with SilentProgress() if quiet else BarProgress() as progress:
         return run_audit(audit, output=output, progress=progress, command=command, **options), output
-
-
-def _tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
-    if not quiet:
-        measured = {cell.file for cell in result.cells if cell.status != "skipped"}
-        for summary in [summary for summary in result.summaries if summary.file in measured]:
-            values = ", ".join(
-                f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}"
-                for name, value in summary.metrics.items()
-            )
-            click.echo(f"{summary}: {values}", err=True)
-        for reason in dict.fromkeys(
-            f"skipped: {cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped"
-        ):
-            click.echo(reason, err=True)
-        for finding in [finding for finding in result.findings if finding.level == "error"][:10]:
-            click.echo(f"{finding.check}: {finding.message}", err=True)
-        click.echo(f"{result.verdict.upper()}: {folder / 'report.html'}", err=True)
-    return _EXIT[result.verdict]
 
 
 main.add_command(scenarios)

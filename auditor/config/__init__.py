@@ -9,16 +9,15 @@ from auditor.config.audit import (
     AuditConfig,
     DecoderConfig,
     ExternalDelegateConfig,
-    GateConfig,
-    GatesConfig,
     InputConfig,
     ModelConfig,
     PostprocessConfig,
     load_audit,
     load_gates,
-    rule_of,
+    load_judging,
 )
 from auditor.config.data_config import CalibrationConfig, DatasetConfig
+from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
 from auditor.config.pack import PackConfig, load_pack, specs_of
 from auditor.config.result import RESULT_SCHEMA_VERSION, parse_result, result_document, result_schema
 from auditor.config.yaml_file import YamlFile, nearest
@@ -39,6 +38,7 @@ __all__ = [
     "YamlFile",
     "load_audit",
     "load_gates",
+    "load_judging",
     "load_pack",
     "nearest",
     "parse_result",

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -15,31 +15,30 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    StrictFloat,
     field_validator,
     model_validator,
 )
 
 from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
 from auditor.config.evaluation_config import EvaluationConfig
+from auditor.config.gates_config import FailOn, GateConfig, GatesConfig, plain_level, rule_of
 from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, validate
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
-from auditor.values import CLEAN, COCO_LIMITS, MEASURED_METRICS, Rule
+from auditor.values import COCO_LIMITS, Rule
 from auditor.values.levels import ALIASES, ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
 
 __all__ = [
     "AuditConfig",
     "DecoderConfig",
     "ExternalDelegateConfig",
-    "GateConfig",
-    "GatesConfig",
     "InputConfig",
+    "Judged",
     "ModelConfig",
     "PostprocessConfig",
     "load_audit",
     "load_gates",
-    "rule_of",
+    "load_judging",
 ]
 
 
@@ -62,13 +61,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
 
 
-def _plain_level(level: str) -> str:
-    """A level by our name, however exporters call it."""
-    return ALIASES.get(level, level)
-
-
 def _asked(level: str) -> str:
-    level = _plain_level(level)
+    level = plain_level(level)
     if level not in ASKED:
         raise ValueError(f"unknown level {level!r}; {nearest(level, ASKED)}")
     return level
@@ -83,7 +77,7 @@ def _built_in_delegate(name: str) -> str:
 
 
 AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": [*ASKED, *ALIASES]})]
-LevelName = Annotated[Name, AfterValidator(_plain_level)]
+LevelName = Annotated[Name, AfterValidator(plain_level)]
 DelegateName = Annotated[str, AfterValidator(_built_in_delegate), Field(json_schema_extra={"enum": list(BUILT_IN)})]
 
 
@@ -178,46 +172,6 @@ class ModelConfig(Document):
         levels: tuple[str, ...] = self.quantize.levels if self.quantize else ()
         levels += REMEDIES if INT8 in levels else ()
         return levels if self.path.endswith(".tflite") else (*levels, FLOAT32)
-
-
-class GateConfig(Document):
-    """One limit on one metric of the cells (or summaries) that its selectors match."""
-
-    metric: str
-    model: str | None = None
-    quantization: Annotated[str, AfterValidator(_plain_level)] | None = None
-    delegate: str | None = None
-    device: str | None = None
-    scenario: str | None = None
-    severity: Annotated[float, Field(strict=True, ge=0, le=5)] | None = None
-    min: StrictFloat | None = None
-    max: StrictFloat | None = None
-    max_drop: Annotated[float, Field(strict=True, ge=0)] | None = None
-    against: Annotated[str, AfterValidator(_plain_level)] | None = None
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> GateConfig:
-        given = [kind for kind in ("min", "max", "max_drop") if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of min, max and max_drop but got {', '.join(given) or 'none'}")
-        if given == ["max_drop"] and self.against is None:
-            raise ValueError(f"max_drop needs `against: {CLEAN}` or `against:` a quantization level such as float32")
-        if given != ["max_drop"] and self.against is not None:
-            raise ValueError("`against` goes only with max_drop")
-        if self.metric in MEASURED_METRICS and (
-            self.scenario is not None or self.severity is not None or self.max_drop is not None
-        ):
-            raise ValueError(
-                f"{self.metric} is measured once for a model and delegate: give `min` or `max`, and no `scenario` or "
-                "`severity`"
-            )
-        return self
-
-
-class GatesConfig(Document):
-    """A gates file: `gates:` and the list, as in `audit.yaml`."""
-
-    gates: tuple[GateConfig, ...]
 
 
 class ExternalDelegateConfig(Document):
@@ -316,6 +270,8 @@ class AuditConfig(Document):
     measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
     gates: tuple[GateConfig, ...] = ()
+    fail_on: FailOn | None = None
+    """From which level on findings of checks fail the audit, as gates do; left out: never."""
     allow_code: bool = False
 
     _source: YamlFile = PrivateAttr()
@@ -367,8 +323,24 @@ def load_audit(path: Path) -> AuditConfig:
     return config
 
 
+class Judged(NamedTuple):
+    """What a document is judged by."""
+
+    rules: tuple[Rule, ...]
+    fail_on: FailOn | None
+
+
 def load_gates(path: Path) -> tuple[Rule, ...]:
-    """Read a gates file (`gates:` and a list; an `audit.yaml` serves as well) into rules.
+    """Read the rules of a gates file (`gates:` and a list; an `audit.yaml` serves as well).
+
+    Raises:
+        InputError: with every problem.
+    """
+    return load_judging(path).rules
+
+
+def load_judging(path: Path) -> Judged:
+    """Read a gates file: its rules, and from which level on findings count.
 
     Raises:
         InputError: with every problem.
@@ -377,30 +349,10 @@ def load_gates(path: Path) -> tuple[Rule, ...]:
     if isinstance(data, list):
         data = {"gates": data}
         source = YamlFile(source.path, {("gates", *loc): line for loc, line in source.lines.items()})
-    if isinstance(data, dict) and "models" in data:
-        gates = load_audit(path).gates
-    else:
-        gates = validate(GatesConfig, data, source).gates
-    return tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(gates))
-
-
-_KINDS: tuple[Literal["min", "max", "max_drop"], ...] = ("min", "max", "max_drop")
-
-
-def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
-    """Turn a gate into the rule that the judge applies."""
-    kind = next(kind for kind in _KINDS if getattr(gate, kind) is not None)
-    selectors = {
-        key: getattr(gate, key) for key in ("model", "quantization", "delegate", "device", "scenario", "severity")
-    }
-    return Rule(
-        metric=gate.metric,
-        kind=kind,
-        limit=getattr(gate, kind),
-        selectors={key: value for key, value in selectors.items() if value is not None},
-        against=gate.against,
-        line=line,
-    )
+    whole = isinstance(data, dict) and "models" in data
+    found: AuditConfig | GatesConfig = load_audit(path) if whole else validate(GatesConfig, data, source)
+    rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(found.gates))
+    return Judged(rules, found.fail_on)
 
 
 def _cross_check(config: AuditConfig) -> list[str]:

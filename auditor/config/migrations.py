@@ -189,5 +189,14 @@ def _to_2_1(old: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": "2.1"}
 
 
-MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"1.0": _to_2_0, "2.0": _to_2_1}
+def _to_2_2(old: Mapping[str, Any]) -> dict[str, Any]:
+    """2.2 adds fields, and the verdict `not judged`, which is recomputed."""
+    return {**old, "schema_version": "2.2"}
+
+
+MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "1.0": _to_2_0,
+    "2.0": _to_2_1,
+    "2.1": _to_2_2,
+}
 """From a schema version to the function that turns its document into the next version's."""

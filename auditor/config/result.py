@@ -15,7 +15,7 @@ from auditor.values import AuditResult
 
 __all__ = ["RESULT_SCHEMA_VERSION", "parse_result", "result_document", "result_schema"]
 
-RESULT_SCHEMA_VERSION = "2.1"
+RESULT_SCHEMA_VERSION = "2.2"
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def parse_result(data: Any, *, path: Path) -> AuditResult:
         while data["schema_version"] in MIGRATIONS:
             data = MIGRATIONS[data["schema_version"]](data)
         known = data["schema_version"] == RESULT_SCHEMA_VERSION
-        result = _adapter().validate_python({**data, "findings": []}) if known else None
+        result = _adapter().validate_python({**data, "findings": [], "gates": []}) if known else None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from auditor.judge.told import Row, Told, as_finding, place_of
 from auditor.values import (
@@ -13,8 +14,10 @@ from auditor.values import (
     AuditResult,
     Cell,
     CellResult,
+    Finding,
     GateOutcome,
     Json,
+    Met,
     MetricValue,
     Place,
     Rule,
@@ -22,7 +25,7 @@ from auditor.values import (
     Ties,
 )
 
-__all__ = ["apply_gates"]
+__all__ = ["Applied", "apply_gates"]
 
 _OVER_ALL = ("scenario", "severity")
 """Selectors that a metric over all cells of a model has no use for."""
@@ -40,7 +43,15 @@ class _Subject:
     ties: Ties | None = None
 
 
-def apply_gates(result: AuditResult, rules: Sequence[Rule], catalogue: Mapping[str, Row]) -> tuple[GateOutcome, ...]:
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """A rule's outcome with its findings."""
+
+    outcome: GateOutcome
+    findings: tuple[Finding, ...]
+
+
+def apply_gates(result: AuditResult, rules: Sequence[Rule], catalogue: Mapping[str, Row]) -> tuple[Applied, ...]:
     """Apply each rule to every cell (or summary) that it selects; cells of a changed input are never selected.
 
     The findings of a gate begin with the farthest from its limit.
@@ -48,10 +59,10 @@ def apply_gates(result: AuditResult, rules: Sequence[Rule], catalogue: Mapping[s
     return tuple(_apply(result, rule, catalogue) for rule in rules)
 
 
-def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> GateOutcome:
+def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> Applied:
     told: list[Told] = []
     near: list[Told] = []
-    measured = 0
+    met: list[Met] = []
     for subject in _subjects(result, rule):
         if subject.metric is None or subject.metric.value is None:
             reason = subject.reason or (subject.metric.reason if subject.metric else "not computed")
@@ -61,9 +72,10 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> Gat
         if limit is None:
             told.append(_unmeasured(rule, subject, why))
             continue
-        measured += 1
         value = subject.metric.value
-        if (value > limit) if rule.kind == "max" else (value < limit):
+        margin = limit - value if rule.kind == "max" else value - limit
+        met.append(Met(subject.label, value, limit, margin, subject.cell))
+        if margin < 0:
             told.append(_violation(rule, subject, limit, why))
         ties = subject.ties
         if ties is not None and ties.low is not None and ties.high is not None and ties.low < limit <= ties.high:
@@ -71,10 +83,20 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> Gat
     violated = [item for item in told if item.observed is not None]
     violated.sort(key=lambda item: -abs((item.observed or 0.0) - (item.limit or 0.0)))
     told = [*violated, *(item for item in told if item.observed is None)]
-    if not measured and not told:
+    if not met and not told:
         told.append(Told("gate.unmet", {"rule": str(rule), "line": rule.line}, limit=rule.limit))
     findings = tuple(as_finding(item, catalogue) for item in (*told, *near))
-    return GateOutcome(rule, "failed" if violated else "incomplete" if told else "passed", measured, findings)
+    status: Literal["passed", "failed", "incomplete"] = "failed" if violated else "incomplete" if told else "passed"
+    outcome = GateOutcome(
+        rule,
+        status,
+        measured=len(met),
+        nearest=min(met, key=lambda item: item.margin, default=None),
+        beyond=len(violated),
+        unjudged=len(told) - len(violated),
+        messages=tuple(finding.message for finding in findings),
+    )
+    return Applied(outcome, findings)
 
 
 def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
@@ -84,7 +106,7 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
             selected = all(
                 _matches(summary, key, wanted) for key, wanted in rule.selectors.items() if key not in _OVER_ALL
             )
-            if metric is not None and selected:
+            if metric is not None and selected and _is_asked(result, rule, summary.file):
                 fields = ("model", "file", "quantization", "delegate", "device")
                 yield _Subject({name: getattr(summary, name) for name in fields}, str(summary), metric, None)
     elif rule.metric in MEASURED_METRICS:
@@ -94,22 +116,32 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
 
 
 def _cells(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
-    evidence = {model.name for model in result.models if model.role == "evidence"}
+    levels: dict[str, set[str]] = {}
+    for cell in result.cells:
+        levels.setdefault(cell.model, set()).add(cell.quantization)
     for cell in result.cells:
         if not cell.is_declared or not all(_matches(cell, key, wanted) for key, wanted in rule.selectors.items()):
             continue
-        if cell.file in evidence and "quantization" not in rule.selectors:
+        if not _is_asked(result, rule, cell.file):
             continue
         if cell.status == "ok" and rule.metric not in cell.metrics:
             continue  # a metric of another task, or of a comparison that this cell is not part of
         if rule.against == CLEAN and cell.is_clean:
             continue  # clean drops nothing against itself
-        if rule.kind == "max_drop" and rule.against == cell.quantization:
-            continue
+        if rule.against not in (None, CLEAN) and rule.against not in levels[cell.model] - {cell.quantization}:
+            continue  # a level drops nothing against itself, nor a model that has no such level
         reason = None if cell.status == "ok" else f"the cell {cell.status}: {cell.error}"
         reference = _reference(result, rule, cell) if rule.kind == "max_drop" else None
         ties = cell.ties if rule.metric == cell.judged_by else None
         yield _Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference, ties)
+
+
+def _is_asked(result: AuditResult, rule: Rule, file: str) -> bool:
+    """Whether a gate is about a file: one that the auditor made unasked, to show what would help, only by its name."""
+    model = result.model(file)
+    if model is None or model.role not in ("remedy", "evidence"):
+        return True
+    return rule.selectors.get("quantization") == model.quantization or rule.selectors.get("model") == file
 
 
 def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
@@ -126,6 +158,7 @@ def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
         }
         others = {name: wanted for name, wanted in rule.selectors.items() if name not in (*_OVER_ALL, "model")}
         chosen = rule.selectors.get("model") in (None, where["model"], where["file"])
+        chosen = chosen and _is_asked(result, rule, found.model)
         if found.probe != probe or not chosen or any(where[name] != wanted for name, wanted in others.items()):
             continue
         value = found.value if key is None else getattr(found.value, key, None)

@@ -6,30 +6,33 @@ from collections.abc import Mapping, Sequence
 
 from auditor.judge.gates import apply_gates
 from auditor.judge.told import Check, Row, as_finding
-from auditor.values import AuditResult, Finding, Judgement, Rule, Verdict
+from auditor.values import AuditResult, Finding, GateOutcome, Verdict
 
 __all__ = ["judge"]
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
-def judge(
-    result: AuditResult, rules: Sequence[Rule], checks: Mapping[str, Check], catalogue: Mapping[str, Row]
-) -> Judgement:
-    """Apply gates and checks, but for those that the audit leaves out by their name or by a finding's code. Only gates
-    and failed cells decide the verdict: `failed` when a gate is violated, else `incomplete` when a cell failed or a
-    gate could not be judged, else `passed`."""
-    gates = apply_gates(result, rules, catalogue)
-    findings: list[Finding] = [finding for gate in gates for finding in gate.findings]
+def judge(result: AuditResult, checks: Mapping[str, Check], catalogue: Mapping[str, Row]) -> AuditResult:
+    """Apply the gates of a result's plan, and checks, but for those that the audit leaves out by their name or by a finding's code. Gates,
+    failed cells and, where the audit says `fail_on`, findings decide the verdict: `failed` when a gate is violated or
+    a finding counts, else `incomplete` when a cell failed or a gate could not be judged, else `passed`, which nothing
+    is without a gate: then it is `not judged`."""
+    applied = apply_gates(result, result.plan.gates, catalogue)
+    gates = tuple(gate.outcome for gate in applied)
+    findings: list[Finding] = [finding for gate in applied for finding in gate.findings]
     for name, check in checks.items():
         if result.plan.asks(name):
             findings += [as_finding(told, catalogue) for told in check(result) if result.plan.asks(told.code)]
     findings.sort(key=lambda finding: (_ORDER[finding.level], finding.check != "gate"))
-    return Judgement(result.judged(tuple(findings), _verdict(result, [gate.status for gate in gates])), gates)
+    return result.judged(tuple(findings), gates, _verdict(result, gates, findings))
 
 
-def _verdict(result: AuditResult, gates: Sequence[str]) -> Verdict:
-    if "failed" in gates:
+def _verdict(result: AuditResult, gates: Sequence[GateOutcome], findings: Sequence[Finding]) -> Verdict:
+    statuses = [gate.status for gate in gates]
+    if "failed" in statuses or any(map(result.fails_on, findings)):
         return "failed"
     lost = any(cell.status == "failed" and cell.is_declared for cell in result.cells)
-    return "incomplete" if lost or "incomplete" in gates else "passed"
+    if lost or "incomplete" in statuses:
+        return "incomplete"
+    return "passed" if gates else "not judged"

@@ -1,1 +1,1 @@
-"""From a judgement to what people and CI read: one HTML file, a Markdown summary, JUnit XML, a contact sheet."""
+"""From a judged result to what people and CI read: one HTML file, a Markdown summary, JUnit XML, a contact sheet."""

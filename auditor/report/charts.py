@@ -79,16 +79,20 @@ def severity_chart(
     return _svg(spec)
 
 
-def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool]]) -> str:
+def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool | None]], *, alone: bool) -> str:
     """Draw the levels of one family: the metric (with its interval) over the time of an invocation, the area of a point
     being the file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and
-    `dominated`."""
+    `dominated`; `alone` says that nothing else ran while they were timed."""
     color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": COLORS[0]}
     x = {
         "field": "ms",
         "type": "quantitative",
         "scale": {"type": "log", "nice": True},
-        "axis": {"title": "median invocation during the run, ms (log)", "grid": False, "tickCount": 6},
+        "axis": {
+            "title": f"median invocation{'' if alone else ' during the run'}, ms (log)",
+            "grid": False,
+            "tickCount": 6,
+        },
     }
     y = {
         "field": "value",

@@ -1,41 +1,63 @@
-"""JUnit XML: one test case per gate and one per failed cell, so that CI shows an audit as it shows tests."""
+"""JUnit XML: one test case per gate, per failed cell and per error or warning, so that CI shows an audit as it shows
+tests."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from auditor.values import Judgement
+from auditor.report.outcome import WITHOUT_GATES, gate_text, notable
+from auditor.values import AuditResult, CellResult, Finding, GateOutcome
 
 __all__ = ["render_junit"]
 
 
-def render_junit(judgement: Judgement) -> str:
-    """Render a judgement as JUnit XML; a violated gate is a failure, what could not be judged or measured an error.
+def render_junit(result: AuditResult) -> str:
+    """Render a judged result as JUnit XML. A violated gate is a failure, and so is a finding that counts (`fail_on`);
+    what could not be judged or measured is an error; findings that do not count are skipped, with their message, and
+    so is the one case of an audit without gates.
 
     Source of the format: https://github.com/testmoapp/junitxml.
     """
-    result = judgement.result
-    failed_cells = [cell for cell in result.cells if cell.status == "failed"]
     suite = ET.Element("testsuite", name=f"auditor: {result.name}")
-    counts = {"failures": 0, "errors": len(failed_cells)}
-    for gate in judgement.gates:
-        case = ET.SubElement(suite, "testcase", classname="gate", name=str(gate.rule))
-        if gate.status == "passed":
-            continue
-        tag = "failure" if gate.status == "failed" else "error"
-        counts[f"{tag}s"] += 1
-        problem = ET.SubElement(case, tag, message=_clean(gate.findings[0].message))
-        problem.text = _clean("\n".join(finding.message for finding in gate.findings))
-    for cell in failed_cells:
-        case = ET.SubElement(suite, "testcase", classname="cell", name=str(cell.key))
-        ET.SubElement(case, "error", message=_clean((cell.error or "").strip().splitlines()[-1])).text = _clean(
-            cell.error or ""
-        )
-    if len(suite) == 0:
-        ET.SubElement(suite, "testcase", classname="audit", name="every cell was measured")
-    suite.attrib |= {"tests": str(len(suite)), **{key: str(value) for key, value in counts.items()}}
+    for gate in result.gates:
+        _gate(suite, gate)
+    if not result.gates:
+        case = ET.SubElement(suite, "testcase", classname="gate", name="gates")
+        ET.SubElement(case, "skipped", message=WITHOUT_GATES)
+    for cell in result.cells:
+        if cell.status == "failed":
+            _cell(suite, cell)
+    for finding in notable(result):
+        if finding.code != "run.failed":  # its cells are there
+            _finding(suite, finding, "failure" if result.fails_on(finding) else "skipped")
+    suite.set("tests", str(len(suite)))
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _gate(suite: ET.Element, gate: GateOutcome) -> None:
+    case = ET.SubElement(suite, "testcase", classname="gate", name=_clean(str(gate.rule)))
+    if gate.status == "passed":
+        ET.SubElement(case, "system-out").text = _clean(gate_text(gate))
+        return
+    tag = "failure" if gate.status == "failed" else "error"
+    ET.SubElement(case, tag, message=_clean(gate_text(gate))).text = _clean("\n".join(gate.messages))
+
+
+def _cell(suite: ET.Element, cell: CellResult) -> None:
+    case = ET.SubElement(suite, "testcase", classname="cell", name=_clean(str(cell.key)))
+    error = (cell.error or "no reason was recorded").strip()
+    ET.SubElement(case, "error", message=_clean(error.splitlines()[-1])).text = _clean(error)
+
+
+def _finding(suite: ET.Element, finding: Finding, tag: str) -> None:
+    where = ", ".join(f"{key} {value}" for key, value in finding.cell.items())
+    name = f"{finding.code}: {where}" if where else finding.code
+    case = ET.SubElement(suite, "testcase", classname=f"finding.{finding.check}", name=_clean(name))
+    message = ET.SubElement(case, tag, message=_clean(f"{finding.level}: {finding.message}"))
+    message.text = _clean(finding.remedy)
 
 
 def _clean(text: str) -> str:

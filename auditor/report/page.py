@@ -1,4 +1,4 @@
-"""report.html: one file that opens from disk, from a judgement alone: its sections one after the other."""
+"""report.html: one file that opens from disk, from a judged result alone: its sections one after the other."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import jinja2
 
 from auditor import extensions
 from auditor.report.section import Section, Shown
-from auditor.values import Judgement, MetricValue
+from auditor.values import AuditResult, MetricValue
 
 __all__ = ["page_environment", "render_report", "template_source"]
 
 
-def render_report(judgement: Judgement, pictures: Mapping[str, str]) -> str:
+def render_report(result: AuditResult, pictures: Mapping[str, str]) -> str:
     """Render the report as one HTML page without scripts, fonts or pictures from elsewhere; `pictures` are data URIs by
     the cell's name."""
-    shown = Shown(judgement, pictures)
+    shown = Shown(result, pictures)
     environment = page_environment()
     parts = []
     for section in sorted(_sections(), key=lambda section: section.rank):
@@ -27,9 +27,9 @@ def render_report(judgement: Judgement, pictures: Mapping[str, str]) -> str:
         if facts is not None:
             own = environment.from_string(section.source) if section.source else None
             template = own or environment.get_template(section.template)
-            parts.append(template.render(result=judgement.result, **facts))
+            parts.append(template.render(result=result, **facts))
     page = environment.get_template("page.html.j2")
-    return page.render(result=judgement.result, sections=parts, css=template_source("report.css"))
+    return page.render(result=result, sections=parts, css=template_source("report.css"))
 
 
 def _sections() -> list[Section]:

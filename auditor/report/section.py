@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from auditor.values import Judgement
+from auditor.values import AuditResult
 
 __all__ = ["Facts", "Section", "Shown"]
 
@@ -15,15 +15,15 @@ Facts = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Shown:
-    """What the report is of: a judgement, and the pictures of its cells by the cell's name."""
+    """What the report is of: a judged result, and the pictures of its cells by the cell's name."""
 
-    judgement: Judgement
+    result: AuditResult
     pictures: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section, the extension point `auditor.sections`: `facts` gives what it needs of a judgement, None where there
+    """One section, the extension point `auditor.sections`: `facts` gives what it needs of a result, None where there
     is nothing to show; `template` is a file beside the report's own, or `source` the text of one. Sections stand by
     ascending `rank`."""
 

@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from auditor.values import Judgement
+from auditor.report.outcome import gate_text, notable, reasons
+from auditor.values import LOCAL, AuditResult, Finding
 
 __all__ = ["render_summary"]
 
 _MOST = 12
 
 
-def render_summary(judgement: Judgement) -> str:
+def render_summary(result: AuditResult) -> str:
     """Render the verdict, gates, summaries and the first findings as Markdown."""
-    result = judgement.result
     lines = [f"# {result.verdict.upper()}: {_cell(result.name)}", ""]
-    if judgement.gates:
-        lines += ["| gate | status | worst |", "|---|---|---|"]
-        for gate in judgement.gates:
-            first = gate.findings[0].message if gate.findings else f"{gate.measured} measured, all within the limit"
-            lines.append(f"| {_cell(str(gate.rule))} | {gate.status} | {_cell(first)} |")
+    if result.gates:
+        lines += ["| gate | status | what it met |", "|---|---|---|"]
+        for gate in result.gates:
+            lines.append(f"| {_cell(str(gate.rule))} | {gate.status} | {_cell(gate_text(gate))} |")
         lines.append("")
-    lines += ["| model | quantization | delegate | metric | clean | mPC | rPC |", "|---|---|---|---|---|---|---|"]
+    others = [reason for reason in reasons(result) if not any(reason.rule == str(g.rule) for g in result.gates)]
+    lines += [f"{_cell(str(reason))}\n" for reason in others]
+    lines += [
+        "| model | quantization | delegate | device | metric | clean | mPC | rPC |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for summary in result.summaries:
         values = [summary.clean, summary.metrics["mPC"], summary.metrics["rPC"]]
         shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
-        lines.append(
-            f"| {summary.file} | {summary.quantization} | {summary.delegate} | {summary.judged_by} | {shown} |"
-        )
-    others = [finding for finding in result.findings if finding.check != "gate"]
-    if others:
-        lines += ["", f"## Findings ({len(others)})", ""]
-        lines += [
-            f"- **{finding.level}** ({finding.check}): {_cell(finding.message)}. {_cell(finding.remedy)}"
-            for finding in others[:_MOST]
-        ]
-    if len(others) > _MOST:
-        lines.append(f"- and {len(others) - _MOST} more in report.html")
-    lines += ["", f"Repeat with `{result.provenance.command}`."]
+        device = result.provenance.machine.processor if summary.device == LOCAL else summary.device
+        named = f"{summary.file} | {summary.quantization} | {summary.delegate} | {_cell(device)}"
+        lines.append(f"| {named} | {summary.judged_by} | {shown} |")
+    found = notable(result)
+    infos = [finding for finding in result.findings if finding.level == "info"]
+    if found or infos:
+        lines += ["", f"## Findings ({len(found)}, and {len(infos)} for information)", ""]
+        for finding in found[:_MOST]:
+            lines += _finding(finding)
+    if len(found) > _MOST:
+        lines.append(f"- and {len(found) - _MOST} more in report.html")
+    then = f", then `{result.provenance.judged}`" if result.provenance.judged else ""
+    lines += ["", f"Repeat with `{result.provenance.command}`{then}."]
     return "\n".join(lines) + "\n"
+
+
+def _finding(finding: Finding) -> list[str]:
+    """A finding with its remedy, and the lines of YAML that mend it as code."""
+    text = f"- **{finding.level}** ({finding.code}): {_cell(finding.message)}. {_cell(finding.remedy)}"
+    if finding.fix is None:
+        return [text]
+    return [text, "", "  ```yaml", *(f"  {line}" for line in finding.fix.lines), "  ```"]
 
 
 def _cell(text: str) -> str:

@@ -1,166 +1,314 @@
-"""Gates of a document as rules, each checked against what there is: metrics, models, scenarios, levels and
-delegates."""
+"""Gates of a document as rules, each held against what there will be for it to meet."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from auditor import extensions
-from auditor.config import AuditConfig, load_gates, nearest, rule_of
-from auditor.corruptions.packs import scenario_names
-from auditor.datasets.shared_classes import normal_name
-from auditor.delegate import RESERVED
+from auditor.config import AuditConfig, ModelConfig, load_judging, nearest, rule_of
+from auditor.datasets.dataset import Dataset
+from auditor.datasets.shared_classes import ClassMatch, normal_name
 from auditor.errors import InputError
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
+from auditor.resolve.reach import Reach, Reachable, cell_metrics, reach_of, summary_metrics, unmeetable
+from auditor.runtimes.anatomy.runtime import runtime_of
+from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Task
-from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Evaluation, ModelSpec, Rule, ScenarioSpec
-from auditor.values.levels import GRAPH_LEVELS, PARENT, REMEDIES
+from auditor.values import (
+    CLEAN,
+    LOCAL,
+    MEASURED_METRICS,
+    AuditResult,
+    ClassTruth,
+    Evaluation,
+    ModelSpec,
+    Rule,
+    ScenarioSpec,
+    some,
+)
 
-__all__ = ["known_metrics", "rules_for", "rules_of"]
-
-
-def known_metrics(
-    categories: Iterable[str] = (), *, tasks: Collection[str] | None = None, evaluation: Evaluation | None = None
-) -> set[str]:
-    """Every metric that a gate can look at, those of single classes for `categories`, those that `evaluation` adds; of
-    all tasks, or of some."""
-    every: dict[str, Task] = extensions.every("tasks")
-    chosen = [task for name, task in every.items() if tasks is None or name in tasks]
-    registered = [
-        metric.name for metric in extensions.every("metrics").values() if tasks is None or metric.task in tasks
-    ]
-    added = [name for task in chosen for name in task.added_metrics(evaluation or Evaluation())]
-    compared = [*registered, *(task.primary for task in chosen), *added]
-    classes = list(categories)
-    return {
-        *(name for task in chosen for name in task.gate_metrics(classes)),
-        *registered,
-        *added,
-        *(f"{name}_minus_{reference}" for name in compared for reference in REFERENCES),
-        *OVER_SCENARIOS,
-        *(clean_name(task.primary) for task in chosen),
-        *MEASURED_METRICS,
-    }
+__all__ = ["Known", "objects_of", "rules_of", "with_gates"]
 
 
-def _over_all() -> set[str]:
-    """Metrics over all cells of a model."""
-    tasks: dict[str, Task] = extensions.every("tasks")
-    return {*OVER_SCENARIOS, *(clean_name(task.primary) for task in tasks.values())}
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What of an audit is known before it runs: `scenarios` are None where one of them is wrong, `devices` where others
+    than this one may follow."""
+
+    config: AuditConfig
+    datasets: Mapping[str, Dataset]
+    specs: Sequence[ModelSpec]
+    matches: Mapping[str, ClassMatch]
+    scenarios: Sequence[ScenarioSpec] | None
+    devices: Collection[str] | None
 
 
-def rules_of(
-    config: AuditConfig,
-    *,
-    specs: Sequence[ModelSpec],
-    scenarios: Sequence[ScenarioSpec],
-    classes: Collection[str],
-    problems: list[str],
-) -> tuple[Rule, ...]:
-    """The rules of an audit, classes spelt as its data sets do; adds every gate that nothing could meet to `problems`.
-
-    What only all models together tell is left unsaid where some could not be opened.
-    """
+def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
+    """The rules of an audit, classes spelt as its data sets do; adds every gate that nothing could meet, or violate, to
+    `problems`."""
+    config = known.config
     source = config.source
-    rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
-    asked = config.evaluation.value
-    known = known_metrics(classes, evaluation=asked)
-    rules, misspelt = _spelt(rules, known, lambda index: source.where("gates", index, "metric"))
-    problems += misspelt
-    levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(spec.quantization for spec in specs)}
-    names = {
-        "scenario": {
-            CLEAN,
-            *scenario_names(),
-            *(scenario.pack for scenario in scenarios),
-            *(scenario.key for scenario in scenarios),
-        },
-        "quantization": levels,
-        "delegate": {*(delegate.name for delegate in config.runs_on), *RESERVED},
-        "against": {CLEAN, *levels},
-    }
-    problems += _unknown(rules, names, lambda index, key: source.where("gates", index, key))
-    if len(specs) == len(config.models):
-        problems += _unmet(
-            config, rules, specs, known - known_metrics(classes, tasks={spec.task for spec in specs}, evaluation=asked)
-        )
+    given = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(config.gates))
+    classes, absent = _classes(known)
+    reach = _planned(known, classes)
+
+    def where(index: int, key: str) -> str:
+        return source.where("gates", index, key)
+
+    rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
+    problems += wrong
+    for index, rule in enumerate(rules):
+        if rule.metric in _metrics(classes, reach.evaluation):
+            problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach)]
     return rules
 
 
-def _unknown(
-    rules: Sequence[Rule], names: Mapping[str, Collection[str]], where: Callable[[int, str], str]
-) -> Iterator[str]:
-    """Gates that name what there is not; `names` are those that there are, by the gate's key."""
+def with_gates(result: AuditResult, gates: Path) -> AuditResult:
+    """A result with the rules, and the `fail_on`, of another document than its own.
+
+    Raises:
+        InputError: with every gate of the file that nothing in the result could meet, or violate.
+    """
+    reach = reach_of(result)
+    names = {name for cell in result.cells for name in cell.metrics}
+    classes = [name.partition("/")[2] for name in names if "/" in name]
+    absent = {
+        name: reason
+        for model in result.models
+        for reason, lost in (
+            (f"{model.name} has no label for it", model.classes_only_truth),
+            ("the data set has no such class", model.classes_only_model),
+        )
+        for name in lost
+    }
+    given, fail_on = load_judging(gates)
+
+    def where(index: int, key: str) -> str:
+        return f"{gates}:{given[index].line}: {key}"
+
+    rules, problems = _spelt(given, classes, absent, reach.evaluation, where)
+    known = _metrics(classes, reach.evaluation) | names
     for index, rule in enumerate(rules):
-        for key, there in names.items():
-            value = rule.against if key == "against" else rule.selectors.get(key)
-            if value is not None and value not in there:
-                word = {"quantization": "level", "against": "level"}.get(key, key)
-                yield f"{where(index, key)}: unknown {word} {value!r}; {nearest(str(value), there)}"
+        if rule.metric in known:
+            problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach)]
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=fail_on))
 
 
-def _unmet(
-    config: AuditConfig, rules: Sequence[Rule], specs: Sequence[ModelSpec], others: Collection[str]
-) -> Iterator[str]:
-    """Gates that the models of the audit cannot meet: on metrics of `others`, or against a level that none is of."""
-    tasks = sorted({spec.task for spec in specs})
-    levels = {spec.quantization for spec in specs} | {level for model in config.models for level in model.made_levels}
-    for index, rule in enumerate(rules):
-        if rule.metric in others:
-            where = config.source.where("gates", index, "metric")
-            yield f"{where}: {rule.metric} is a metric of another task than {' and '.join(tasks)}"
-        if rule.against in {*GRAPH_LEVELS, PARENT, *REMEDIES} - levels:
-            where = config.source.where("gates", index, "against")
-            yield (
-                f"{where}: no model of this audit is {rule.against}; they are {', '.join(sorted(levels))}: name one of "
-                f"these, or add the model that is {rule.against}"
-            )
+def _metrics(classes: Iterable[str], evaluation: Evaluation) -> set[str]:
+    """Every metric that a gate can look at, of all tasks, those of single classes for `classes`."""
+    tasks: dict[str, Task] = extensions.every("tasks")
+    listed = list(classes)
+    cells = {
+        name
+        for task in tasks.values()
+        for name in cell_metrics(task, listed, evaluation=evaluation, clean=False, levels=REFERENCES, several=True)
+    }
+    over = {name for task in tasks.values() for name in summary_metrics(task, scenarios=True)}
+    return cells | over | set(MEASURED_METRICS)
 
 
 def _spelt(
-    rules: Sequence[Rule], known: Collection[str], where: Callable[[int], str]
+    rules: Sequence[Rule],
+    classes: Collection[str],
+    absent: Mapping[str, str],
+    evaluation: Evaluation,
+    where: Callable[[int, str], str],
 ) -> tuple[tuple[Rule, ...], list[str]]:
-    """The rules with metrics in the spelling that is known, whatever their case; and what cannot be met by any
-    value."""
+    """The rules with metrics in the spelling that is known, whatever their case; and which metrics there are not."""
+    known = _metrics(classes, evaluation)
     spelling = {normal_name(name): name for name in known}
     spelt = tuple(
         dataclasses.replace(rule, metric=spelling.get(normal_name(rule.metric), rule.metric)) for rule in rules
     )
+    tasks: dict[str, Task] = extensions.every("tasks")
+    over_all = {*OVER_SCENARIOS, *(clean_name(task.primary) for task in tasks.values())}
+    by_class = {name for task in tasks.values() for name in task.per_class}
     problems = []
     for index, rule in enumerate(spelt):
-        if rule.metric not in known:
-            problems.append(f"{where(index)}: unknown metric {rule.metric!r}; {nearest(rule.metric, known)}")
-        elif rule.metric in _over_all() and {"scenario", "severity"} & rule.selectors.keys():
-            problems.append(
-                f"{where(index)}: {rule.metric} is over all scenarios and severities; leave `scenario` and "
-                "`severity` out"
-            )
+        base, _, name = rule.metric.partition("/")
+        if rule.metric in known:
+            if rule.metric in over_all and {"scenario", "severity"} & rule.selectors.keys():
+                problems.append(
+                    f"{where(index, 'metric')}: {rule.metric} is over all scenarios and severities; leave `scenario` "
+                    "and `severity` out"
+                )
+        elif base in by_class and name:
+            problems.append(f"{where(index, 'metric')}: no class {name!r} is judged{_why(name, absent, classes)}")
+        else:
+            plain = [metric for metric in known if "/" not in metric and "_minus_" not in metric]
+            problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, plain)}")
     return spelt, problems
 
 
-def rules_for(result: AuditResult, gates: Path | None) -> tuple[Rule, ...]:
-    """The rules that a result is judged by: its own, or those of the file `gates`.
+def _why(name: str, absent: Mapping[str, str], classes: Collection[str]) -> str:
+    """Why a class is not judged, and which ones are."""
+    reasons = {normal_name(lost): reason for lost, reason in absent.items()}
+    reason = reasons.get(normal_name(name))
+    return (f": {reason}" if reason else "") + f"; the classes that are judged: {some(sorted(classes), 100)}"
 
-    Raises:
-        InputError: with every gate of the file that nothing in the result could meet.
-    """
-    if gates is None:
-        return result.plan.gates
-    known = known_metrics(evaluation=result.plan.evaluation) | {name for cell in result.cells for name in cell.metrics}
-    given = load_gates(gates)
-    rules, problems = _spelt(given, known, lambda index: f"{gates}:{given[index].line}")
-    levels = {*GRAPH_LEVELS, PARENT, *REMEDIES, *(cell.quantization for cell in result.cells)}
-    names = {
-        "model": {name for cell in result.cells for name in (cell.model, cell.file)},
-        "scenario": {*scenario_names(), *(name for cell in result.cells for name in (cell.scenario, cell.pack))},
-        "quantization": levels,
-        "delegate": {*RESERVED, *(cell.delegate for cell in result.cells)},
-        "against": {CLEAN, *levels},
+
+def objects_of(dataset: Dataset, name: str) -> int:
+    """How many true objects of a class count."""
+    index = dataset.categories.index(name)
+    return sum(
+        int((np.asarray(truth.label) == index).sum() if isinstance(truth, ClassTruth) else _counted(truth, index))
+        for truth in dataset.truth.values()
+    )
+
+
+def _counted(truth: object, index: int) -> int:
+    labels, crowd = getattr(truth, "labels", np.zeros(0)), getattr(truth, "iscrowd", np.zeros(0, bool))
+    return int((labels[~crowd] == index).sum())
+
+
+def _classes(known: Known) -> tuple[list[str], dict[str, str]]:
+    """The classes that are judged and of which there is something, and why others are not."""
+    if len(known.matches) < len(known.config.models):  # which are judged is not known
+        return list(dict.fromkeys(name for found in known.datasets.values() for name in found.categories)), {}
+    judged: dict[str, None] = {}
+    absent: dict[str, str] = {}
+    for spec in known.specs:
+        match, dataset = known.matches[spec.name], known.datasets[spec.dataset]
+        for name in match.judged:
+            if objects_of(dataset, name):
+                judged[name] = None
+            else:
+                absent[name] = "the data set has no object of it that counts"
+        absent |= dict.fromkeys(match.only_truth, f"{spec.name} has no label for it")
+        absent |= dict.fromkeys(match.only_model, "the data set has no such class")
+    return list(judged), {name: reason for name, reason in absent.items() if name not in judged}
+
+
+def _planned(known: Known, classes: Sequence[str]) -> Reach:
+    """What an audit will have, as its document says; what cannot be told hinders no gate."""
+    config = known.config
+    specs = {spec.name: spec for spec in known.specs}
+    devices = [None] if known.devices is None else [LOCAL, *known.devices]
+    subjects: list[Reachable] = []
+    for model in config.models:
+        family = model.variant_of or model.name
+        levels = _levels(config, family, specs)
+        for file, level, delegates in _files(config, model, specs):
+            metrics = _metrics_of(known, specs.get(model.name), levels, classes, several=len(delegates) > 1)
+            for delegate, device in itertools.product(delegates, devices):
+                subjects += _of(known, Reachable(family, file, level, delegate, device, levels=levels), metrics)
+    return Reach(tuple(subjects), _why_not(known), config.evaluation.value)
+
+
+def _files(
+    config: AuditConfig, model: ModelConfig, specs: Mapping[str, ModelSpec]
+) -> Iterator[tuple[str, str | None, list[str]]]:
+    """The files of an entry with their levels and the delegates that they run on: its own, and those made of it."""
+    spec = specs.get(model.name)
+    level = model.quantization if spec is None else spec.quantization
+    own = runtime_of(config.path(model.path)).delegates(config.runs_on)
+    yield model.name, level, [delegate.name for delegate in own]
+    for made in model.made_levels:
+        if made != level:
+            yield f"{model.name}_{made}", made, [delegate.name for delegate in config.runs_on]
+
+
+def _levels(config: AuditConfig, family: str, specs: Mapping[str, ModelSpec]) -> frozenset[str] | None:
+    """The levels of a family; None where one of its files could not be opened."""
+    members = [model for model in config.models if (model.variant_of or model.name) == family]
+    found = [level for model in members for _, level, _ in _files(config, model, specs)]
+    known = frozenset(level for level in found if level is not None)
+    return known if len(known) == len(set(found)) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Metrics:
+    """The metrics of a file's clean cells, of its others, and over all of them; None where they are not known."""
+
+    clean: frozenset[str] | None
+    other: frozenset[str] | None
+    over: frozenset[str]
+
+
+def _metrics_of(
+    known: Known, spec: ModelSpec | None, levels: frozenset[str] | None, classes: Sequence[str], *, several: bool
+) -> _Metrics:
+    scenarios = known.scenarios is None or len(known.scenarios) > 0
+    if spec is None or levels is None:
+        tasks: dict[str, Task] = extensions.every("tasks")
+        every = frozenset(name for task in tasks.values() for name in summary_metrics(task, scenarios=scenarios))
+        return _Metrics(None, None, every)
+    task, evaluation = task_of(spec.task), known.config.evaluation.value
+    clean, other = (
+        cell_metrics(task, classes, evaluation=evaluation, clean=is_clean, levels=levels, several=several)
+        for is_clean in (True, False)
+    )
+    return _Metrics(clean, other, summary_metrics(task, scenarios=scenarios))
+
+
+def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
+    """One file on one delegate and device: its cells, their summary, and what is measured of its speed."""
+    yield dataclasses.replace(at, scenario=CLEAN, severity=0.0, metrics=metrics.clean)
+    if known.scenarios is None:
+        yield dataclasses.replace(at, metrics=metrics.other)
+    for scenario in known.scenarios or ():
+        for severity in known.config.severities:
+            yield dataclasses.replace(at, scenario=scenario.key, severity=severity, metrics=metrics.other)
+    yield dataclasses.replace(at, metrics=metrics.over)
+    yield dataclasses.replace(at, metrics=frozenset(_timed(known.config, at.device)))
+
+
+def _timed(config: AuditConfig, device: str | None) -> Iterator[str]:
+    """The metrics of speed and memory that are measured: on another device, what its bundle measures."""
+    for name, probed in MEASURED_METRICS.items():
+        elsewhere = device is None or (device != LOCAL and probed.probe == "latency_ms")
+        if elsewhere or (device == LOCAL and _is_timed(config, probed.probe)):
+            yield name
+
+
+def _is_timed(config: AuditConfig, probe: str) -> bool:
+    if probe == "sustained":
+        return config.measure.sustained is not None
+    return bool(config.measure.threads) or probe not in ("latency_ms", "peak_memory_mb")
+
+
+def _why_not(known: Known) -> dict[str, str]:
+    """Why metrics are of nothing in an audit."""
+    config = known.config
+    lines = {"sustained": "`measure: {sustained: 60s}`", "latency_ms": "`measure: {threads: [1]}`"}
+    why = {
+        name: f"nothing of this audit measures {name}; write {lines.get(probed.probe, lines['latency_ms'])}"
+        for name, probed in MEASURED_METRICS.items()
     }
-    problems += _unknown(rules, names, lambda index, key: f"{gates}:{rules[index].line}: {key}")
-    if problems:
-        raise InputError(problems)
-    return rules
+    why |= dict.fromkeys(OVER_SCENARIOS, "the audit has no scenario but clean; name some in `scenarios:`")
+    tasks: dict[str, Task] = extensions.every("tasks")
+    here = {spec.task for spec in known.specs}
+    others = {
+        name: f"{name} is a metric of another task than {' and '.join(sorted(here))}"
+        for task in tasks.values()
+        if task.name not in here
+        for name in _metrics((), config.evaluation.value)
+        if name in {*task.metrics, *task.compared_metrics, *summary_metrics(task, scenarios=False)}
+    }
+    missing = {
+        "clean": "no scenario but clean",
+        "parent": "no Keras or SavedModel source (the level `parent`)",
+        "delegate": "one delegate alone",
+    }
+    differences = {
+        name: f"{name} compares with {reference}, but the audit has "
+        + missing.get(reference, "no model with several levels: name its family by `variant_of:`, or `quantize:` it")
+        for name in _metrics((), config.evaluation.value)
+        for reference in REFERENCES
+        if name.endswith(f"_minus_{reference}")
+    }
+    compared = {
+        name: f"{name} compares levels or delegates, but the audit has one of each"
+        for task in tasks.values()
+        if task.name in here
+        for name in task.compared_metrics
+    }
+    return {**differences, **compared, **others, **why}

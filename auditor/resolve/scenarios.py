@@ -13,9 +13,11 @@ from auditor.values import ScenarioSpec
 __all__ = ["hashes_of", "try_scenarios"]
 
 
-def try_scenarios(config: AuditConfig, severities: Sequence[float], problems: list[str]) -> tuple[ScenarioSpec, ...]:
-    """The scenarios that the document names; severities between whole ones interpolate the knobs, which not every
-    transform takes."""
+def try_scenarios(
+    config: AuditConfig, severities: Sequence[float], problems: list[str]
+) -> tuple[ScenarioSpec, ...] | None:
+    """The scenarios that the document names, None where one is wrong; severities between whole ones interpolate the
+    knobs, which not every transform takes."""
     try:
         scenarios = select_scenarios(
             config.scenarios,
@@ -25,7 +27,7 @@ def try_scenarios(config: AuditConfig, severities: Sequence[float], problems: li
         )
     except InputError as error:
         problems += error.problems
-        return ()
+        return None
     for scenario in scenarios:
         for severity in severities:
             try:

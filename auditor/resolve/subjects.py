@@ -3,7 +3,7 @@ checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from auditor.plan import Entry, Subjects
 from auditor.provenance import PIXEL_PACKAGES, auditor_version, sha256_of, versions_of
 from auditor.resolve.entries import resolve_models, where_is
 from auditor.resolve.image_sets import load_calibration, load_datasets
-from auditor.resolve.rules import rules_of
+from auditor.resolve.rules import Known, rules_of
 from auditor.resolve.scenarios import hashes_of, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import MEASUREMENT_FORMAT
@@ -26,8 +26,11 @@ from auditor.values import ClassTruth, ModelSpec, Rule, some
 __all__ = ["resolve_audit"]
 
 
-def resolve_audit(config: AuditConfig, known_problems: Sequence[str] = ()) -> tuple[Subjects, tuple[Rule, ...]]:
-    """Load the data sets, try the scenarios, open every model once, and hold the gates against all of these.
+def resolve_audit(
+    config: AuditConfig, known_problems: Sequence[str] = (), *, devices: Collection[str] | None = ()
+) -> tuple[Subjects, tuple[Rule, ...]]:
+    """Load the data sets, try the scenarios, open every model once, and hold the gates against all of these and the
+    other `devices` whose measurements are judged (None: not known yet).
 
     Raises:
         InputError: with every problem of all of these at once, after those that are known.
@@ -47,10 +50,7 @@ def resolve_audit(config: AuditConfig, known_problems: Sequence[str] = ()) -> tu
         if delegate.library is not None and not Path(delegate.library).is_file()
     ]
     matches = _matches(config, datasets, specs, problems)
-    classes = {category for match in matches.values() for category in match.judged}
-    if len(matches) < len(config.models):  # which are judged is not known
-        classes = {category for dataset in datasets.values() for category in dataset.categories}
-    rules = rules_of(config, specs=specs, scenarios=scenarios, classes=classes, problems=problems)
+    rules = rules_of(Known(config, datasets, specs, matches, scenarios, devices), problems)
     if problems:
         raise InputError(problems)
     hashes = {delegate.name: sha256_of(Path(delegate.library)) for delegate in delegates if delegate.library}
@@ -60,14 +60,14 @@ def resolve_audit(config: AuditConfig, known_problems: Sequence[str] = ()) -> tu
         entries=tuple(_entry(model) for model in config.models),
         specs=tuple(specs),
         matches=matches,
-        scenarios=scenarios,
+        scenarios=scenarios or (),
         severities=severities,
         asked_delegates=delegates,
         delegates={spec.name: tuple(runtime_of(Path(spec.path)).delegates(delegates)) for spec in specs},
         calibration=calibration,
         unreadable=unreadable,
         versions=_versions(specs),
-        hashes={**hashes, **hashes_of(scenarios)},
+        hashes={**hashes, **hashes_of(scenarios or ())},
         evaluation=config.evaluation.value,
     )
     return subjects, rules

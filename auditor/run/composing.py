@@ -60,10 +60,10 @@ def run_audit(
             state = stage(session, state)
         result = record(session, state, command=command or f"auditor run {audit}", started=started)
         save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
-        judgement = judged(result, state.rules, folder)
+        result = judged(result, folder)
         draw_pictures(session, state.plan, result)
-        render(judgement, folder)
-        return judgement.result
+        render(result, folder)
+        return result
     except BaseException:
         workers.kill()
         raise

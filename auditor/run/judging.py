@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import shlex
 from pathlib import Path
 
 from auditor import extensions
@@ -15,9 +15,9 @@ from auditor.report.junit import render_junit
 from auditor.report.page import render_report
 from auditor.report.pictures import load_pictures
 from auditor.report.summary import render_summary
-from auditor.resolve.rules import rules_for
+from auditor.resolve.rules import with_gates
 from auditor.store import load_json, save_json, save_text
-from auditor.values import AuditResult, Judgement, Rule
+from auditor.values import AuditResult
 
 __all__ = [
     "catalogue",
@@ -46,16 +46,16 @@ def load_run(run: Path) -> tuple[AuditResult, Path]:
 def judge_run(run: Path, *, gates: Path | None = None) -> AuditResult:
     """Judge a run again, with other gates where given; rewrites result.json, report and summaries, opens no model."""
     result, folder = load_run(run)
-    judgement = judged(result, rules_for(result, gates), folder)
-    render(judgement, folder)
-    return judgement.result
+    result = judged(_by(result, run, gates), folder)
+    render(result, folder)
+    return result
 
 
 def report_run(run: Path, *, gates: Path | None = None) -> Path:
     """Write report.html again from result.json; return its path."""
     result, folder = load_run(run)
-    judgement = _judge(result, rules_for(result, gates))
-    save_text(folder / "report.html", render_report(judgement, load_pictures(folder, result)))
+    result = _judge(_by(result, run, gates))
+    save_text(folder / "report.html", render_report(result, load_pictures(folder, result)))
     return folder / "report.html"
 
 
@@ -86,20 +86,28 @@ def problems_of_checks(config: AuditConfig) -> list[str]:
     return problems
 
 
-def _judge(result: AuditResult, rules: Sequence[Rule]) -> Judgement:
-    plan = dataclasses.replace(result.plan, gates=tuple(rules))
-    return judge(dataclasses.replace(result, plan=plan), rules, extensions.every("checks"), catalogue())
+def _by(result: AuditResult, run: Path, gates: Path | None) -> AuditResult:
+    """A result as it is judged: by its own gates, or by those of a file, which the command to repeat it names."""
+    if gates is None:
+        return result
+    command = f"auditor judge {shlex.quote(str(run))} --gates {shlex.quote(str(gates))}"
+    provenance = dataclasses.replace(result.provenance, judged=command)
+    return dataclasses.replace(with_gates(result, gates), provenance=provenance)
 
 
-def judged(result: AuditResult, rules: Sequence[Rule], folder: Path) -> Judgement:
-    """Judge a result and save it in its run folder."""
-    judgement = _judge(result, rules)
-    save_json(folder / "result.json", result_document(judgement.result))
-    return judgement
+def _judge(result: AuditResult) -> AuditResult:
+    return judge(result, extensions.every("checks"), catalogue())
 
 
-def render(judgement: Judgement, folder: Path) -> None:
+def judged(result: AuditResult, folder: Path) -> AuditResult:
+    """Judge a result by the gates of its plan, and save it in its run folder."""
+    result = _judge(result)
+    save_json(folder / "result.json", result_document(result))
+    return result
+
+
+def render(result: AuditResult, folder: Path) -> None:
     """Write the report and the summaries of what was judged into its run folder."""
-    save_text(folder / "junit.xml", render_junit(judgement))
-    save_text(folder / "summary.md", render_summary(judgement))
-    save_text(folder / "report.html", render_report(judgement, load_pictures(folder, judgement.result)))
+    save_text(folder / "junit.xml", render_junit(result))
+    save_text(folder / "summary.md", render_summary(result))
+    save_text(folder / "report.html", render_report(result, load_pictures(folder, result)))

@@ -60,7 +60,7 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
             f"{config.source.where('delegates')}: a bundle runs none and xnnpack, which any interpreter has; "
             f"{', '.join(left_out)} must be audited on the device itself"
         )
-    subjects, _ = resolved(config)
+    subjects, _ = resolved(config, devices=None)
     plan = make_plan(subjects, {})
     with tempfile.TemporaryDirectory() as folder:
         session = Session(config, Path(folder), SerialExecutor(), _Sayer(say))

@@ -18,8 +18,8 @@ from auditor.values.arrays import (
 from auditor.values.findings import (
     Finding,
     GateOutcome,
-    Judgement,
     Level,
+    Met,
     Place,
     Rule,
 )
@@ -136,7 +136,6 @@ __all__ = [
     "InputCodes",
     "InputContract",
     "Json",
-    "Judgement",
     "Judging",
     "Latency",
     "LayerError",
@@ -147,6 +146,7 @@ __all__ = [
     "Meant",
     "Measurement",
     "MemoryLimit",
+    "Met",
     "MetricValue",
     "ModelRecord",
     "ModelSpec",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from auditor.values.specs import Json, Patch
 
-if TYPE_CHECKING:
-    from auditor.values.results import AuditResult
-
-__all__ = ["Finding", "GateOutcome", "Judgement", "Level", "Place", "Rule"]
+__all__ = ["Finding", "GateOutcome", "Level", "Met", "Place", "Rule"]
 
 Level = Literal["error", "warning", "info"]
 
@@ -70,18 +67,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class GateOutcome:
-    """What one rule met: `status` is passed, failed or incomplete; `findings` say where and by how much."""
+class Met:
+    """A value that a gate met: of what, and how far it is from its `limit`; a negative `margin` lies beyond it."""
 
-    rule: Rule
-    status: Literal["passed", "failed", "incomplete"]
-    measured: int
-    findings: tuple[Finding, ...]
+    __pydantic_config__ = _STRICT
+    where: str
+    value: float
+    limit: float
+    margin: float
+    cell: Place = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A result with its findings and verdict, and what each gate met."""
+class GateOutcome:
+    """What one rule met: of `measured` values the one `nearest` to the limit, or farthest beyond it (None where nothing
+    was measured), how many lie `beyond` it, and how many could not be judged. `messages` are its findings' own, the
+    farthest first."""
 
-    result: AuditResult
-    gates: tuple[GateOutcome, ...]
+    __pydantic_config__ = _STRICT
+    rule: Rule
+    status: Literal["passed", "failed", "incomplete"]
+    measured: int
+    nearest: Met | None = None
+    beyond: int = 0
+    unjudged: int = 0
+    messages: tuple[str, ...] = ()

@@ -70,6 +70,8 @@ class Provenance:
     seconds: Mapping[str, float] = field(default_factory=dict)
     jobs: int = 1
     audit_sha256: str = ""
+    judged: str = ""
+    """The command that judged the run by a gates file of its own."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class PlanRecord:
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
     checks: Mapping[str, bool | Mapping[str, bool | int | float | str]] = field(default_factory=dict)
     gates: tuple[Rule, ...] = ()
+    fail_on: Literal["warning", "error"] | None = None
+    """From which level on findings of checks make the verdict `failed`, as gates do; None: never."""
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def asks(self, check: str) -> bool:

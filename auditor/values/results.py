@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.values.findings import Finding
+from auditor.values.findings import Finding, GateOutcome
 from auditor.values.records import DatasetRecord, ModelRecord, PlanRecord, Provenance
 from auditor.values.specs import (
     CLEAN,
@@ -43,7 +43,8 @@ WORTH = 0.01
 PARITY = 0.95
 """With a smaller share of their detections matched, two delegates are not interchangeable."""
 
-Verdict = Literal["passed", "failed", "incomplete"]
+Verdict = Literal["passed", "failed", "incomplete", "not judged"]
+"""`not judged` is an audit without gates, all of whose cells were measured."""
 
 _STRICT = {"extra": "forbid"}
 
@@ -242,7 +243,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The whole outcome of an audit; `findings` and `verdict` are recomputed by judging, never trusted from a file."""
+    """The whole outcome of an audit; `findings`, `gates` and `verdict` are recomputed by judging, never trusted from a
+    file."""
 
     __pydantic_config__ = _STRICT
     schema_version: str
@@ -255,11 +257,18 @@ class AuditResult:
     summaries: tuple[Summary, ...]
     measurements: tuple[Measurement, ...] = ()
     findings: tuple[Finding, ...] = ()
+    gates: tuple[GateOutcome, ...] = ()
     verdict: Verdict = "incomplete"
 
-    def judged(self, findings: tuple[Finding, ...], verdict: Verdict) -> AuditResult:
-        """Return this result with new findings and verdict."""
-        return dataclasses.replace(self, findings=findings, verdict=verdict)
+    def judged(self, findings: tuple[Finding, ...], gates: tuple[GateOutcome, ...], verdict: Verdict) -> AuditResult:
+        """Return this result with new findings, outcomes of gates, and verdict."""
+        return dataclasses.replace(self, findings=findings, gates=gates, verdict=verdict)
+
+    def fails_on(self, finding: Finding) -> bool:
+        """Whether the audit's `fail_on` makes a finding count as a violated gate does; what gates could not judge makes
+        a verdict incomplete instead."""
+        levels = {"error": ("error",), "warning": ("error", "warning")}.get(self.plan.fail_on or "", ())
+        return finding.level in levels and not (finding.check == "gate" and finding.level == "error")
 
     def model(self, file: str) -> ModelRecord | None:
         """The record of a model file."""

@@ -124,6 +124,16 @@ class Patch:
         kept = f"   # and its {', '.join(self.keep)}, as they are" if self.keep else ""
         return "\n".join(f"{key}: {yaml_flow(value)}{kept}" for key, value in self.keys.items())
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines of YAML, below the entry that they belong into.
+
+        >>> Patch({"input": {"color": "bgr"}}, model="yolox").lines
+        ['# in `models:`, the entry named yolox', 'input: {color: bgr}']
+        """
+        place = f"# in `models:`, the entry named {self.model}" if self.model else "# at the top level of audit.yaml"
+        return [place, *str(self).split("\n")]
+
 
 def yaml_flow(value: object) -> str:
     """Write a setting as YAML does on one line; a list of one number is that number.

@@ -18,7 +18,7 @@ from auditor.judge.told import Told
 from auditor.report.section import Shown
 from auditor.run import catalogue
 from auditor.tasks.anatomy.task import Judged
-from auditor.values import ClassTruth, GroundTruth, InputContract, Judgement, PlanRecord, ScenarioRecord
+from auditor.values import ClassTruth, GroundTruth, InputContract, PlanRecord, ScenarioRecord
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 EVERY = [(group, name) for group in extensions.GROUPS for name in extensions.names(group)]
@@ -101,7 +101,7 @@ def test_a_check_tells_codes_of_the_catalogue(name):
 @pytest.mark.parametrize("name", extensions.names("sections"))
 def test_a_section_takes_an_empty_result(name):
     section = extensions.resolve("sections", name)
-    facts = section.facts(Shown(Judgement(made_result(), ()), {}))
+    facts = section.facts(Shown(made_result(), {}))
     assert facts is None or isinstance(facts, dict)
 
 

@@ -10,7 +10,7 @@ __all__ = ["SECTION"]
 def _facts(shown: Shown) -> Facts | None:
     cells = [
         {"cell": cell, "parity": cell.parity, "picture": shown.pictures.get(str(cell.key))}
-        for cell in shown.judgement.result.cells
+        for cell in shown.result.cells
         if cell.parity is not None and cell.parity.matched is not None
     ]
     return {"cells": cells} if cells else None

@@ -8,7 +8,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts:
-    return {"judged": list(dict.fromkeys(model.judging.about for model in shown.judgement.result.models))}
+    return {"judged": list(dict.fromkeys(model.judging.about for model in shown.result.models))}
 
 
 SECTION = Section("caveats", 140, _facts, "caveats.html.j2")

@@ -9,7 +9,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts | None:
-    result = shown.judgement.result
+    result = shown.result
     found: dict[str, list[tuple[float, dict[str, object]]]] = {}
     for cell in result.cells:
         value = cell.difference("declared")

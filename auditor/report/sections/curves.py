@@ -10,7 +10,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts | None:
-    result = shown.judgement.result
+    result = shown.result
     rows, scenarios = rows_of_result(result), scenario_names(result)
     if not scenarios:
         return None

@@ -12,7 +12,7 @@ _SCALES = {"brightness": "linear", "contrast": "linear", "sharpness": "log", "sh
 
 
 def _facts(shown: Shown) -> Facts:
-    result = shown.judgement.result
+    result = shown.result
     things = {model.dataset: model.judging.things for model in result.models}
     return {"spreads": _spreads(result), "things": things}
 

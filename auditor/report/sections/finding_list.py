@@ -8,7 +8,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts:
-    return {"findings": shown.judgement.result.findings}
+    return {"findings": shown.result.findings}
 
 
 SECTION = Section("finding_list", 90, _facts, "finding_list.html.j2")

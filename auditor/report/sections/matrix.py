@@ -10,7 +10,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts:
-    result = shown.judgement.result
+    result = shown.result
     scenarios = scenario_names(result)
     packs: dict[str, list[str]] = {}
     for scenario in scenarios:

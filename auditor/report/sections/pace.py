@@ -11,7 +11,7 @@ _WEIGHED = ("peak_memory_mb", "arena_mb")
 
 
 def _facts(shown: Shown) -> Facts | None:
-    result = shown.judgement.result
+    result = shown.result
     rows = [_row(result, found) for found in result.measurements if found.probe == "latency_ms"]
     return {"rows": rows, "machine": result.provenance.machine} if rows else None
 

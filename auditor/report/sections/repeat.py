@@ -9,7 +9,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts:
-    result = shown.judgement.result
+    result = shown.result
     devices = {found.device: found.value for found in result.measurements if isinstance(found.value, DeviceFacts)}
     return {"provenance": result.provenance, "devices": devices}
 

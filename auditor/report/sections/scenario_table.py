@@ -8,7 +8,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts | None:
-    scenarios = shown.judgement.result.plan.scenarios
+    scenarios = shown.result.plan.scenarios
     return {"scenarios": scenarios} if scenarios else None
 
 

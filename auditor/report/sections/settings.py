@@ -11,7 +11,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts:
-    models = shown.judgement.result.models
+    models = shown.result.models
     return {"models": [{"model": model, "settings": _settings(model), "note": _note(model)} for model in models]}
 
 

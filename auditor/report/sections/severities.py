@@ -18,7 +18,7 @@ _TOLD = {
 
 
 def _facts(shown: Shown) -> Facts:
-    result = shown.judgement.result
+    result = shown.result
     scenarios = scenario_names(result)
     rows = [
         {

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from auditor.report.charts import trade_off_chart
 from auditor.report.section import Facts, Section, Shown
-from auditor.values import AuditResult, CellResult, InRun, MetricValue
+from auditor.values import LOCAL, AuditResult, CellResult, InRun, Latency, MetricValue
 from auditor.values.levels import FLOAT32, PARENT
 
 __all__ = ["SECTION"]
 
 _SAME_TIME = 1.1
-"""Times measured while other workers ran differ by some percent for nothing: less than this ratio is no difference."""
+"""Times differ by some percent from run to run for nothing: less than this ratio is no difference."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Point:
     value: float
     low: float
     high: float
-    ms: float
+    ms: float | None
     bytes: int
+    alone_ms: float | None = None
     p: float | None = None
     loss: MetricValue | None = None
     conversion: MetricValue | None = None
@@ -33,13 +35,14 @@ class Point:
 
     def dominates(self, other: Point) -> bool:
         """Whether it is at least as good in accuracy, size and time, and better in one of them."""
-        no_worse = self.value >= other.value and self.bytes <= other.bytes and self.ms <= other.ms * _SAME_TIME
-        better = self.value > other.value or self.bytes < other.bytes or self.ms * _SAME_TIME < other.ms
+        mine, theirs = self.ms or 0.0, other.ms or 0.0
+        no_worse = self.value >= other.value and self.bytes <= other.bytes and mine <= theirs * _SAME_TIME
+        better = self.value > other.value or self.bytes < other.bytes or mine * _SAME_TIME < theirs
         return no_worse and better
 
 
 def _facts(shown: Shown) -> Facts | None:
-    result = shown.judgement.result
+    result = shown.result
     deployable = {found.name for found in result.plan.delegates if found.is_deployable}
     groups = _groups(result)
     parents = {name: points for (name, delegate), points in groups.items() if delegate not in deployable}
@@ -47,10 +50,11 @@ def _facts(shown: Shown) -> Facts | None:
     for (name, delegate), points in groups.items():
         if delegate not in deployable:
             continue
-        levels = [replace(point, dominated=any(other.dominates(point) for other in points)) for point in points]
-        parent = parents.get(name, [])[:1]
+        timed, alone = _timed(points)
+        levels = [replace(point, dominated=any(other.dominates(point) for other in timed)) for point in timed]
+        parent = [replace(point, ms=None) if alone else point for point in parents.get(name, [])[:1]]
         if len(levels) + len(parent) > 1:
-            svg = trade_off_chart(name, [_drawn(point) for point in levels])
+            svg = trade_off_chart(name, [_drawn(point) for point in levels], alone=alone)
             tested = any(point.p is not None for point in levels)
             families.append(
                 {
@@ -60,13 +64,22 @@ def _facts(shown: Shown) -> Facts | None:
                     "metric": levels[0].metric,
                     "has_parent": bool(parent),
                     "tested": tested,
+                    "alone": alone,
                     "svg": svg,
                 }
             )
     return {"families": families} if families else None
 
 
-def _drawn(point: Point) -> dict[str, str | float | bool]:
+def _timed(points: Sequence[Point]) -> tuple[list[Point], bool]:
+    """The levels that have a time, all of one kind: what was measured with nothing else running (True), as the table of
+    speeds shows it, where every one has it; else what each took while the audit ran."""
+    if all(point.alone_ms is not None for point in points):
+        return [replace(point, ms=point.alone_ms) for point in points], True
+    return [point for point in points if point.ms is not None], False
+
+
+def _drawn(point: Point) -> dict[str, str | float | bool | None]:
     kept = ("level", "metric", "value", "low", "high", "ms", "dominated")
     return {**{key: value for key, value in asdict(point).items() if key in kept}, "megabytes": point.bytes / 1e6}
 
@@ -74,21 +87,24 @@ def _drawn(point: Point) -> dict[str, str | float | bool]:
 def _groups(result: AuditResult) -> dict[tuple[str, str], list[Point]]:
     """The levels of each family on each delegate that were measured here."""
     sizes = {model.name: model.size_bytes for model in result.models}
-    times = {
-        (found.model, found.delegate): found.value.p50
-        for found in result.measurements
-        if isinstance(found.value, InRun)
-    }
+    times: dict[tuple[str, str], float] = {}
+    alone: dict[tuple[str, str], float] = {}
+    for found in result.measurements:
+        key = found.model, found.delegate
+        if isinstance(found.value, InRun):
+            times[key] = found.value.p50
+        elif isinstance(found.value, Latency) and found.device == LOCAL:
+            alone.setdefault(key, found.value.p50)  # at the first number of threads that the audit asks for
     groups: dict[tuple[str, str], list[Point]] = {}
     for cell in result.cells:
         key = cell.file, cell.delegate
-        if cell.is_clean and cell.is_declared and cell.is_local and cell.value is not None and key in times:
-            point = _point(cell, times[key], sizes[cell.file])
+        if cell.is_clean and cell.is_declared and cell.is_local and cell.value is not None and key in {*times, *alone}:
+            point = replace(_point(cell, times.get(key), sizes[cell.file]), alone_ms=alone.get(key))
             groups.setdefault((cell.model, cell.delegate), []).append(point)
     return groups
 
 
-def _point(cell: CellResult, ms: float, size: int) -> Point:
+def _point(cell: CellResult, ms: float | None, size: int) -> Point:
     value = cell.value or 0.0
     interval = cell.primary.interval if cell.primary is not None else None
     low, high = interval or (value, value)

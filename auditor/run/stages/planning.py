@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from auditor.bundle.read import devices_of
 from auditor.config import AuditConfig
 from auditor.plan import Subjects, make_plan
 from auditor.resolve.subjects import resolve_audit
@@ -13,13 +16,14 @@ from auditor.values import Rule
 __all__ = ["planned", "resolved"]
 
 
-def resolved(config: AuditConfig) -> tuple[Subjects, tuple[Rule, ...]]:
-    """What a document is of, and the rules it is judged by.
+def resolved(config: AuditConfig, *, devices: Collection[str] | None = ()) -> tuple[Subjects, tuple[Rule, ...]]:
+    """What a document is of, and the rules it is judged by; `devices` are others whose measurements are judged, None
+    where they are not known yet.
 
     Raises:
         InputError: with every problem of all that the document names at once.
     """
-    return resolve_audit(config, problems_of_checks(config))
+    return resolve_audit(config, problems_of_checks(config), devices=devices)
 
 
 def planned(session: Session) -> State:
@@ -28,6 +32,6 @@ def planned(session: Session) -> State:
     Raises:
         InputError: with every problem of all that the document names at once.
     """
-    subjects, rules = resolved(session.config)
+    subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere))
     facts = verified(subjects.specs, subjects.delegates, timeout_s=session.config.measure.timeout)
     return State(make_plan(subjects, facts), rules)

@@ -71,6 +71,7 @@ def _plan(session: Session, state: State) -> PlanRecord:
         calibration=dict(state.calibration),
         checks=session.config.checks.by_name,
         gates=state.rules,
+        fail_on=session.config.fail_on,
         evaluation=subjects.evaluation,
     )
 

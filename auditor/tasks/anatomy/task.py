@@ -67,6 +67,8 @@ class Metric:
     reduce: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
     task: str
     higher_is_better: bool = True
+    bounds: tuple[float, float] | None = None
+    """Between which values it lies, so that a gate beyond them is refused; None: anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +147,8 @@ class Task:
     """Whether its label lists may be COCO's, so that its predictions are tried with others of these."""
     reread: Callable[[Values, Reading, Framed], Values] | None = None
     """Read stored boxes in another order or unit; None for tasks without boxes."""
+    bounds: tuple[float, float] | None = None
+    """Between which values all its metrics lie, so that a gate beyond them is refused; None: anything."""
     broken_below: float | None = None
     """The primary metric on clean images below which a model is broken rather than weak."""
     calibration: str | None = None

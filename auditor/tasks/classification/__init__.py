@@ -112,6 +112,7 @@ TASK = Task(
     compare=_compare,
     compared_metrics={_MCNEMAR: "exact two-sided p of McNemar's test against float32, 0 to 1"},
     per_class=(next(iter(ABOUT)),),
+    bounds=(0.0, 1.0),
     calibration=next(reversed(ABOUT)),
     things="images",
 )

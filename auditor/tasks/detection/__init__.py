@@ -90,6 +90,7 @@ TASK = Task(
     added_metrics=lambda evaluation: evaluation.metrics,
     reads_coco=True,
     reread=reread,
+    bounds=(0.0, 1.0),
     broken_below=0.02,
     things="boxes",
 )

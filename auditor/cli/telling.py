@@ -1,0 +1,68 @@
+"""What a command says of a judged run: numbers, gates, the worst findings with what mends them, last the verdict."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.values import AuditResult, Finding
+
+__all__ = ["EXIT", "tell"]
+
+EXIT = {"passed": 0, "not judged": 0, "failed": 1, "incomplete": 3}
+_WIDTH = 110
+
+
+def tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
+    """Say on stderr what a run came to (the verdict, its reasons and the report alone where `quiet`); return the exit
+    code."""
+    from auditor.report.outcome import reasons
+
+    why = [f"  {reason}" for reason in reasons(result)]
+    lines = why if quiet else [*_numbers(result), *_gates(result), *why, *_findings(result)]
+    for line in lines:
+        click.echo(line, err=True)
+    click.echo(f"{result.verdict.upper()}: {folder / 'report.html'}", err=True)
+    return EXIT[result.verdict]
+
+
+def _numbers(result: AuditResult) -> list[str]:
+    measured = {cell.file for cell in result.cells if cell.status != "skipped"}
+    lines = []
+    for summary in [summary for summary in result.summaries if summary.file in measured]:
+        values = ", ".join(
+            f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}"
+            for name, value in summary.metrics.items()
+        )
+        lines.append(f"{summary}: {values}")
+    skipped = (f"skipped: {cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped")
+    return [*lines, *dict.fromkeys(skipped)]
+
+
+def _gates(result: AuditResult) -> list[str]:
+    """The gates that hold; the others are reasons of the verdict."""
+    from auditor.report.outcome import gate_text
+
+    return [f"  {gate.rule}: passed: {gate_text(gate)}" for gate in result.gates if gate.status == "passed"]
+
+
+def _findings(result: AuditResult) -> list[str]:
+    from auditor.report.outcome import notable, worst_findings
+
+    worst = worst_findings(result)
+    if not worst:
+        return []
+    every = len(notable(result))
+    title = f"the {len(worst)} worst of {every} findings" if every > len(worst) else "findings"
+    return ["", f"{title} (`auditor explain CODE` says more):", *(line for item in worst for line in _finding(item))]
+
+
+def _finding(finding: Finding) -> list[str]:
+    lines = textwrap.wrap(f"{finding.level} {finding.code}: {finding.message}", _WIDTH, break_long_words=False)
+    remedy = finding.remedy if finding.fix is None else finding.remedy.replace(str(finding.fix), "").rstrip()
+    lines += textwrap.wrap(remedy, _WIDTH, break_long_words=False, initial_indent="  → ", subsequent_indent="    ")
+    return [f"  {line}" for line in [*lines, *(f"      {line}" for line in (finding.fix.lines if finding.fix else ()))]]

@@ -1,0 +1,87 @@
+"""The outcome of an audit in words, alike on the page, in a terminal, in JUnit and in the summary: what each gate met,
+why the verdict is what it is, and which findings come first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from auditor.values import AuditResult, Finding, GateOutcome, Met
+
+__all__ = ["WITHOUT_GATES", "Reason", "gate_text", "notable", "reasons", "worst_findings"]
+
+WITHOUT_GATES = (
+    "The audit sets no gates, so nothing was judged. Write `gates:` with what the deployment needs into audit.yaml and "
+    "run it again (what is measured is kept), or judge this run by `auditor judge RUN --gates FILE`"
+)
+
+_MOST = 3
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a verdict is what it is: the gate, where it is one, and what was met."""
+
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.text}" if self.rule else self.text
+
+
+def gate_text(gate: GateOutcome) -> str:
+    """What a gate met: where it holds the value nearest to its limit with the margin, else the worst of it."""
+    told = gate.messages[0] if gate.messages else ""
+    if gate.status == "passed":
+        return _held(gate) + (f". {told}" if told else "")
+    if gate.status == "incomplete":
+        return told + (f" (and {gate.unjudged - 1} more)" if gate.unjudged > 1 else "")
+    more = f"; {gate.unjudged} could not be judged" if gate.unjudged else ""
+    return f"beyond in {gate.beyond} of {gate.measured}{more}. Worst: {told}" if gate.measured > 1 else told + more
+
+
+def _held(gate: GateOutcome) -> str:
+    met = gate.nearest
+    if met is None:
+        return "nothing was measured"
+    value, margin, limit = (_number(met, number) for number in (met.value, met.margin, met.limit))
+    among = f"nearest of {gate.measured}: " if gate.measured > 1 else ""
+    return f"{among}{gate.rule.metric} {value}, {margin} within the limit {limit}: {met.where}"
+
+
+def _number(met: Met, value: float) -> str:
+    """A value that a gate met, or its margin, with the digits that its size asks for."""
+    return f"{value:.3f}" if max(abs(met.value), abs(met.limit)) < 10 else f"{value:.1f}"
+
+
+def reasons(result: AuditResult) -> list[Reason]:
+    """Why the verdict is what it is: the gates that do not hold, the findings that count, and cells that failed."""
+    found = [
+        Reason(str(gate.rule), f"{gate.status}: {gate_text(gate)}") for gate in result.gates if gate.status != "passed"
+    ]
+    counted = [finding for finding in result.findings if result.fails_on(finding)]
+    found += [Reason(f"fail_on: {result.plan.fail_on}", f"{finding.level}: {finding.message}") for finding in counted]
+    if not result.gates and result.verdict != "incomplete":
+        found.append(Reason("", WITHOUT_GATES))
+    lost = [finding for finding in result.findings if finding.code == "run.failed" and finding not in counted]
+    return found + [Reason("", finding.message) for finding in lost]
+
+
+def notable(result: AuditResult) -> list[Finding]:
+    """The errors and warnings of checks, the worst first: by level, what has a line of YAML that mends it, then as the
+    checks tell them."""
+    found = [
+        finding
+        for finding in result.findings
+        if finding.level != "info" and not (finding.check == "gate" and finding.level == "error")
+    ]
+    return sorted(found, key=lambda finding: (finding.level != "error", finding.fix is None))
+
+
+def worst_findings(result: AuditResult, most: int = _MOST) -> list[Finding]:
+    """The first of the notable findings; of each kind one, before a second of any."""
+    ranked, seen = [], Counter[str]()
+    for finding in notable(result):
+        ranked.append((finding.level != "error", seen[finding.code], finding))
+        seen[finding.code] += 1
+    return [finding for *_, finding in sorted(ranked, key=lambda item: item[:2])][:most]

@@ -1,0 +1,232 @@
+"""What the gates of an audit can meet, before anything is measured: which values there will be, of what, and between
+which limits each metric lies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from auditor import extensions
+from auditor.config import nearest
+from auditor.evaluate.differences import REFERENCES
+from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
+from auditor.tasks.anatomy.task import Metric, Task
+from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Evaluation, Rule
+from auditor.values.levels import FLOAT32, PARENT
+
+__all__ = ["Reach", "Reachable", "cell_metrics", "reach_of", "summary_metrics", "unmeetable"]
+
+Bounds = tuple[float, float]
+
+_WORDS = {"quantization": "level", "against": "level"}
+_PER_CENT = (1.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """Something that gates can be about: a cell, a summary (no scenario) or the speed of a file on a delegate. What is
+    None is not known yet, or does not apply, and hinders no gate; `metrics` None is any metric. `levels` are those of
+    its family."""
+
+    model: str
+    file: str
+    quantization: str | None
+    delegate: str | None
+    device: str | None
+    scenario: str | None = None
+    severity: float | None = None
+    metrics: frozenset[str] | None = None
+    levels: frozenset[str] | None = None
+
+    def values_of(self, key: str) -> tuple[str | float | None, ...]:
+        """What a gate's selector may name of it."""
+        if key == "model":
+            return self.model, self.file
+        if key == "scenario" and self.scenario is not None:
+            return self.scenario, self.scenario.split("/", 1)[0]
+        value: str | float | None = getattr(self, key)
+        return (value,)
+
+    def matches(self, key: str, wanted: str | float) -> bool:
+        """Whether a selector names it."""
+        return any(value is None or value == wanted for value in self.values_of(key))
+
+    def has(self, metric: str) -> bool:
+        """Whether it may have a metric."""
+        return self.metrics is None or metric in self.metrics
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Everything that gates can be about, and why some metrics are of nothing."""
+
+    subjects: tuple[Reachable, ...]
+    why_not: Mapping[str, str] = field(default_factory=dict)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+def bounds_of(metric: str, evaluation: Evaluation) -> Bounds | None:
+    """Between which limits a metric lies; None where that is not known, as of a registered metric that does not say."""
+    infinite = float("inf")
+    if metric in MEASURED_METRICS:
+        return 0.0, infinite
+    tasks: dict[str, Task] = extensions.every("tasks")
+    registered: dict[str, Metric] = extensions.every("metrics")
+    first, _, reference = metric.rpartition("_minus_")
+    if first and reference in REFERENCES:
+        between = bounds_of(first, evaluation)
+        return None if between is None else (between[0] - between[1], between[1] - between[0])
+    own = next((found for found in registered.values() if found.name == metric), None)
+    if own is not None:
+        return own.bounds
+    for task in tasks.values():
+        names = {*task.metrics, *task.compared_metrics, *task.added_metrics(evaluation), clean_name(task.primary)}
+        if metric in names or metric.partition("/")[0] in task.per_class:
+            return task.bounds
+    every = {task.bounds for task in tasks.values()}
+    return every.pop() if metric in OVER_SCENARIOS and len(every) == 1 else None
+
+
+def cell_metrics(
+    task: Task, classes: Sequence[str], *, evaluation: Evaluation, clean: bool, levels: Collection[str], several: bool
+) -> frozenset[str]:
+    """The metrics that a cell of a task may have: its own, registered ones, and differences from what there is;
+    `levels` are those of its family, `several` whether it is measured on more than one delegate."""
+    registered = [found.name for found in extensions.every("metrics").values() if found.task == task.name]
+    added = list(task.added_metrics(evaluation))
+    compared = [*registered, task.primary, *added]
+    there = {
+        "clean": not clean,
+        FLOAT32: len(set(levels)) > 1,
+        PARENT: PARENT in levels,
+        "delegate": several,
+    }
+    own = set(task.gate_metrics(list(classes)))
+    if len(set(levels)) < 2 and not several:
+        own -= set(task.compared_metrics)
+    differences = {f"{name}_minus_{key}" for name in compared for key in REFERENCES if there[key]}
+    return frozenset({*own, *registered, *added, *differences})
+
+
+def summary_metrics(task: Task, *, scenarios: bool) -> frozenset[str]:
+    """The metrics over all cells of a model: those over scenarios only where there is one."""
+    return frozenset({clean_name(task.primary), *(OVER_SCENARIOS if scenarios else ())})
+
+
+def reach_of(result: AuditResult) -> Reach:
+    """What the gates of another document can meet in a result."""
+    models = {model.name: model for model in result.models}
+    levels: dict[str, set[str]] = {}
+    for cell in result.cells:
+        levels.setdefault(cell.model, set()).add(cell.quantization)
+    subjects = [
+        Reachable(
+            cell.model,
+            cell.file,
+            cell.quantization,
+            cell.delegate,
+            cell.device,
+            cell.scenario,
+            cell.severity,
+            frozenset(cell.metrics) if cell.status == "ok" else None,
+            frozenset(levels[cell.model]),
+        )
+        for cell in result.cells
+        if cell.is_declared
+    ]
+    for summary in result.summaries:
+        found = frozenset(name for name, value in summary.metrics.items() if value.value is not None)
+        known = frozenset(summary.metrics) if any(cell.status != "ok" for cell in result.cells) else found
+        subjects.append(
+            Reachable(
+                summary.model, summary.file, summary.quantization, summary.delegate, summary.device, metrics=known
+            )
+        )
+    for measured in result.measurements:
+        names = frozenset(name for name, probed in MEASURED_METRICS.items() if probed.probe == measured.probe)
+        family = models[measured.model].model if measured.model in models else measured.model
+        where = (family, measured.model, measured.quantization, measured.delegate, measured.device)
+        subjects.append(Reachable(*where, metrics=names))
+    return Reach(tuple(subjects), evaluation=result.plan.evaluation)
+
+
+def unmeetable(rule: Rule, reach: Reach) -> Iterator[tuple[str, str]]:
+    """Why a gate can be met, or violated, by nothing: the key of the gate that is at fault, and what is wrong."""
+    yield from _beyond_bounds(rule, bounds_of(rule.metric, reach.evaluation))
+    having = [subject for subject in reach.subjects if subject.has(rule.metric)]
+    if not having:
+        yield "metric", reach.why_not.get(rule.metric) or f"nothing in this audit has {rule.metric}"
+        return
+    wrong = []
+    for key, wanted in rule.selectors.items():
+        if not any(subject.matches(key, wanted) for subject in having):
+            word, of = _WORDS.get(key, key), f" for {rule.metric}" if rule.metric in MEASURED_METRICS else ""
+            wrong.append((key, f"this audit has no {word} {_shown(wanted)}{of}{_known(having, key, wanted)}"))
+    yield from wrong
+    if wrong:
+        return
+    matching = [s for s in having if all(s.matches(key, wanted) for key, wanted in rule.selectors.items())]
+    if not matching:
+        yield _together(rule, having)
+    elif rule.against is not None:
+        yield from _without_reference(rule, matching, having)
+
+
+def _beyond_bounds(rule: Rule, bounds: Bounds | None) -> Iterator[tuple[str, str]]:
+    if bounds is None:
+        return
+    low, high = bounds if rule.kind != "max_drop" else (0.0, bounds[1] - bounds[0])
+    if low <= rule.limit <= high:
+        return
+    between = f"from {low:g} to {high:g}" if high != float("inf") else f"of at least {low:g}"
+    what = f"a drop of {rule.metric}" if rule.kind == "max_drop" else rule.metric
+    share = high == 1 and _PER_CENT[0] < rule.limit <= _PER_CENT[1]
+    hint = f"; {rule.limit:g} % is {rule.limit / 100:g}" if share else ""
+    yield rule.kind, f"expected a limit {between}, between which {what} lies, but got {rule.limit:g}{hint}"
+
+
+def _known(subjects: Sequence[Reachable], key: str, wanted: str | float) -> str:
+    values = dict.fromkeys(value for subject in subjects for value in subject.values_of(key) if value is not None)
+    if not all(isinstance(value, str) for value in values):
+        return f"; it has {', '.join(f'{value:g}' for value in sorted(float(value) for value in values))}"
+    return f"; {nearest(str(wanted), [str(value) for value in values])}"
+
+
+def _shown(value: str | float) -> str:
+    return repr(value) if isinstance(value, str) else f"{value:g}"
+
+
+def _together(rule: Rule, having: Sequence[Reachable]) -> tuple[str, str]:
+    """Selectors of which each has something, but all together nothing: the one to change, if it is one."""
+    for key in reversed(list(rule.selectors)):
+        others = {name: wanted for name, wanted in rule.selectors.items() if name != key}
+        left = [s for s in having if all(s.matches(name, wanted) for name, wanted in others.items())]
+        if left:
+            rest = ", ".join(f"{name} {_shown(wanted)}" for name, wanted in others.items())
+            values = dict.fromkeys(v for s in left for v in s.values_of(key) if v is not None)
+            known = ", ".join(f"{value:g}" if isinstance(value, float | int) else value for value in values)
+            return key, f"{_shown(rule.selectors[key])} goes with no {rest}; with that it is one of {known}"
+    named = ", ".join(f"{name} {_shown(wanted)}" for name, wanted in rule.selectors.items())
+    return next(iter(rule.selectors)), f"no cell of this audit is all of {named}"
+
+
+def _without_reference(
+    rule: Rule, matching: Sequence[Reachable], having: Sequence[Reachable]
+) -> Iterator[tuple[str, str]]:
+    """A drop from something that none of the gate's cells can be compared with."""
+    if rule.against == CLEAN:
+        if all(subject.scenario == CLEAN for subject in matching):
+            yield "against", "clean drops nothing against itself; name a scenario, or leave `scenario` out"
+        return
+    of_level = {level for subject in having for level in subject.levels or ()}
+    if any(subject.levels is None for subject in having):
+        return
+    if rule.against not in of_level:
+        known = ", ".join(sorted(of_level))
+        yield (
+            "against",
+            f"no model of this audit is {rule.against}; they are {known}: name one of these, or add the model that is "
+            f"{rule.against}",
+        )
+    elif not any(rule.against in (s.levels or ()) and rule.against != s.quantization for s in matching):
+        yield "against", f"none of the cells that it selects has another level in its family that is {rule.against}"
