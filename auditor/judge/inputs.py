@@ -6,7 +6,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.judge.told import Told
-from auditor.values import WORTH, AuditResult, CellResult, Compared, InputContract, Json, MetricValue, ModelRecord
+from auditor.values import (
+    WORTH,
+    AuditResult,
+    CellResult,
+    Compared,
+    Gain,
+    InputContract,
+    MetricValue,
+    ModelRecord,
+    surest,
+)
 
 __all__ = ["check_input_contract"]
 
@@ -55,28 +65,25 @@ def check_input_contract(result: AuditResult) -> Iterator[Told]:
         if cell.compared is not None and cell.status == "ok" and value is not None:
             tried.setdefault(cell.file, []).append(_Other(cell, cell.compared, value))
     fed = {file: [other for other in others if other.compared.kind == "input"] for file, others in tried.items()}
-    read = {file: [other for other in others if other.compared.kind != "input"] for file, others in tried.items()}
-    misread = {cell.model for cell in result.cells if cell.file in tried and _best(read[cell.file]) is not None}
+    best = {file: _best(others) for file, others in tried.items()}
+    misread = {found.cell.model for found in best.values() if found is not None and found.compared.kind != "input"}
     yield from _overconfident(result, fed, misread)
-    for file in tried:
+    for file, others in tried.items():
         model = result.model(file)
         if model is not None:
-            yield from _of_model(model, fed[file], read[file])
+            yield from _of_model(model, fed[file], others, best[file])
 
 
-def _of_model(model: ModelRecord, fed: Sequence[_Other], read: Sequence[_Other]) -> Iterator[Told]:
-    better, other = _best(fed), _best(read)
-    if better is not None and other is not None:  # what explains more; the rest is judged when that is mended
-        better, other = (better, None) if better.gain >= other.gain else (None, other)
+def _of_model(
+    model: ModelRecord, fed: Sequence[_Other], others: Sequence[_Other], better: _Other | None
+) -> Iterator[Told]:
     if better is not None:
-        yield _improvement(model, better, {"declared_as": _described(model.input)})
+        yield _improvement(model, better)
     else:
         unusual = list(_unusual(model, fed))
         yield from unusual
-        if fed and other is None and not unusual:
-            yield _sound(model, fed, read)
-    if other is not None:
-        yield _improvement(model, other, {})
+        if fed and not unusual:
+            yield _sound(model, others)
 
 
 def _overconfident(
@@ -126,11 +133,12 @@ def _value_of(cell: CellResult, name: str) -> float | None:
 
 
 def _best(others: Sequence[_Other]) -> _Other | None:
-    """Of those whose gain is worth having and is not chance the one of fewest changes, unless another is worth more."""
-    sure = [other for other in others if other.interval[0] > 0 and other.gain >= WORTH]
-    most = max((other.gain for other in sure), default=0.0)
-    near = [other for other in sure if other.gain > most - WORTH]
-    return min(near, key=lambda other: (len(other.compared.factors), -other.gain), default=None)
+    """Of those that are surely better the one from which on nothing else was, else (as in a result of an older schema)
+    the one of fewest changes, unless another is worth more."""
+    gains = [Gain.of(other.difference, changes=len(other.compared.factors)) for other in others]
+    chosen = [other for other, gain in zip(others, gains, strict=True) if other.compared.chosen and gain.is_sure]
+    found = surest(gains)
+    return chosen[0] if chosen else None if found is None else others[found]
 
 
 def _unusual(model: ModelRecord, fed: Sequence[_Other]) -> Iterator[Told]:
@@ -170,7 +178,8 @@ def _unusual(model: ModelRecord, fed: Sequence[_Other]) -> Iterator[Told]:
             return
 
 
-def _improvement(model: ModelRecord, other: _Other, more: Mapping[str, Json]) -> Told:
+def _improvement(model: ModelRecord, other: _Other) -> Told:
+    more = {"declared_as": _described(model.input)} if other.compared.kind == "input" else {}
     low, high = other.interval
     declared = other.reached - other.gain
     return Told(
@@ -197,10 +206,9 @@ def _improvement(model: ModelRecord, other: _Other, more: Mapping[str, Json]) ->
     )
 
 
-def _sound(model: ModelRecord, fed: Sequence[_Other], read: Sequence[_Other]) -> Told:
-    others = (*fed, *read)
+def _sound(model: ModelRecord, others: Sequence[_Other]) -> Told:
     known = [other for other in others if other.difference.value is not None]
-    best = max(known, key=lambda other: other.gain, default=fed[0])
+    best = max(known, key=lambda other: other.gain, default=others[0])
     interval = best.difference.interval
     declared = best.reached - best.gain
     undecided = best.gain >= WORTH
@@ -208,7 +216,7 @@ def _sound(model: ModelRecord, fed: Sequence[_Other], read: Sequence[_Other]) ->
         "input.sound",
         facts={
             "file": model.name,
-            "tried": len(others),
+            "tried": best.compared.comparisons,
             "declared_as": _described(model.input),
             "metric": best.cell.judged_by,
             "declared": declared,

@@ -14,10 +14,10 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 def judge(result: AuditResult, checks: Mapping[str, Check], catalogue: Mapping[str, Row]) -> AuditResult:
-    """Apply the gates of a result's plan, and checks, but for those that the audit leaves out by their name or by a finding's code. Gates,
-    failed cells and, where the audit says `fail_on`, findings decide the verdict: `failed` when a gate is violated or
-    a finding counts, else `incomplete` when a cell failed or a gate could not be judged, else `passed`, which nothing
-    is without a gate: then it is `not judged`."""
+    """Apply the gates of a result's plan, and checks, but for those that the audit leaves out by their name or by a
+    finding's code. Gates, failed cells and, where the audit says `fail_on`, findings decide the verdict: `failed` when
+    a gate is violated or a finding counts, else `incomplete` when a cell failed or a gate could not be judged, else
+    `passed`, which nothing is without a gate: then it is `not judged`."""
     applied = apply_gates(result, result.plan.gates, catalogue)
     gates = tuple(gate.outcome for gate in applied)
     findings: list[Finding] = [finding for gate in applied for finding in gate.findings]

@@ -84,12 +84,13 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool
     being the file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and
     `dominated`; `alone` says that nothing else ran while they were timed."""
     color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": COLORS[0]}
+    during = "" if alone else " during the run"
     x = {
         "field": "ms",
         "type": "quantitative",
         "scale": {"type": "log", "nice": True},
         "axis": {
-            "title": f"median invocation{'' if alone else ' during the run'}, ms (log)",
+            "title": f"median invocation{during}, ms (log)",
             "grid": False,
             "tickCount": 6,
         },

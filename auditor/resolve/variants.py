@@ -35,6 +35,8 @@ _PLACES: tuple[dict[str, Any], ...] = (
     {"resize": "crop"},
 )
 _COCO80 = "coco80"
+_KEYS = tuple(InputContract(height=1, width=1, resize="letterbox").settings)
+"""The keys of a contract in the order in which changes are named, whichever came first."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,20 @@ class InputVariant:
         return Patch({"input": settings}, model=self.spec.name)
 
 
-def input_variants(spec: ModelSpec, images: Sequence[NDArray[np.uint8]]) -> list[InputVariant]:
-    """List each plausible other input contract, one factor changed: channel order, value range, resize, kernel, pad
-    value.
+def input_variants(
+    spec: ModelSpec, images: Sequence[NDArray[np.uint8]], *, base: InputVariant | None = None
+) -> list[InputVariant]:
+    """List each plausible other input contract, one factor changed from the declared one, or from that of `base`:
+    channel order, value range, resize, kernel, pad value.
 
-    Those that give the same tensors as the declared one (or as another) on `images` are left out.
+    Those that give the same tensors as the one they are changed from (or as another) on `images` are left out.
     """
-    seen = [[encode(image, spec.input)[0] for image in images]]
+    start = spec.input if base is None else base.spec.input
+    seen = [[encode(image, start)[0] for image in images]]
     found = []
-    for factor, changes in _changes(spec.input):
-        variant = _variant(spec, (factor,), changes)
+    for factor, changes in _changes(start):
+        before, earlier = (base.changes, base.factors) if base is not None else ({}, ())
+        variant = _variant(spec, tuple(dict.fromkeys((*earlier, factor))), {**before, **changes})
         tensors = [encode(image, variant.spec.input)[0] for image in images]
         if any(all(map(np.array_equal, tensors, others)) for others in seen):
             continue
@@ -167,7 +173,7 @@ def _changes(declared: InputContract) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _variant(spec: ModelSpec, factors: tuple[str, ...], changes: Mapping[str, Any]) -> InputVariant:
-    changed = {key: value for key, value in changes.items() if getattr(spec.input, key) != value}
+    changed = {key: changes[key] for key in _KEYS if key in changes and getattr(spec.input, key) != changes[key]}
     name = ",".join(f"{key}={yaml_flow(value).replace(' ', '')}" for key, value in changed.items()) or DECLARED
     contract = dataclasses.replace(spec.input, **changes)
     return InputVariant(dataclasses.replace(spec, input=contract, variant=name), factors, changes)

@@ -23,6 +23,7 @@ from auditor.values.findings import (
     Place,
     Rule,
 )
+from auditor.values.gains import Gain, surest
 from auditor.values.records import (
     BoxSizes,
     CalibrationRecord,
@@ -128,6 +129,7 @@ __all__ = [
     "Evaluation",
     "Finding",
     "FrozenArrays",
+    "Gain",
     "GateOutcome",
     "Geometry",
     "GroundTruth",
@@ -174,5 +176,6 @@ __all__ = [
     "Verified",
     "iou_metric",
     "some",
+    "surest",
     "yaml_flow",
 ]

@@ -161,7 +161,8 @@ class LevelTest:
 @dataclass(frozen=True)
 class Compared:
     """Another way to feed (`kind` input) or to read (`labels`, `boxes`) a model, compared with the declared one beside
-    `comparisons` in all: what was changed, the contract it was fed by, and what declares it."""
+    `comparisons` in all: what was changed, the contract it was fed by, and what declares it. `chosen` is the one from
+    which on nothing else is surely better."""
 
     __pydantic_config__ = _STRICT
     kind: Literal["input", "labels", "boxes"]
@@ -169,6 +170,7 @@ class Compared:
     patch: Patch
     comparisons: int
     contract: InputContract | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,16 +15,17 @@ from auditor.resolve.image_sets import first_images
 from auditor.resolve.variants import InputVariant, combined, input_variants, readings
 from auditor.run.session import Session, State
 from auditor.run.stages.evaluating import timed_evaluation
-from auditor.run.stages.looks import Looked, Subject
+from auditor.run.stages.looks import Candidate, Looked, Subject
 from auditor.run.stages.measuring import measure_units
 from auditor.store import has_unit, load_predictions
-from auditor.tasks.anatomy.task import Reading
-from auditor.values import DECLARED, CellResult, Compared, ImageRecord, MetricValue, Unit
+from auditor.values import DECLARED, CellResult, Compared, Gain, ImageRecord, MetricValue, Unit, surest
 
 __all__ = ["compare_inputs"]
 
 _TELLING = 4
 """Images on which variants that feed the same tensors are told."""
+_STEPS = 6
+"""More changes in a row than there are factors and readings would be going in circles."""
 
 
 def compare_inputs(session: Session, state: State) -> State:
@@ -32,7 +33,8 @@ def compare_inputs(session: Session, state: State) -> State:
     as it takes; one cell for each, with its difference from the declared one.
 
     Sampling begins with the images that `checks: input_contract` says and is doubled, up to the whole set, while a
-    difference that would be worth having may be chance. The best changes of two factors are then measured together.
+    difference that would be worth having may be chance. What is surely better is gone on from, until nothing else is;
+    where no one change is, the best changes of two factors are measured together.
     """
     options = session.config.checks.input_contract
     cells: list[CellResult] = []
@@ -66,66 +68,105 @@ def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
 
 
 class _Comparison:
-    """One model's comparison as it grows: the variants and readings, and the units that measure the variants so far."""
+    """One model's comparison as it grows: the candidates so far, and the units that measure their inputs."""
 
     def __init__(self, session: Session, state: State, subject: Subject) -> None:
         self._session, self._state, self._subject = session, state, subject
-        spec = subject.spec
-        self._dataset = state.plan.datasets[spec.dataset]
-        self._variants = input_variants(spec, first_images(self._dataset)[:_TELLING])
-        self._readings = readings(spec, self._dataset.categories)
+        self._dataset = state.plan.datasets[subject.spec.dataset]
+        self._readings = readings(subject.spec, self._dataset.categories)
         self._units: dict[str, list[Unit]] = {}
+        self._candidates = [Candidate()]
+        self._done: dict[str, CellEvaluation] = {}
 
     def cells(self, first: int) -> list[CellResult]:
-        """Look at `first` images, then at twice as many, until nothing that matters may be chance; then at the best
-        pair."""
+        """Look at `first` images, then at twice as many, until nothing that matters may be chance; go on from what is
+        surely better, until nothing else is."""
         count = len(self._subject.images)
         sizes = [min(first, count)]
         while sizes[-1] < count:
             sizes.append(min(2 * sizes[-1], count))
-        for look, size in enumerate(sizes, start=1):
-            error = error_of_look(look, len(sizes))
-            results = self._look(size, error)
-            if not undecided([value for _, value in results]):
+        look, base = 1, self._candidates[0]
+        for _ in range(_STEPS):
+            look, better = self._step(base, sizes, look)
+            if better is None:
                 break
-        pair = self._best_pair(results)
-        if pair is not None:
-            self._variants.append(pair)
-            results = self._look(size, error)
-        changes = {variant.name: _of_variant(variant, len(results)) for variant in self._variants}
-        changes |= {reading.name: _of_reading(reading, len(results)) for reading in self._readings}
-        return [_cell(result, value, changes[result.input]) for result, value in results]
-
-    def _look(self, size: int, error: float) -> list[tuple[CellResult, MetricValue]]:
-        """Measure and evaluate everything on the first `size` images."""
-        images = self._subject.images[:size]
-        units = [unit for variant in self._variants for unit in self._added_units(variant, images)]
-        measure_units(self._session, self._state.plan, units)
-        done: dict[str, CellEvaluation] = {}
-        executor = self._session.executor
-        for outcome in executor.map(timed_evaluation, self._looked().cells(images), ahead=executor.jobs):
-            if outcome.error is None:
-                evaluation, spent = outcome.result
-                done[evaluation.result.input] = evaluation
-                self._session.stopwatch.add("evaluate", spent)
-        named = [*(variant.name for variant in self._variants), *(reading.name for reading in self._readings)]
-        names = [name for name in named if name in done]
-        if DECLARED not in done:
+            base = better
+            self._session.progress.say(f"{self._subject.spec.name}: {base.name} is better; looking on from there")
+        if DECLARED not in self._done:
             return []
-        values = compare_with_declared(done[DECLARED], [done[name] for name in names], error=error)
-        return list(zip([done[name].result for name in names], values, strict=True))
+        others = self._candidates[1:]
+        found = [candidate for candidate in others if candidate.name in self._done]
+        values = self._values(self._candidates[0], found, error_of_look(look, len(sizes)))
+        return [
+            _cell(self._done[item.name].result, value, item.compared(len(values), chosen=item is base))
+            for item, value in zip(found, values, strict=True)
+        ]
 
-    def _looked(self) -> Looked:
+    def _step(self, base: Candidate, sizes: Sequence[int], look: int) -> tuple[int, Candidate | None]:
+        """Compare all that is one change from `base` with it, beginning with that look; the last look that it took, and
+        what is surely better: one of these, or else the best two together."""
+        near = self._near(base)
+        self._candidates += near
+        for number in range(look, len(sizes) + 1):
+            look, error = number, error_of_look(number, len(sizes))
+            self._look(sizes[number - 1])
+            values = self._values(base, near, error)
+            if not undecided(values):
+                break
+        better = _surest(base, near, values)
+        if better is not None:
+            return look, better
+        pair = self._best_pair(near, values) if base.variant is None else None
+        if pair is None:
+            return look, None
+        self._candidates.append(pair)
+        self._look(sizes[look - 1])
+        return look, _surest(base, [*near, pair], self._values(base, [*near, pair], error))
+
+    def _near(self, base: Candidate) -> list[Candidate]:
+        """What is one change from `base` and was not tried: another input, or another reading."""
+        told = first_images(self._dataset)[:_TELLING]
+        fed = [base.fed(variant) for variant in input_variants(self._subject.spec, told, base=base.variant)]
+        read = [base.read(reading) for reading in self._readings]
+        tried = {candidate.name for candidate in self._candidates}
+        return [candidate for candidate in (*fed, *read) if candidate.name not in tried]
+
+    def _look(self, size: int) -> None:
+        """Measure and evaluate everything on the first `size` images that was not yet."""
+        images = self._subject.images[:size]
+        if any(done.result.images != len(images) for done in self._done.values()):
+            self._done = {}
+        todo = [candidate for candidate in self._candidates if candidate.name not in self._done]
+        variants = {item.variant.name: item.variant for item in todo if item.variant is not None}
+        units = [unit for variant in variants.values() for unit in self._added_units(variant, images)]
+        measure_units(self._session, self._state.plan, units)
         session, plan = self._session, self._state.plan
-        return Looked(
+        looked = Looked(
             self._subject,
             self._dataset,
             session.folder,
             plan.subjects.seed,
-            self._variants,
-            self._readings,
+            todo,
             self._units,
+            self._readings,
         )
+        for outcome in session.executor.map(timed_evaluation, looked.cells(images), ahead=session.executor.jobs):
+            if outcome.error is None:
+                evaluation, spent = outcome.result
+                self._done[evaluation.result.input] = evaluation
+                session.stopwatch.add("evaluate", spent)
+
+    def _values(self, base: Candidate, others: Sequence[Candidate], error: float) -> list[MetricValue]:
+        """How each differs from `base`; undefined where it could not be evaluated."""
+        there = [candidate for candidate in others if candidate.name in self._done]
+        found: dict[str, MetricValue] = {}
+        if base.name in self._done:
+            values = compare_with_declared(
+                self._done[base.name], [self._done[candidate.name] for candidate in there], error=error
+            )
+            found = {candidate.name: value for candidate, value in zip(there, values, strict=True)}
+        absent = MetricValue(DECLARED, None, reason="it could not be evaluated")
+        return [found.get(candidate.name, absent) for candidate in others]
 
     def _added_units(self, variant: InputVariant, images: Sequence[ImageRecord]) -> list[Unit]:
         """The units of images that a variant was not laid out for yet."""
@@ -138,22 +179,23 @@ class _Comparison:
         known += added
         return added
 
-    def _best_pair(self, results: Sequence[tuple[CellResult, MetricValue]]) -> InputVariant | None:
-        """The two best changes of different factors, where two factors have one that seems better at all."""
-        gains = {result.input: value.value for result, value in results if value.value is not None and value.value > 0}
-        best: dict[tuple[str, ...], InputVariant] = {}
-        for variant in sorted(self._variants, key=lambda variant: -gains.get(variant.name, 0.0)):
-            if variant.name in gains:
-                best.setdefault(variant.factors, variant)
-        return combined(self._subject.spec, *list(best.values())[:2]) if len(best) > 1 else None
+    def _best_pair(self, near: Sequence[Candidate], values: Sequence[MetricValue]) -> Candidate | None:
+        """The two best changes of the declared input, of different factors, where two factors have one that seems
+        better at all."""
+        best: dict[tuple[str, ...], Candidate] = {}
+        gains = [value.value or 0.0 for value in values]
+        for gain, item in sorted(zip(gains, near, strict=True), key=lambda found: -found[0]):
+            if gain > 0 and item.variant is not None:
+                best.setdefault(item.factors, item)
+        fed = [item.variant for item in best.values() if item.variant is not None][:2]
+        return Candidate(combined(self._subject.spec, *fed)) if len(fed) == 2 else None
 
 
-def _of_variant(variant: InputVariant, comparisons: int) -> Compared:
-    return Compared("input", variant.factors, variant.patch, comparisons, contract=variant.spec.input)
-
-
-def _of_reading(reading: Reading, comparisons: int) -> Compared:
-    return Compared(reading.kind, (reading.kind,), reading.patch, comparisons)
+def _surest(base: Candidate, others: Sequence[Candidate], values: Sequence[MetricValue]) -> Candidate | None:
+    """Which candidate is surely better than `base`, and worth what it changes of it."""
+    changes = [len(set(item.factors) - {*base.factors}) for item in others]
+    found = surest([Gain.of(value, changes=count) for value, count in zip(values, changes, strict=True)])
+    return None if found is None else others[found]
 
 
 def _cell(result: CellResult, value: MetricValue, compared: Compared) -> CellResult:
