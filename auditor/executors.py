@@ -25,7 +25,16 @@ from typing import Any, Protocol
 
 from auditor.errors import InputError
 
-__all__ = ["DaskExecutor", "Executor", "Outcome", "ProcessExecutor", "SerialExecutor", "open_executor", "run_isolated"]
+__all__ = [
+    "DaskExecutor",
+    "Executor",
+    "Outcome",
+    "ProcessExecutor",
+    "SerialExecutor",
+    "each_isolated",
+    "open_executor",
+    "run_isolated",
+]
 
 
 AHEAD = 1024
@@ -269,26 +278,28 @@ def open_executor(name: str, *, jobs: int | None, imports: Sequence[str] = ()) -
 
 def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float) -> list[Outcome]:
     """Run `function` over items in one spawned process, in order; an item that kills or hangs it costs only itself."""
-    outcomes = []
+    return list(each_isolated(function, items, timeout_s=timeout_s))
+
+
+def each_isolated(function: Callable[[Any], Any], items: Iterable[Any], *, timeout_s: float) -> Iterator[Outcome]:
+    """As `run_isolated`, one outcome after the other; an item is taken when its turn comes."""
     pool: ProcessPoolExecutor | None = None
     for item in items:
         pool = pool or _spawned_pool()
         future = _submitted(pool, _attempt, function, item)
         processes = list((pool._processes or {}).values())
         try:
-            outcomes.append(future.result(timeout=timeout_s))
+            outcome = future.result(timeout=timeout_s)
         except BrokenProcessPool:
-            outcomes.append(Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True))
+            outcome = Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True)
             pool = None
         except TimeoutError:
-            outcomes.append(
-                Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True)
-            )
+            outcome = Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True)
             _kill(pool)
             pool = None
+        yield outcome
     if pool is not None:
         pool.shutdown()
-    return outcomes
 
 
 def _ending(processes: Sequence[Any]) -> str:

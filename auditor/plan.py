@@ -107,6 +107,13 @@ class Plan:
         """Whether a model file runs on a delegate, as far as its first invocation showed."""
         return self.verified.get((file, delegate.name), Verified()).runs
 
+    def timed(self) -> Iterator[tuple[ModelSpec, Delegate]]:
+        """The files and delegates whose speed is measured: what a device can run on, but for evidence."""
+        for spec in self.specs:
+            for delegate in self.subjects.delegates[spec.name] if spec.role != "evidence" else ():
+                if delegate.is_deployable and self.runs(spec.name, delegate):
+                    yield spec, delegate
+
     def with_specs(self, changed: Mapping[str, ModelSpec]) -> Plan:
         """Return this plan with other specs of some files, in what it says of them; its units are as they were."""
         specs = tuple(changed.get(spec.name, spec) for spec in self.specs)

@@ -8,7 +8,7 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from auditor.datasets.images import read_record
 from auditor.encoding import encode
 from auditor.errors import DataError, ModelError, StoreError
-from auditor.executors import run_isolated
+from auditor.executors import each_isolated
 from auditor.provenance import digest, sha256_of, versions_of
 from auditor.runtimes.anatomy.chatter import dropped_stderr
 from auditor.runtimes.anatomy.runtime import facts_of, runtime_of
@@ -103,14 +103,20 @@ class MadeLevel:
 def make_levels(requests: Sequence[LevelRequest], *, say: Callable[[str], None]) -> list[MadeLevel]:
     """Make each level in a process of its own, unless its file is there and nothing that made it changed."""
     todo = [request for request in requests if not _is_made(request)]
-    for request in todo:
-        say(f"making {request.level} of {request.spec.name} …")
     reasons: dict[tuple[str, str], str | None] = {}
-    for outcome in run_isolated(_make, todo, timeout_s=_TIMEOUT_S):
+    for outcome in each_isolated(_make, _told(todo, say), timeout_s=_TIMEOUT_S):
         key = outcome.item.spec.name, outcome.item.level
         failed = f"making it failed unexpectedly: {(outcome.error or 'no reason was told').strip().splitlines()[-1]}"
         reasons[key] = outcome.result if outcome.error is None else failed
     return [MadeLevel(request, reasons.get((request.spec.name, request.level))) for request in requests]
+
+
+def _told(requests: Iterable[LevelRequest], say: Callable[[str], None]) -> Iterator[LevelRequest]:
+    """The requests, each told when its turn comes."""
+    for request in requests:
+        images = f", calibrated on {len(request.calibration)} images" if request.level in CALIBRATED else ""
+        say(f"making {request.level} of {request.spec.name}{images} …")
+        yield request
 
 
 def _is_made(request: LevelRequest) -> bool:

@@ -24,7 +24,7 @@ from auditor.measure.predict import decoded
 from auditor.runtimes.anatomy.runtime import OpenedModel, open_spec, runtime_of
 from auditor.values import Latency, MemoryLimit, ModelSpec, Streams, Sustained
 
-__all__ = ["LimitRequest", "SpeedRequest", "Speeds", "fits_in_memory", "measure_speed", "trend"]
+__all__ = ["LimitRequest", "SpeedRequest", "Speeds", "fits_in_memory", "measure_speed", "trend", "usual_seconds"]
 
 _LEAST, _LEAST_S, _MOST_S = 100, 0.5, 5.0
 _STREAMS_S = 2.0
@@ -111,6 +111,11 @@ def _stages(request: SpeedRequest, opened: OpenedModel) -> tuple[dict[str, list[
         for name, seconds in (("encode", encoded - start), ("invoke", invoked - ready), ("decode", done - invoked)):
             parts[name].append(1e3 * seconds)
     return parts, time.perf_counter() - begin
+
+
+def usual_seconds(once_s: float) -> float:
+    """About how long measuring the latency of a model takes of which one invocation takes `once_s`."""
+    return 1.0 + 40 * once_s + min(_MOST_S, max(_LEAST_S, _LEAST * once_s))
 
 
 def sustain(

@@ -11,6 +11,7 @@ from pathlib import Path
 from auditor.config import load_audit
 from auditor.executors import open_executor
 from auditor.report import charts
+from auditor.run.forecast import begin
 from auditor.run.judging import judged, render
 from auditor.run.progress import Progress, SilentProgress
 from auditor.run.session import Session
@@ -58,6 +59,7 @@ def run_audit(
         threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
         for stage in STAGES:
             state = stage(session, state)
+        begin(session, state, "writing the report", of=0, what="")
         result = record(session, state, command=command or f"auditor run {audit}", started=started)
         save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
         result = judged(result, folder)

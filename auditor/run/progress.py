@@ -10,14 +10,12 @@ __all__ = ["Progress", "SilentProgress"]
 class Progress(Protocol):
     """Told how far a run is; `SilentProgress` and the command line's bar are two."""
 
-    def start(self, *, cells: int, images: int) -> None:
-        """The audit has `cells` cells, and `images` inferences are left to do."""
+    def stage(self, name: str, *, of: int = 0, what: str = "", seconds: float = 0.0, later: float = 0.0) -> None:
+        """A stage begins: in words, of so many pieces of what (0: they cannot be counted). It is expected to take
+        `seconds`, and all stages after it `later` seconds, as far as that is known."""
 
-    def measured(self, *, images: int) -> None:
-        """So many more inferences are done."""
-
-    def evaluated(self, *, cells: int) -> None:
-        """So many more cells are evaluated."""
+    def done(self, pieces: int = 1) -> None:
+        """So many more pieces of the stage are done."""
 
     def say(self, text: str) -> None:
         """Tell the user something."""
@@ -31,10 +29,8 @@ class SilentProgress:
 
     def __exit__(self, *error: object) -> None: ...
 
-    def start(self, *, cells: int, images: int) -> None: ...
+    def stage(self, name: str, *, of: int = 0, what: str = "", seconds: float = 0.0, later: float = 0.0) -> None: ...
 
-    def measured(self, *, images: int) -> None: ...
-
-    def evaluated(self, *, cells: int) -> None: ...
+    def done(self, pieces: int = 1) -> None: ...
 
     def say(self, text: str) -> None: ...

@@ -16,7 +16,7 @@ from auditor.plan import Plan
 from auditor.run.progress import Progress
 from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Measurement, Rule
 
-__all__ = ["Session", "State", "Stopwatch"]
+__all__ = ["Pace", "Session", "State", "Stopwatch"]
 
 
 class Stopwatch:
@@ -37,6 +37,23 @@ class Stopwatch:
         self.seconds[stage] += seconds
 
 
+class Pace:
+    """Seconds that a piece of something took so far in this run."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def saw(self, what: str, pieces: int, seconds: float) -> None:
+        """So many pieces took so long."""
+        known, before = self._seen.get(what, (0, 0.0))
+        self._seen[what] = known + pieces, before + seconds
+
+    def of(self, what: str, usual: float) -> float:
+        """Seconds a piece: as seen, or as usual where nothing was."""
+        pieces, seconds = self._seen.get(what, (0, 0.0))
+        return seconds / pieces if pieces else usual
+
+
 @dataclass(frozen=True)
 class Session:
     """What every stage works with. A unit that is complete in the `folder` is not measured again unless `fresh`."""
@@ -48,6 +65,7 @@ class Session:
     fresh: bool = False
     elsewhere: tuple[Path, ...] = ()
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from auditor.evaluate.evaluated import CellEvaluation
 from auditor.plan import Entry, lay_out
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.variants import InputVariant, combined, input_variants, readings
+from auditor.run.forecast import ALTERNATIVES, begin
 from auditor.run.session import Session, State
 from auditor.run.stages.evaluating import timed_evaluation
 from auditor.run.stages.looks import Candidate, Looked, Subject
@@ -139,8 +140,16 @@ class _Comparison:
         todo = [candidate for candidate in self._candidates if candidate.name not in self._done]
         variants = {item.variant.name: item.variant for item in todo if item.variant is not None}
         units = [unit for variant in variants.values() for unit in self._added_units(variant, images)]
-        measure_units(self._session, self._state.plan, units)
         session, plan = self._session, self._state.plan
+        begin(
+            session,
+            self._state,
+            "comparing inputs",
+            of=len(todo),
+            what=f"ways to feed and to read {self._subject.spec.name}, on {len(images)} images",
+            share=len(todo) / ALTERNATIVES,
+        )
+        measure_units(session, plan, units)
         looked = Looked(
             self._subject,
             self._dataset,
@@ -155,6 +164,7 @@ class _Comparison:
                 evaluation, spent = outcome.result
                 self._done[evaluation.result.input] = evaluation
                 session.stopwatch.add("evaluate", spent)
+            session.progress.done()
 
     def _values(self, base: Candidate, others: Sequence[Candidate], error: float) -> list[MetricValue]:
         """How each differs from `base`; undefined where it could not be evaluated."""

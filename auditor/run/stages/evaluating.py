@@ -10,6 +10,7 @@ from auditor.evaluate.differences import with_differences
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.executors import run_isolated
 from auditor.plan import Plan
+from auditor.run.forecast import CELLS, begin
 from auditor.run.session import Session, State
 from auditor.run.stages.measuring import UNIT_TIMEOUT_S
 from auditor.store import load_predictions
@@ -27,6 +28,9 @@ def evaluate(session: Session, state: State) -> State:
     results = [*_lost(state)]
     order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
     tasks = _tasks(session, state)
+    begin(session, state, "evaluating", of=len(order), what=CELLS)
+    session.progress.done(len(results))
+    started = time.monotonic()
     for outcome in session.executor.map(timed_evaluation, tasks, ahead=session.executor.jobs):
         if outcome.died:
             (outcome,) = run_isolated(timed_evaluation, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
@@ -37,7 +41,8 @@ def evaluate(session: Session, state: State) -> State:
             results.append(evaluation.result)
             evaluations[evaluation.result.key] = evaluation
             session.stopwatch.add("evaluate", spent)
-        session.progress.evaluated(cells=1)
+        session.progress.done()
+    session.pace.saw(CELLS, len(order), time.monotonic() - started)
     results.sort(key=lambda result: order[result.key])
     unreadable: dict[str, dict[int, str]] = {}
     for cell, found in evaluations.items():

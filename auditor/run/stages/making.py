@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from auditor.errors import ModelError
-from auditor.executors import run_isolated
+from auditor.executors import each_isolated
 from auditor.judge.quantization import breaks_in_head, loses
 from auditor.measure.layers import LayersRequest, measure_layers
 from auditor.quantize import LevelRequest, leaves_integers, make_levels
@@ -67,6 +67,7 @@ def _planned(session: Session, state: State, requests: Sequence[LevelRequest], r
     for."""
     if not requests:
         return state
+    session.progress.stage(f"making {'the level' if len(requests) == 1 else f'{len(requests)} levels'}")
     images = {name: first_images(dataset) for name, dataset in state.plan.datasets.items()}
     specs: list[ModelSpec] = []
     skipped = []
@@ -104,8 +105,11 @@ def locate_errors(session: Session, state: State) -> State:
             if source is not None and file in losing and spec.path != source.path:
                 requests.append(LayersRequest(spec, source, first_images(subjects.datasets[spec.dataset])))
     changed = {}
-    for outcome in run_isolated(measure_layers, requests, timeout_s=_TIMEOUT_S):
+    if requests:
+        session.progress.stage("comparing the tensors of levels that lose", of=len(requests), what="levels")
+    for outcome in each_isolated(measure_layers, requests, timeout_s=_TIMEOUT_S):
         spec = outcome.item.spec
+        session.progress.done()
         if outcome.error is not None:
             reason = outcome.error.strip().splitlines()[-1]
             session.progress.say(f"the tensors of {spec.name} could not be compared: {reason}")

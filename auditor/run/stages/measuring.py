@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterator, Sequence
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from auditor.delegate import Delegate
 from auditor.executors import Outcome, run_isolated
 from auditor.measure.predict import UnitPredictions, failed_prediction, predict_unit
 from auditor.plan import Plan
+from auditor.run.forecast import INFERENCES, begin, inferences
 from auditor.run.session import Session, State
 from auditor.store import ImagePrediction, has_unit, save_unit
 from auditor.values import ModelSpec, Unit
@@ -24,20 +26,26 @@ def measure(session: Session, state: State) -> State:
     units = [unit for unit in state.plan.units if unit.resume_key not in state.tried]
     if not units:
         return state
-    failures = measure_units(session, state.plan, units)
+    folder = session.folder
+    todo = [unit for unit in units if session.fresh or not has_unit(folder, unit.resume_key)]
+    begin(session, state, "measuring", of=sum(map(inferences, todo)), what=INFERENCES)
+    if len(todo) < len(units):
+        kept = sum(map(inferences, units)) - sum(map(inferences, todo))
+        session.progress.say(f"{kept} inferences are there already, in {folder}, and are not done again")
+    started = time.monotonic()
+    failures = measure_units(session, state.plan, units, done=session.progress.done)
+    session.pace.saw(INFERENCES, sum(map(inferences, todo)), time.monotonic() - started)
     tried = state.tried | {unit.resume_key for unit in units}
     return dataclasses.replace(state, failures={**state.failures, **failures}, tried=tried)
 
 
-def measure_units(session: Session, plan: Plan, units: Sequence[Unit]) -> dict[str, str]:
-    """Measure units that are not complete; return the error of each that could not be, by its resume key."""
+def measure_units(
+    session: Session, plan: Plan, units: Sequence[Unit], *, done: Callable[[int], None] = lambda _: None
+) -> dict[str, str]:
+    """Measure units that are not complete; return the error of each that could not be, by its resume key. Tells how
+    many more inferences are `done`."""
     folder, progress = session.folder, session.progress
     todo = [unit for unit in units if session.fresh or not has_unit(folder, unit.resume_key)]
-    progress.start(cells=sum(1 for _ in plan.cells()), images=sum(_inferences(unit) for unit in todo))
-    if len(todo) < len(units):
-        progress.say(
-            f"{len(units) - len(todo)} of {len(units)} units are complete in {folder} and are not measured again"
-        )
     failures: dict[str, str] = {}
     lost: set[tuple[str, str]] = set()
     foreign = any(delegate.is_foreign for unit in todo for _, delegate in unit.models)
@@ -69,7 +77,7 @@ def measure_units(session: Session, plan: Plan, units: Sequence[Unit]) -> dict[s
                     outcome.result.times_s,
                     complete=outcome.result.complete and not dropped,
                 )
-        progress.measured(images=_inferences(whole[unit.resume_key]))
+        done(inferences(whole[unit.resume_key]))
     return failures
 
 
@@ -90,10 +98,6 @@ def _limit(session: Session, plan: Plan, unit: Unit) -> float | None:
     known = [plan.verified.get((spec.name, delegate.name)) for spec, delegate in unit.models]
     once = sum(facts.seconds for facts in known if facts is not None)
     return session.config.measure.timeout + 3 * once * len(unit.images) * len(unit.severities)
-
-
-def _inferences(unit: Unit) -> int:
-    return len(unit.images) * len(unit.severities) * len(unit.models)
 
 
 def _retried(session: Session, plan: Plan, unit: Unit, lost: set[tuple[str, str]]) -> Outcome:

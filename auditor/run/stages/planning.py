@@ -32,6 +32,7 @@ def planned(session: Session) -> State:
     Raises:
         InputError: with every problem of all that the document names at once.
     """
+    session.progress.stage("reading the documents and images, and opening every model once")
     subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere))
     facts = verified(subjects.specs, subjects.delegates, timeout_s=session.config.measure.timeout)
     return State(make_plan(subjects, facts), rules)

@@ -12,6 +12,7 @@ from auditor.executors import run_isolated
 from auditor.measure.speed import LimitRequest, SpeedRequest, Speeds, fits_in_memory, measure_speed
 from auditor.plan import Plan
 from auditor.resolve.image_sets import first_images
+from auditor.run.forecast import begin
 from auditor.run.session import Session, State
 from auditor.runtimes.anatomy.runtime import facts_of
 from auditor.values import Measurement, MemoryLimit, ModelSpec
@@ -37,8 +38,11 @@ def measure_speeds(session: Session, state: State) -> State:
     measurement's error."""
     session.executor.close()
     found: list[Measurement] = []
-    for spec, delegate in _pairs(state.plan):
+    pairs = list(state.plan.timed())
+    begin(session, state, "timing", of=len(pairs), what="models on a delegate")
+    for spec, delegate in pairs:
         found += _of_pair(session, state.plan, spec, delegate)
+        session.progress.done()
     return dataclasses.replace(state, measurements=(*state.measurements, *found))
 
 
@@ -61,9 +65,6 @@ def _of_pair(session: Session, plan: Plan, spec: ModelSpec, delegate: Delegate) 
     yield measured("arena_mb", facts.arena_bytes / 1e6)
     images = first_images(plan.datasets[spec.dataset])[:_IMAGES]
     for threads in wanted.threads:
-        session.progress.say(
-            f"measuring the speed of {spec.name} on {delegate.name}, {threads} thread{'s' if threads > 1 else ''} …"
-        )
         once = threads == wanted.threads[0]
         request = SpeedRequest(
             spec,
@@ -91,10 +92,3 @@ def _of_pair(session: Session, plan: Plan, spec: ModelSpec, delegate: Delegate) 
         reason = (outcome.error or "nothing was told").strip().splitlines()[-1]
         lost = MemoryLimit(wanted.memory_limit, fits=False, reason=reason)
         yield measured("memory_limit", outcome.result if outcome.error is None else lost)
-
-
-def _pairs(plan: Plan) -> Iterator[tuple[ModelSpec, Delegate]]:
-    for spec in plan.specs:
-        for delegate in plan.subjects.delegates[spec.name] if spec.role != "evidence" else ():
-            if delegate.is_deployable and plan.runs(spec.name, delegate):
-                yield spec, delegate

@@ -155,6 +155,8 @@ class Task:
     """The metric of how far confidence is from accuracy."""
     things: str = "objects"
     """What its truth is counted in."""
+    evaluation_ms: float = 1.0
+    """About how long evaluating a cell takes for each of its images, before it is seen."""
 
     added_metrics: Callable[[Evaluation], Mapping[str, str]] = lambda evaluation: {}  # noqa: ARG005
     """The metrics that `evaluation:` adds, each with what it is."""

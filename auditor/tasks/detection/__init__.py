@@ -93,4 +93,5 @@ TASK = Task(
     bounds=(0.0, 1.0),
     broken_below=0.02,
     things="boxes",
+    evaluation_ms=8.0,
 )

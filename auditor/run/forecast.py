@@ -1,0 +1,93 @@
+"""How long the stages of a run will take: from what was seen of its pace so far, before that from what is usual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from auditor.measure.speed import usual_seconds
+from auditor.run.session import Session, State
+from auditor.tasks.anatomy.cells import task_of
+from auditor.values import ModelSpec, Unit
+
+__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "inferences", "seconds_of_inference"]
+
+INFERENCES, CELLS = "inferences", "cells"
+"""What pace is kept of."""
+
+_FIRST = 4
+"""Opening a model and its first invocation take about so many times an invocation."""
+_AROUND_MS = 2.5
+"""What encoding, decoding and corrupting cost beside an invocation, each time."""
+ALTERNATIVES = 22
+"""About so many other inputs and readings are compared with each declared one."""
+_WRITING_S = 2.5
+
+
+def inferences(unit: Unit) -> int:
+    """How many images a unit feeds to models."""
+    return len(unit.images) * len(unit.severities) * len(unit.models)
+
+
+def begin(session: Session, state: State, name: str, *, of: int, what: str, share: float = 1.0) -> None:
+    """Tell that a stage begins, or such a `share` of it, how long that is expected to take, and how long all that
+    follows."""
+    names = list(_STAGES)
+    later = sum(_STAGES[after](session, state) for after in names[names.index(name) + 1 :])
+    session.progress.stage(name, of=of, what=what, seconds=share * _STAGES[name](session, state), later=later)
+
+
+def seconds_of_inference(session: Session, state: State) -> float:
+    """How long an inference takes, all workers together."""
+    plan = state.plan
+    known = [facts.seconds / _FIRST for facts in plan.verified.values() if facts.runs]
+    usual = (sum(known) / len(known) if known else 0.02) + _AROUND_MS / 1e3
+    return session.pace.of(INFERENCES, usual / session.executor.jobs)
+
+
+def _measuring(session: Session, state: State) -> float:
+    left = [unit for unit in state.plan.units if unit.resume_key not in state.tried]
+    return sum(map(inferences, left)) * seconds_of_inference(session, state)
+
+
+def _evaluating(session: Session, state: State) -> float:
+    plan, usual = state.plan, 0.0
+    for cell, _ in plan.cells():
+        spec = plan.subjects.spec(cell.file)
+        usual += _seconds_of_cell(spec, len(plan.datasets[spec.dataset].images)) / session.executor.jobs
+    count = sum(1 for _ in plan.cells())
+    return count * session.pace.of(CELLS, usual / max(count, 1))
+
+
+def _seconds_of_cell(spec: ModelSpec, images: int) -> float:
+    return 0.05 + images * task_of(spec.task).evaluation_ms / 1e3
+
+
+def _comparing(session: Session, state: State) -> float:
+    options, total = session.config.checks.input_contract, 0.0
+    for entry in state.plan.subjects.entries if options else ():
+        if entry.leads and options:
+            spec = state.plan.subjects.float_level(entry)
+            images = min(options.images, len(state.plan.datasets[spec.dataset].images))
+            once = images * seconds_of_inference(session, state)
+            total += ALTERNATIVES * (once + _seconds_of_cell(spec, images) / session.executor.jobs / 2)
+    return total
+
+
+def _timing(session: Session, state: State) -> float:
+    wanted = session.config.measure
+    others = (wanted.sustained or 0.0) + (2.0 if wanted.streams else 0.0) + (1.0 if wanted.memory_limit else 0.0)
+    total = 0.0
+    for spec, delegate in state.plan.timed():
+        once_s = state.plan.verified[spec.name, delegate.name].seconds / _FIRST
+        total += len(wanted.threads) * usual_seconds(once_s) + others
+    return total
+
+
+_STAGES: dict[str, Callable[[Session, State], float]] = {
+    "measuring": _measuring,
+    "evaluating": _evaluating,
+    "comparing inputs": _comparing,
+    "timing": _timing,
+    "writing the report": lambda *_: _WRITING_S,
+}
+"""The stages that take time, in their order."""
