@@ -226,19 +226,31 @@ def bundle(audit: Path, output: Path, limit_mb: float) -> None:
 @click.argument("model", type=_PATH)
 @click.option("--dataset", type=_PATH, required=True, help="The folder of the data set")
 @click.option("--labels", help="The model's labels: a built-in list, or a file with one label a line")
+@click.option("--calibration", type=_PATH, help="A folder of images to calibrate int8 on, none of them evaluated")
 @click.option("--output", "-o", type=_PATH, default=Path("audit.yaml"), show_default=True, help="The file to write")
-def init(model: Path, dataset: Path, labels: str | None, output: Path) -> None:
+def init(model: Path, dataset: Path, labels: str | None, calibration: Path | None, output: Path) -> None:
     """Write a first audit.yaml for MODEL: what could be found out and measured on 20 images, and what could not,
     marked."""
-    from auditor.starter import draft_audit
+    from auditor.starter.draft import Asked, draft_audit
     from auditor.store import save_text
+    from auditor.terminal import BarProgress, duration
 
     if output.exists():
-        raise InputError(f"{output}: this file is there already; name another with --output")
-    text, missing = draft_audit(model, dataset, labels=labels, output=output)
-    save_text(output, text)
-    for problem in missing:
-        click.echo(f"missing: {problem}", err=True)
+        what = "this is a folder" if output.is_dir() else "this file is there already"
+        raise InputError(f"{output}: {what}; name another with --output")
+    with BarProgress() as progress:
+        draft = draft_audit(Asked(model, dataset, output, labels, calibration), progress)
+    for path, text in draft.files.items():
+        save_text(path, text)
+    save_text(output, draft.text)
+    for title, told in (("found out", draft.found), ("not found out", draft.unknown), ("missing", draft.missing)):
+        for text in told:
+            click.echo(f"{title}: {text}", err=True)
+    if draft.missing:
+        click.echo(f"next: fill in what is missing in {output}, then `auditor run {output}`", err=True)
+    else:
+        soon = f"   (about {duration(draft.seconds)})" if draft.seconds else ""
+        click.echo(f"next: auditor run {output}{soon}", err=True)
     click.echo(output)
 
 

@@ -47,7 +47,7 @@ def load(request: DatasetRequest) -> Dataset:
     problems: list[str] = []
     if not images.is_dir():
         problems.append(f"{images}: no such folder; expected the images of {annotations.name}")
-    problems += _structure(document, annotations)
+    problems += _structure(document, annotations, judged=request.judged)
     if problems:
         raise InputError(problems)
     document["categories"] = _without_roots(document)
@@ -175,8 +175,8 @@ def _document(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read as JSON ({type(error).__name__}: {str(error)[:200]})") from error
 
 
-def _structure(document: Any, path: Path) -> list[str]:
-    """Everything that keeps the document from being COCO instances JSON."""
+def _structure(document: Any, path: Path, *, judged: bool) -> list[str]:
+    """Everything that keeps the document from being COCO instances JSON; what is not `judged` needs images alone."""
     if not isinstance(document, dict):
         return [f"{path}: expected a mapping with images, annotations and categories, as COCO's instances_*.json"]
     missing = [key for key in ("images", "annotations", "categories") if not isinstance(document.get(key), list)]
@@ -218,7 +218,7 @@ def _structure(document: Any, path: Path) -> list[str]:
                 )
     problems += [
         f"{path}: the file lists no {key}, so nothing can be judged"
-        for key in ("images", "annotations", "categories")
+        for key in (("images", "annotations", "categories") if judged else ("images",))
         if not document[key]
     ]
     return problems

@@ -48,6 +48,8 @@ def make_remedies(session: Session, state: State) -> State:
     """Where an int8 level that was made here breaks in its output head, make the level that keeps the head in float;
     and to tell whether more float would help, one that keeps more, measured on clean images alone."""
     subjects = state.plan.subjects
+    if not session.config.checks.quantization:
+        return state
     heads, more = [], []
     for entry in subjects.entries:
         broken = entry.levels.get(INT8)
@@ -67,7 +69,7 @@ def _planned(session: Session, state: State, requests: Sequence[LevelRequest], r
     for."""
     if not requests:
         return state
-    session.progress.stage(f"making {'the level' if len(requests) == 1 else f'{len(requests)} levels'}")
+    session.progress.stage("making levels")
     images = {name: first_images(dataset) for name, dataset in state.plan.datasets.items()}
     specs: list[ModelSpec] = []
     skipped = []

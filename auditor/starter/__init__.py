@@ -1,0 +1,1 @@
+"""A first `audit.yaml` for a model and a data folder."""

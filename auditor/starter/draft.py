@@ -1,0 +1,282 @@
+"""A first `audit.yaml` for a model and a data folder: what could be found out and measured, and what could not,
+marked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from auditor.corruptions.packs import scenario_names
+from auditor.datasets.detect import detect_dataset
+from auditor.errors import InputError
+from auditor.resolve.model import DATASET_LABELS
+from auditor.run import Progress
+from auditor.starter.entry import Entry, advice_of, entry_of, model_name, relative
+from auditor.starter.holdout import HeldOut, held_out
+from auditor.starter.proposal import proposed_gates
+from auditor.starter.trial import IMAGES, TimedProgress, load_whole, try_audit
+from auditor.values import AuditResult, InRun, yaml_flow
+from auditor.values.label_lists import BUILT_IN_LABELS
+from auditor.values.levels import FLOAT32, INT8
+
+__all__ = ["Asked", "Draft", "draft_audit"]
+
+_WORDS = ("format", "split")
+_PACKS = ("lighting", "resolution", "noise")
+_SEVERITIES = (1, 3, 5)
+_MIDDLE = 3
+_TRIAL_S = 90.0
+"""How long measuring under scenarios may take, about; slower models are measured under fewer."""
+_FIRST_RUN_S = 120.0
+_LEAST_IMAGES = 50
+"""The first audit takes as many images of a large data set as take about so long, and no fewer."""
+_AROUND_S = 30.0
+"""Of opening the models, comparing inputs and measuring speed."""
+_SOON = 1.5
+"""An audit of so many times that is not cut short."""
+_MISSING = "MISSING: the file names no labels; write coco80, coco90, coco91, dataset, or a file with one label a line"
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What `auditor init` was asked for."""
+
+    model: Path
+    dataset: Path
+    output: Path
+    labels: str | None = None
+    calibration: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """The text of an `audit.yaml` and of other files that it names; what was found out and what could not be, in words;
+    `missing` is what it cannot run without. `seconds` is how long the audit takes, about."""
+
+    text: str
+    files: Mapping[Path, str] = dataclasses.field(default_factory=dict)
+    found: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+def draft_audit(asked: Asked, progress: Progress) -> Draft:
+    """Draft the `audit.yaml` that would stand at `asked.output`.
+
+    The model is measured on 20 images of the data set with every plausible input contract, then under scenarios.
+
+    Raises:
+        InputError: the data set or the model cannot be read, or do not fit each other.
+    """
+    labels = asked.labels
+    if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not Path(labels).is_file():
+        what = "is a folder; expected a file with one label a line" if Path(labels).is_dir() else "no such file"
+        raise InputError(f"--labels {labels}: {what}, or one of {', '.join((*BUILT_IN_LABELS, DATASET_LABELS))}")
+    progress.stage("looking at the data set")
+    found = detect_dataset(asked.dataset)
+    progress.say(f"{asked.dataset}: {', '.join(f'{key} {value}' for key, value in found.items())}")
+    dataset = {key: value if key in _WORDS else str(Path(value).absolute()) for key, value in found.items()}
+    problems: list[str] = []
+    for candidate in [labels] if labels else [None, *BUILT_IN_LABELS, DATASET_LABELS]:
+        named = "the labels that the file names" if candidate is None else f"labels {candidate}"
+        progress.say(f"trying {named}, with every plausible input, on {IMAGES} clean images")
+        entry: dict[str, Any] = {"name": model_name(asked.model), "path": str(asked.model.absolute())}
+        if candidate is not None:
+            entry["labels"] = str(Path(candidate).absolute()) if Path(candidate).is_file() else candidate
+        try:
+            result = try_audit(dataset, entry, progress=progress, checks={"input_contract": {"images": IMAGES}})
+        except InputError as error:
+            problems = problems or list(error.problems)
+            if not any("label" in problem for problem in error.problems):
+                raise InputError([_plain(problem) for problem in error.problems]) from error
+            continue
+        if candidate in (None, labels) or _finds_something(result):
+            own = entry_of(asked.model, result, labels=candidate, guessed=labels is None)
+            return _Drafting(asked, found, dataset, result, own, progress).draft()
+    if labels:
+        raise InputError([_plain(problem) for problem in problems])
+    return _without_labels(asked, found, [_plain(problem) for problem in problems])
+
+
+def _finds_something(result: AuditResult) -> bool:
+    """Whether a guessed label list is borne out by what the model finds: by more than a model that guesses."""
+    model = result.models[0]
+    classes = len(model.labels) or 1
+    chance = 0.5 + 0.5 / classes if model.judging.broken_below is None else 0.05
+    return max((cell.value or 0.0 for cell in result.cells), default=0.0) > chance
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drafting:
+    """A draft in the making, from what a first trial showed of the model."""
+
+    asked: Asked
+    found: Mapping[str, Path | str]
+    dataset: Mapping[str, Any]
+    first: AuditResult
+    entry: Entry
+    progress: Progress
+
+    def draft(self) -> Draft:
+        """Measure under scenarios, and put everything together."""
+        unknown = list(_undecided(self.first))
+        held = self._held_out(unknown)
+        result, once_s = self._conditions(held, unknown)
+        images, cells = self._size(held, result)
+        limit, note = _limit(images, cells, once_s, whole=held is None or not held.listing)
+        gates = proposed_gates(result)
+        lines = [
+            *_head(self.asked, self.found, limit, note),
+            "models:",
+            *self.entry.lines(self.asked.output),
+        ]
+        if held is not None:
+            lines += [
+                f"    # {INT8} as the auditor makes it; leave this and its gate out if you do not deploy {INT8}",
+                "    quantize:",
+                f"      levels: [{INT8}]",
+                f"      {held.line(self.asked.output)}",
+            ]
+        lines += [f"scenarios: {yaml_flow(_PACKS)}", f"severities: {yaml_flow(_SEVERITIES)}"]
+        lines += _gate_comment(self.asked.output)
+        lines += ["gates:", *(f"  {gate}" for gate in gates)] if gates else ["gates: []"]
+        return Draft(
+            "\n".join(lines) + "\n",
+            files={held.listing: held.text} if held is not None and held.listing is not None else {},
+            found=(self._told(), *(f"{gate.about}: {gate.measured}" for gate in gates)),
+            unknown=tuple(unknown),
+            seconds=(limit or images) * cells * once_s + _AROUND_S,
+        )
+
+    def _told(self) -> str:
+        """What came out on clean images, fed as the draft says."""
+        advice = advice_of(self.first)
+        clean = next(cell for cell in self.first.cells if cell.is_clean and cell.is_declared)
+        used = next((cell for cell in self.first.cells if advice and cell.input == advice.cell.get("input")), clean)
+        value = "undefined" if used.value is None else f"{used.value:.3f}"
+        instead = f", with {used.input} instead of what the file and its head say" if used is not clean else ""
+        return f"{clean.judged_by} {value} on {used.images} clean images{instead}"
+
+    def _held_out(self, unknown: list[str]) -> HeldOut | None:
+        """What int8 is calibrated on, where the model is one that it can be made of."""
+        if self.first.models[0].quantization != FLOAT32:
+            return None
+        self.progress.stage("looking for images to calibrate int8 on")
+        held = held_out(self.dataset, self.asked.output, calibration=self.asked.calibration)
+        if held is None:
+            unknown.append("what int8 would cost: too few images to calibrate on; name others by --calibration FOLDER")
+        return held
+
+    def _conditions(self, held: HeldOut | None, unknown: list[str]) -> tuple[AuditResult, float]:
+        """Measure under scenarios, and int8; how many seconds an image took in each cell."""
+        entry, levels = dict(self.entry.document), 1
+        with tempfile.TemporaryDirectory() as folder:
+            if held is not None:
+                keys, levels = dict(held.keys), 2
+                if held.listing is not None:
+                    keys["annotations"] = str(Path(folder) / held.listing.name)
+                    Path(keys["annotations"]).write_text(held.text, encoding="utf-8")
+                entry["quantize"] = {"levels": [INT8], "calibration": keys}
+            scenarios = self._scenarios(levels, unknown)
+            self.progress.say(f"measuring {len(scenarios)} scenarios at severity {_MIDDLE}, on {IMAGES} images")
+            timed = TimedProgress(self.progress)
+            result = try_audit(
+                self.dataset,
+                entry,
+                progress=timed,
+                scenarios=scenarios,
+                severities=[_MIDDLE],
+                checks={"input_contract": False, "quantization": False},
+            )
+        timed.close()
+        skipped = [cell for cell in result.cells if cell.status == "skipped" and cell.is_clean]
+        unknown += [f"what {cell.quantization} would cost: {cell.error}" for cell in skipped]
+        done = sum(cell.images for cell in result.cells if cell.status == "ok")
+        return result, (timed.seconds["measuring"] + timed.seconds["evaluating"]) / max(done, 1)
+
+    def _scenarios(self, levels: int, unknown: list[str]) -> list[str]:
+        """All scenarios, or of a slow model as many of them as take a minute and a half."""
+        every = [name for name in scenario_names() if "/" in name and name.partition("/")[0] in _PACKS]
+        known = [found.value.p50 for found in self.first.measurements if isinstance(found.value, InRun)]
+        once_s = max(known, default=10.0) / 1e3
+        most = max(len(_PACKS), int(_TRIAL_S / (once_s * IMAGES * levels)))
+        if most >= len(every):
+            return every
+        unknown.append(
+            f"which scenario is the worst: of {len(every)} only {most} were measured, an image takes {once_s:.1f} s"
+        )
+        return every[:: -(-len(every) // most)]
+
+    def _size(self, held: HeldOut | None, result: AuditResult) -> tuple[int, int]:
+        """How many images the audit evaluates, and how many cells it has."""
+        files = {cell.file for cell in result.cells if cell.status == "ok"}
+        scenarios = [name for name in scenario_names() if "/" in name and name.partition("/")[0] in _PACKS]
+        cells = len(files) * (1 + len(scenarios) * len(_SEVERITIES))
+        if held is not None:
+            return held.evaluated, cells
+        whole = load_whole(self.dataset)
+        return (len(whole.images) if whole is not None else IMAGES), cells
+
+
+def _limit(images: int, cells: int, once_s: float, *, whole: bool) -> tuple[int | None, str]:
+    """How many images the first audit takes, None for all there are, and why."""
+    most = max(_LEAST_IMAGES, int(_FIRST_RUN_S / (cells * once_s))) if once_s else images
+    if images > _SOON * most:
+        every = f"; all {images} would take about {images * cells * once_s / 60:.0f} min: take more for a release"
+        return most, f"the first {most} by id, so that the first audit is soon done{every}"
+    return (None, "") if whole else (images, "the rest is for calibration")
+
+
+def _undecided(result: AuditResult) -> Iterator[str]:
+    """What the first images leave open of how the model is fed and read."""
+    for finding in result.findings:
+        if finding.code in ("input.unusual", "input.broken"):
+            yield finding.message
+        elif finding.code == "input.sound" and (finding.facts.get("undecided") or finding.facts.get("broken")):
+            yield finding.remedy
+
+
+def _gate_comment(output: Path) -> list[str]:
+    run = f"reports/{output.stem}"
+    return [
+        "# What must hold for a release. Proposed is what the model does today on few images, each limit the end",
+        "# of a 95 % interval. Set what the deployment needs instead (`auditor docs gates` lists every metric);",
+        f"# `auditor judge {run} --gates {output.name}` then judges anew what is measured.",
+    ]
+
+
+def _without_labels(asked: Asked, found: Mapping[str, Path | str], problems: list[str]) -> Draft:
+    lines = [
+        *_head(asked, found, None, ""),
+        "models:",
+        f"  - name: {model_name(asked.model)}",
+        f"    path: {relative(asked.model, asked.output)}",
+        f"    labels:   # {_MISSING}",
+        f"scenarios: {yaml_flow(_PACKS)}",
+        f"severities: {yaml_flow(_SEVERITIES)}",
+    ]
+    return Draft("\n".join(lines) + "\n", missing=tuple(problems))
+
+
+def _head(asked: Asked, found: Mapping[str, Path | str], limit: int | None, note: str) -> list[str]:
+    keys = [
+        f"  {key}: {value if key in _WORDS else relative(Path(value), asked.output)}" for key, value in found.items()
+    ]
+    if limit is not None:
+        keys.append(f"  limit: {limit}   # {note}")
+    return [
+        "# A first audit, written by `auditor init`: what could be found out is filled in, what was guessed says so.",
+        f"name: {model_name(asked.model)}",
+        "dataset:",
+        *keys,
+    ]
+
+
+def _plain(problem: str) -> str:
+    """A problem of the temporary audit without its place there."""
+    return re.sub(r"^\S*audit\.yaml:\d+: (?:[\w.\[\]]+: )?", "", problem)
