@@ -15,10 +15,12 @@ from auditor.config.audit import (
     load_audit,
     load_gates,
     load_judging,
+    read_audit,
 )
 from auditor.config.data_config import CalibrationConfig, DatasetConfig
 from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
-from auditor.config.pack import PackConfig, load_pack, specs_of
+from auditor.config.given import text_of
+from auditor.config.pack import PackConfig, load_pack, read_pack, specs_of
 from auditor.config.result import RESULT_SCHEMA_VERSION, parse_result, result_document, result_schema
 from auditor.config.yaml_file import YamlFile, nearest
 
@@ -43,10 +45,13 @@ __all__ = [
     "nearest",
     "parse_result",
     "plain",
+    "read_audit",
+    "read_pack",
     "result_document",
     "rule_of",
     "schema",
     "specs_of",
+    "text_of",
 ]
 
 

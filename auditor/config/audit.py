@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -22,7 +24,9 @@ from pydantic import (
 from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
 from auditor.config.evaluation_config import EvaluationConfig
 from auditor.config.gates_config import FailOn, GateConfig, GatesConfig, plain_level, rule_of
-from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, validate
+from auditor.config.given import put
+from auditor.config.partly import Partly, validate, validate_partly
+from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, read_yaml
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
 from auditor.values import COCO_LIMITS, Rule
@@ -39,6 +43,7 @@ __all__ = [
     "load_audit",
     "load_gates",
     "load_judging",
+    "read_audit",
 ]
 
 
@@ -274,7 +279,7 @@ class AuditConfig(Document):
     """From which level on findings of checks fail the audit, as gates do; left out: never."""
     allow_code: bool = False
 
-    _source: YamlFile = PrivateAttr()
+    _read: Partly[AuditConfig] = PrivateAttr()
 
     @property
     def runs_on(self) -> tuple[Delegate, ...]:
@@ -292,11 +297,20 @@ class AuditConfig(Document):
 
     @property
     def source(self) -> YamlFile:
-        return self._source
+        return self._read.source
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong in the document itself; that is left out here."""
+        return self._read.problems
+
+    def is_whole(self, *loc: str | int) -> bool:
+        """Whether nothing was left out at or within a place: what lacks something is not judged further."""
+        return not self._read.is_touched(*loc)
 
     def path(self, text: str) -> Path:
         """Resolve a path of the document: relative to its file."""
-        return (self._source.path.parent / text).absolute()
+        return (self.source.path.parent / text).absolute()
 
     def named_datasets(self) -> dict[str, DatasetConfig]:
         return self.datasets or ({"default": self.dataset} if self.dataset else {})
@@ -304,22 +318,39 @@ class AuditConfig(Document):
     def dataset_of(self, model: ModelConfig) -> str:
         """Name the data set that judges `model`; a variant takes its family's."""
         family = {entry.name: entry for entry in self.models}
-        name = model.dataset or (family[model.variant_of].dataset if model.variant_of else None)
-        return name or next(iter(self.named_datasets()))
+        leader = family.get(model.variant_of or "")
+        name = model.dataset or (leader.dataset if leader is not None else None)
+        return name or next(iter(self.named_datasets()), "default")
 
 
-def load_audit(path: Path) -> AuditConfig:
-    """Read and validate an `audit.yaml`.
+def load_audit(path: Path, *, given: Sequence[str] = ()) -> AuditConfig:
+    """Read and validate an `audit.yaml`; `given` are values of keys that stand in place of the document's
+    (`KEY=VALUE`).
 
     Raises:
         InputError: with every problem that the document itself shows.
     """
-    data, source = load_yaml(path)
-    config = validate(AuditConfig, data, source)
-    config._source = source
-    problems = _cross_check(config)
-    if problems:
-        raise InputError(problems)
+    config = read_audit(path, given=given)
+    if config.problems:
+        raise InputError(config.problems)
+    return config
+
+
+def read_audit(path: Path, *, given: Sequence[str] = ()) -> AuditConfig:
+    """Read an `audit.yaml` as far as it is right; its `problems` are what was left out, and what contradicts itself.
+
+    Raises:
+        InputError: with every problem, where too little is left to look at the rest.
+    """
+    data, source, problems = read_yaml(path)
+    data, source = put(data, source, given)
+    found = validate_partly(AuditConfig, data, source, instead={"name": path.stem})
+    config = found.document
+    if config is None:
+        raise InputError([*problems, *found.problems])
+    config._read = found
+    told = (*problems, *found.problems, *_cross_check(config))
+    config._read = dataclasses.replace(found, problems=tuple(dict.fromkeys(told)))
     return config
 
 
@@ -361,7 +392,7 @@ def _cross_check(config: AuditConfig) -> list[str]:
     problems = []
     if config.dataset and config.datasets:
         problems.append(f"{where('datasets')}: give `dataset` or `datasets`, not both")
-    if not config.dataset and not config.datasets:
+    if not config.dataset and not config.datasets and config.is_whole("dataset") and config.is_whole("datasets"):
         problems.append(f"{where()}: a `dataset` is required: format, images and annotations")
     seen: set[str] = set()
     for index, model in enumerate(config.models):
@@ -386,7 +417,7 @@ def _cross_check(config: AuditConfig) -> list[str]:
     ]
     known = {model.name for model in config.models}
     for index, gate in enumerate(config.gates):
-        if gate.model is not None and gate.model not in known:
+        if gate.model is not None and gate.model not in known and config.is_whole("models"):
             problems.append(f"{where('gates', index, 'model')}: no model {gate.model!r}; {nearest(gate.model, known)}")
     return problems
 
@@ -409,11 +440,11 @@ def _model_problems(config: AuditConfig, index: int, model: ModelConfig) -> list
             f"{where('models', index, 'postprocess', 'max_detections')}: expected at most {most}, {over}, but got "
             f"{given}; `evaluation: {{max_detections: [{given}]}}` adds metrics over more"
         )
-    if model.variant_of is not None and model.variant_of not in families:
+    if model.variant_of is not None and model.variant_of not in families and config.is_whole("models"):
         alone = "a family's leader is a model without `variant_of`"
         hint = nearest(model.variant_of, families) if families else alone
         problems.append(f"{where('models', index, 'variant_of')}: no model {model.variant_of!r} leads a family; {hint}")
-    if model.dataset is not None and model.dataset not in datasets:
+    if model.dataset is not None and model.dataset not in datasets and config.is_whole("datasets"):
         hint = nearest(model.dataset, datasets)
         problems.append(f"{where('models', index, 'dataset')}: no data set {model.dataset!r}; {hint}")
     elif model.dataset is None and model.variant_of is None and len(datasets) > 1:

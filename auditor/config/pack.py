@@ -5,16 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictFloat, field_validator
+from pydantic import BeforeValidator, Field, StrictFloat, field_validator
 
-from auditor.config.yaml_file import Document, YamlFile, load_yaml, validate
+from auditor.config.partly import validate_partly
+from auditor.config.yaml_file import Document, YamlFile, read_yaml
 from auditor.errors import InputError
 from auditor.values import CLEAN, ScenarioSpec, Transform
 
-__all__ = ["PackConfig", "load_pack", "specs_of"]
+__all__ = ["PackConfig", "load_pack", "read_pack", "specs_of"]
 
 PackName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Knob = Annotated[tuple[StrictFloat, ...], Field(min_length=5, max_length=5)]
+
+
+def _five(value: Any) -> Any:
+    if isinstance(value, list) and len(value) != 5:
+        raise ValueError(f"expected 5 numbers, one for each severity from 1 to 5, but got {len(value)}")
+    return value
+
+
+Knob = Annotated[tuple[StrictFloat, ...], Field(min_length=5, max_length=5), BeforeValidator(_five)]
 
 
 class ScenarioConfig(Document):
@@ -67,9 +76,28 @@ def load_pack(path: Path) -> tuple[PackConfig, YamlFile]:
     Raises:
         InputError: with every problem that the document itself shows.
     """
-    data, source = load_yaml(path)
-    config = validate(PackConfig, data, source)
-    problems = []
+    config, source, problems = read_pack(path)
+    if problems:
+        raise InputError(problems)
+    return config, source
+
+
+def read_pack(path: Path) -> tuple[PackConfig, YamlFile, list[str]]:
+    """Read the document of a pack as far as it is right, and what is wrong; a scenario that lacks something is left
+    out.
+
+    Raises:
+        InputError: with every problem, where too little is left to look at the rest.
+    """
+    data, source, problems = read_yaml(path)
+    found = validate_partly(PackConfig, data, source, instead={"version": 1})
+    problems += found.problems
+    if found.document is None:
+        raise InputError(problems)
+    whole = {
+        name: scenario for name, scenario in found.document.scenarios.items() if not found.is_touched("scenarios", name)
+    }
+    config, source = found.document.model_copy(update={"scenarios": whole}), found.source
     for name, scenario in config.scenarios.items():
         used = _references(scenario.transforms)
         where = source.where("scenarios", name, "transforms")
@@ -83,9 +111,7 @@ def load_pack(path: Path) -> tuple[PackConfig, YamlFile]:
             f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}"
             for knob in sorted(set(scenario.knobs) - used)
         ]
-    if problems:
-        raise InputError(problems)
-    return config, source
+    return config, source, problems
 
 
 def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:

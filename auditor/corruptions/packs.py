@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auditor.config import load_pack, nearest, specs_of
+from auditor.config import load_pack, nearest, read_pack, specs_of
 from auditor.config.yaml_file import YamlFile
 from auditor.corruptions.corrupt import build, corrupt
 from auditor.errors import InputError, ScenarioError
@@ -36,8 +36,7 @@ def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[Sce
     Raises:
         InputError: with every problem of the pack.
     """
-    config, source = load_pack(path)
-    problems = []
+    config, source, problems = read_pack(path)
     if not built_in and config.pack in built_in_packs():
         problems.append(
             f"{source.where('pack')}: {config.pack!r} is a built-in pack, which a file cannot replace; give it "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,12 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
         if model.task is not None and model.task not in tasks:
             where = where_is(config, model.name, "task")
             problems.append(f"{where}: unknown task {model.task!r}; known are: {', '.join(tasks)}")
-    requests = [_request(config, model, datasets) for model in config.models if model.task in (None, *tasks)]
+    whole = list(_whole(config))
+    for model in config.models:
+        if not any(model is other for other in whole) and not config.path(model.path).exists():
+            where = where_is(config, model.name, "path")
+            problems.append(f"{where}: {config.path(model.path)}: no such file or folder; expected a model")
+    requests = [_request(config, model, datasets) for model in whole if model.task in (None, *tasks)]
     converted = any(runtime_of(Path(request.path)).stand_in is not None for request in requests)
     timeout_s = _OPEN_SOURCE_TIMEOUT_S if converted else _OPEN_TIMEOUT_S
     # Leaders first: a variant is fed the real values that its family is.
@@ -62,6 +67,15 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
             where = where_is(config, request.name, *([field] if field else []))
             problems.append(f"{where}: {text}" if request.path in text else f"{where}: {request.path}: {text}")
     return specs
+
+
+def _whole(config: AuditConfig) -> Iterator[ModelConfig]:
+    """The entries that can be opened: those that lack nothing that was wrong, and of one name the first."""
+    names: set[str] = set()
+    for index, model in enumerate(config.models):
+        if config.is_whole("models", index) and model.name not in names:
+            yield model
+        names.add(model.name)
 
 
 def _resolve(request: ModelRequest) -> ModelSpec | tuple[str, str | None]:

@@ -29,6 +29,8 @@ def load_datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset
     for name, entry in config.named_datasets().items():
         loc = ("datasets", name) if config.datasets else ("dataset",)
         where = config.source.where(*loc)
+        if not config.is_whole(*loc):
+            continue
         try:
             datasets[name] = _load(config, name, entry)
         except _KeyError as error:
@@ -114,7 +116,7 @@ def load_calibration(
     evaluated too are refused, by content."""
     found, unreadable = {}, {}
     for index, model in enumerate(config.models):
-        if model.quantize is None or model.quantize.calibration is None:
+        if model.quantize is None or model.quantize.calibration is None or not config.is_whole("models", index):
             continue
         where = config.source.where("models", index, "quantize", "calibration")
         try:

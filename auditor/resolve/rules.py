@@ -187,9 +187,15 @@ def _classes(known: Known) -> tuple[list[str], dict[str, str]]:
     return list(judged), {name: reason for name, reason in absent.items() if name not in judged}
 
 
+_OF_CELLS = ("models", "dataset", "datasets", "severities", "delegates", "measure", "evaluation")
+"""The keys of a document that say what its cells are."""
+
+
 def _planned(known: Known, classes: Sequence[str]) -> Reach:
     """What an audit will have, as its document says; what cannot be told hinders no gate."""
     config = known.config
+    if not all(config.is_whole(key) for key in _OF_CELLS):
+        return Reach(evaluation=config.evaluation.value)
     specs = {spec.name: spec for spec in known.specs}
     devices = [None] if known.devices is None else [LOCAL, *known.devices]
     subjects: list[Reachable] = []

@@ -28,6 +28,8 @@ def try_scenarios(
     except InputError as error:
         problems += error.problems
         return None
+    if not config.is_whole("scenarios"):
+        return None
     for scenario in scenarios:
         for severity in severities:
             try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from auditor.config import load_audit
+from auditor.config import read_audit, text_of
 from auditor.executors import open_executor
 from auditor.report import charts
 from auditor.run.forecast import begin
@@ -35,18 +35,20 @@ def run_audit(
     progress: Progress | None = None,
     command: str | None = None,
     elsewhere: Sequence[Path] = (),
+    given: Sequence[str] = (),
 ) -> AuditResult:
     """Run the audit that the file `audit` describes and write its run folder; return the judged result.
 
     `output` defaults to `reports/<name of the file>`. A unit that is complete in that folder is not measured again
-    unless `fresh`. `elsewhere` are the measurements of another device, to be judged beside those made here.
+    unless `fresh`. `elsewhere` are the measurements of another device, to be judged beside those made here; `given` are
+    values (`KEY=VALUE`) in place of the document's.
 
     Raises:
         InputError: with every problem of the document and of all that it names; nothing was written then.
         StoreError: the run folder cannot be written.
     """
     started = datetime.now(UTC)
-    config = load_audit(audit)
+    config = read_audit(audit, given=given)
     folder = output or Path("reports") / audit.stem
     for place in (folder, folder / "models", folder / "measurements", folder / "pictures"):
         check_writable(place)
@@ -61,7 +63,7 @@ def run_audit(
             state = stage(session, state)
         begin(session, state, "writing the report", of=0, what="")
         result = record(session, state, command=command or f"auditor run {audit}", started=started)
-        save_text(folder / "audit.yaml", audit.read_text(encoding="utf-8"))
+        save_text(folder / "audit.yaml", text_of(audit, given))
         result = judged(result, folder)
         draw_pictures(session, state.plan, result)
         render(result, folder)

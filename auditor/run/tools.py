@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.bundle.write import write_parts
-from auditor.config import load_audit
+from auditor.config import read_audit
 from auditor.datasets.images import folder_images, read_record
 from auditor.errors import InputError, ModelError
 from auditor.executors import SerialExecutor
@@ -48,7 +48,7 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
     Raises:
         InputError: with every problem of the document and of all that it names; nothing was written then.
     """
-    config = load_audit(audit)
+    config = read_audit(audit)
     check_writable(bundle.parent)
     if bundle.suffix != ".pyz" or (bundle.exists() and not zipfile.is_zipfile(bundle)):
         raise InputError(

@@ -60,8 +60,6 @@ def _proposed(result: AuditResult) -> Iterator[Gate]:
             most = _most_lost(loss)
             told = f"loses {cell.judged_by} {_interval(loss, -1)}"
             told += "; this fails until it is mended" if most > _BROKEN else ""
-                "; this fails until it is mended" if most > _BROKEN else ""
-            )
             drop: dict[str, str | float] = {"max_drop": min(most, _BROKEN), "against": FLOAT32}
             yield Gate({**keys, **drop}, f"{INT8}, made of it", told)
 

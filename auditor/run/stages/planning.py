@@ -23,7 +23,7 @@ def resolved(config: AuditConfig, *, devices: Collection[str] | None = ()) -> tu
     Raises:
         InputError: with every problem of all that the document names at once.
     """
-    return resolve_audit(config, problems_of_checks(config), devices=devices)
+    return resolve_audit(config, [*config.problems, *problems_of_checks(config)], devices=devices)
 
 
 def planned(session: Session) -> State:
