@@ -18,12 +18,13 @@ from auditor.values import Machine, Provenance, SourceTree
 __all__ = [
     "PIXEL_PACKAGES",
     "auditor_version",
+    "clashing_wheels",
     "describe",
     "digest",
     "image_seed",
+    "processor",
     "sha256_of",
     "versions_of",
-    "warn_of_two_opencvs",
 ]
 
 PIXEL_PACKAGES = ("numpy", "opencv-python-headless", "albumentations", "albucore", "ai-edge-litert")
@@ -89,7 +90,7 @@ def describe(
         machine=Machine(
             system=f"{platform.system()} {platform.release()}",
             architecture=platform.machine(),
-            processor=_processor(),
+            processor=processor(),
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         ),
         source=_source_tree(),
@@ -99,27 +100,35 @@ def describe(
     )
 
 
-def warn_of_two_opencvs() -> str | None:
-    """Say so when two OpenCV wheels are installed over each other, which breaks either at random; else None."""
-    installed = [
-        name
-        for name in (
-            "opencv-python",
-            "opencv-contrib-python",
-            "opencv-python-headless",
-            "opencv-contrib-python-headless",
-        )
-        if versions_of([name])[name] != "absent"
-    ]
-    if len(installed) < 2:
-        return None
-    return (
-        f"{' and '.join(installed)} are installed into one `cv2` folder; either may break. "
-        f"Run: pip uninstall -y {' '.join(installed)} && pip install opencv-python-headless"
-    )
+_ONE_FOLDER = {
+    "cv2": (
+        "opencv-python-headless",
+        "opencv-python",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    ),
+    "albumentations": ("albumentations", "albumentationsx"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu", "tf-nightly", "tf-nightly-cpu"),
+    "ai_edge_litert": ("ai-edge-litert", "ai-edge-litert-nightly"),
+}
+"""Wheels that are installed into one folder, the one that the auditor uses first."""
 
 
-def _processor() -> str:
+def clashing_wheels() -> list[str]:
+    """Say which installed wheels were written over each other, which breaks either at random, and how to mend it."""
+    told = []
+    for folder, wheels in _ONE_FOLDER.items():
+        installed = [name for name, version in versions_of(wheels).items() if version != "absent"]
+        if len(installed) > 1:
+            told.append(
+                f"{' and '.join(installed)} are installed into one `{folder}` folder; either may break. "
+                f"Run: pip uninstall -y {' '.join(installed)} && pip install {wheels[0]}"
+            )
+    return told
+
+
+def processor() -> str:
+    """What the processor of this machine is called."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -19,7 +19,7 @@ PACKAGE = Path(auditor.__file__).parent
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"demo", "terminal", "starter", "manual"},
+    {"demo", "terminal", "starter", "manual", "doctor"},
     {"run"},
     {"report", "judge", "bundle"},
     {"resolve"},
@@ -44,6 +44,7 @@ HOMES = {
     "ai_edge_litert": {"runtimes"},
     "flatbuffers": {"runtimes"},
     "pydantic": {"config"},
+    "packaging": {"doctor"},
     "pydantic_core": {"config"},
     "yaml": {"config"},
     "pyarrow": {"store"},

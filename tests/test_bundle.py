@@ -16,10 +16,20 @@ from click.testing import CliRunner
 
 from auditor.cli import main
 from auditor.errors import InputError
-from auditor.run import load_run, run_audit, write_bundle
+from auditor.run import SilentProgress, load_run, run_audit, write_bundle
 
 BARE = os.environ.get("AUDITOR_BARE_PYTHON", sys.executable)
 """CI names the Python of an environment that holds numpy and ai-edge-litert alone."""
+
+
+class Said(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self, said):
+        self.said = said
+
+    def say(self, text):
+        self.said.append(text)
 
 
 def bundled(project, **options) -> list[Path]:
@@ -125,7 +135,7 @@ def test_measurements_of_another_audit_are_refused(project):
 def test_a_bad_audit_writes_no_bundle(project):
     (project / "audit.yaml").write_text("name: x\n")
     with pytest.raises(InputError):
-        write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, say=lambda _: None)
+        write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, progress=SilentProgress())
     assert not (project / "b.pyz").exists()
 
 
@@ -157,14 +167,14 @@ def test_a_bundle_says_what_it_leaves_out_and_overwrites_nothing_else(project):
     text = (project / "audit.yaml").read_text()
     (project / "audit.yaml").write_text(text + "delegates: [none, gpu]\n")
     said = []
-    write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, say=said.append)
+    write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, progress=Said(said))
     assert any("left out, since a bundle runs none and xnnpack alone: gpu" in line for line in said)
     for name in ("audit.yaml", "labels.txt"):
         with pytest.raises(InputError, match=r"expected the name of a \.pyz file"):
-            write_bundle(project / "audit.yaml", project / name, limit_mb=100, say=said.append)
+            write_bundle(project / "audit.yaml", project / name, limit_mb=100, progress=Said(said))
     (project / "audit.yaml").write_text(text + "delegates: [gpu]\n")
     with pytest.raises(InputError, match="must be audited on the device itself"):
-        write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, say=said.append)
+        write_bundle(project / "audit.yaml", project / "b.pyz", limit_mb=100, progress=Said(said))
 
 
 @pytest.mark.parametrize("device", ["local", " "])

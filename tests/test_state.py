@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from auditor.cli import main
 from auditor.delegate import NONE, XNNPACK
 from auditor.errors import InputError
-from auditor.run import run_audit, write_bundle
+from auditor.run import SilentProgress, run_audit, write_bundle
 from auditor.runtimes.anatomy.runtime import facts_of
 from auditor.runtimes.litert.interpreter import open_inspected, open_model
 
@@ -104,7 +104,7 @@ def test_an_audit_is_the_same_in_any_order_and_says_so(model, tmp_path):
 def test_a_bundle_resets_too(tmp_path):
     document = audit(tmp_path, "resource")
     here = run_audit(document, output=tmp_path / "out", jobs=1)
-    (bundle,) = write_bundle(document, tmp_path / "b.pyz", limit_mb=50, say=print)
+    (bundle,) = write_bundle(document, tmp_path / "b.pyz", limit_mb=50, progress=SilentProgress())
     done = subprocess.run([sys.executable, bundle, "-o", tmp_path / "m.npz", "--device", "board"], capture_output=True)
     assert done.returncode == 0, done.stderr
     both = run_audit(document, output=tmp_path / "both", jobs=1, elsewhere=[tmp_path / "m.npz"])
@@ -124,7 +124,9 @@ def test_a_video_may_keep_its_state(tmp_path):
     units = json.loads((tmp_path / "1" / "result.json").read_text())["models"][0]
     assert units["keeps_state"] is True
     with pytest.raises(InputError, match="keeps its state"):
-        write_bundle(audit(tmp_path, "svdf", more=", state: keep"), tmp_path / "b.pyz", limit_mb=50, say=print)
+        write_bundle(
+            audit(tmp_path, "svdf", more=", state: keep"), tmp_path / "b.pyz", limit_mb=50, progress=SilentProgress()
+        )
 
 
 def test_only_a_file_with_state_can_keep_it(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditor.cli import reading_commands
+from auditor.cli import help_commands, reading_commands
 from auditor.cli.scenario_commands import scenarios
 from auditor.cli.telling import tell
 from auditor.errors import AuditorError, InputError
@@ -48,8 +49,10 @@ class _Group(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except AuditorError as error:
+            from auditor.config import without_repeats
+
             problems = error.problems if isinstance(error, InputError) else (str(error),)
-            for problem in problems:
+            for problem in without_repeats(problems):
                 click.echo(f"error: {problem}", err=True)
             context.exit(2)
         except (KeyboardInterrupt, _Stopped) as stop:
@@ -75,7 +78,9 @@ def main() -> None:
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--output", "-o", type=_PATH, help="The run folder  [default: reports/<name>]"),
+        click.option(
+            "--output", "-o", type=_PATH, help="The run folder  [default: reports/ and the name of AUDIT without .yaml]"
+        ),
         click.option("--jobs", "-j", type=click.IntRange(min=1), help="Worker processes  [default: one per core]"),
         click.option(
             "--executor",
@@ -85,7 +90,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             help="processes, serial, dask, or a Dask scheduler's address",
         ),
         click.option("--fresh", is_flag=True, help="Measure everything again, also what is complete in the run folder"),
-        click.option("--quiet", "-q", is_flag=True, help="Say only errors"),
+        click.option("--quiet", "-q", is_flag=True, help="Say the verdict, its reasons and the report alone"),
     ):
         command = option(command)
     return command
@@ -99,12 +104,23 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     multiple=True,
     help="What another device measured with a bundle; repeat for its parts",
 )
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A value in place of AUDIT's: dataset.limit=20, severities=[3], models.NAME.input.color=bgr; repeatable",
+)
 @_run_options
-def run(audit: Path, output: Path | None, measurements: tuple[Path, ...], **options: Any) -> None:
+def run(
+    audit: Path, output: Path | None, measurements: tuple[Path, ...], given: tuple[str, ...], **options: Any
+) -> None:
     """Run the audit that AUDIT (an audit.yaml) describes; an interrupted run continues in the same folder."""
-    command = f"auditor run {audit}" + (f" --output {output}" if output else "")
-    command += "".join(f" --measurements {path}" for path in measurements)
-    result, folder = _run(audit, output or Path("reports") / audit.stem, command, elsewhere=measurements, **options)
+    words = ["auditor", "run", str(audit), *(("--output", str(output)) if output else ())]
+    words += [word for path in measurements for word in ("--measurements", str(path))]
+    words += [word for value in given for word in ("--set", value)]
+    folder = output or Path("reports") / audit.stem
+    result, folder = _run(audit, folder, shlex.join(words), elsewhere=measurements, given=given, **options)
     sys.exit(tell(result, folder, quiet=options["quiet"]))
 
 
@@ -158,7 +174,7 @@ def report(run: Path, gates: Path | None) -> None:
 @click.option(
     "--levels",
     required=True,
-    help="Levels to make, separated by commas: float32, float16, dynamic, weight_only, int8, int16x8",
+    help="Levels to make, separated by commas: float32, float16, dynamic, weight_only, int8, int16x8, int8_float_head",
 )
 @click.option("--calibration", type=_PATH, help="A folder of images, for int8 and int16x8")
 @click.option("--output", "-o", type=_PATH, required=True, help="The folder to write to")
@@ -179,23 +195,21 @@ def quantize(model: Path, levels: str, calibration: Path | None, output: Path, i
     """
     from auditor.run import quantize_file
     from auditor.store import check_writable
+    from auditor.terminal import BarProgress
 
     check_writable(output)
     names = [level.strip() for level in levels.split(",") if level.strip()]
-    made = quantize_file(
-        model,
-        levels=names,
-        calibration=calibration,
-        folder=output,
-        io=io,
-        labels=labels,
-        say=lambda text: click.echo(text, err=True),
-    )
+    with BarProgress() as progress:
+        made = quantize_file(
+            model, levels=names, calibration=calibration, folder=output, io=io, labels=labels, progress=progress
+        )
     for level in made:
         if level.reason is not None:
-            click.echo(f"{level.request.level}: skipped: {level.reason}", err=True)
+            click.echo(f"{level.level}: skipped: {level.reason}", err=True)
         else:
-            click.echo(level.request.path)
+            click.echo(level.path)
+        for finding in level.findings:
+            click.echo(f"{finding.level}: {finding.message}. {finding.remedy}", err=True)
     sys.exit(3 if any(level.reason is not None for level in made) else 0)
 
 
@@ -217,8 +231,11 @@ def bundle(audit: Path, output: Path, limit_mb: float) -> None:
     here, `auditor run AUDIT --measurements measurements.npz` judges what it wrote.
     """
     from auditor.run import write_bundle
+    from auditor.terminal import BarProgress
 
-    for path in write_bundle(audit, output, limit_mb=limit_mb, say=lambda text: click.echo(text, err=True)):
+    with BarProgress() as progress:
+        paths = write_bundle(audit, output, limit_mb=limit_mb, progress=progress)
+    for path in paths:
         click.echo(path)
 
 
@@ -263,24 +280,40 @@ def inspect(model: Path, labels: str | None, as_json: bool) -> None:
     arena size."""
     from auditor.config import plain
     from auditor.resolve.inspect import as_lines, inspect_model
+    from auditor.run import file_findings
 
     found = inspect_model(model, labels=labels)
-    click.echo(json.dumps(plain(found), indent=2) if as_json else "\n".join(as_lines(found)))
+    better = (
+        "Make a level that keeps the head in float, of the float32 model that it was made of: auditor quantize "
+        "FLOAT32.tflite --levels int8_float_head --calibration FOLDER --output FOLDER"
+    )
+    against = file_findings(model.name, found.likely.diagnosis, remedy=better)
+    if as_json:
+        click.echo(json.dumps({**plain(found), "findings": plain(against)}, indent=2))
+    else:
+        click.echo("\n".join(as_lines(found)))
+    for finding in () if as_json else against:
+        click.echo(f"{finding.level}: {finding.message}. {finding.remedy}", err=True)
 
 
 def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[AuditResult, Path]:
-    from auditor.provenance import warn_of_two_opencvs
+    from auditor.provenance import clashing_wheels
     from auditor.run import SilentProgress, run_audit
     from auditor.terminal import BarProgress
 
-    warning = warn_of_two_opencvs()
-    if warning:
-        click.echo(f"warning: {warning}", err=True)
     quiet = options.pop("quiet")
+    for warning in () if quiet else clashing_wheels():
+        click.echo(f"warning: {warning}", err=True)
     with SilentProgress() if quiet else BarProgress() as progress:
         return run_audit(audit, output=output, progress=progress, command=command, **options), output
 
 
 main.add_command(scenarios)
-for _command in (reading_commands.explain, reading_commands.docs, reading_commands.schema):
+for _command in (
+    reading_commands.explain,
+    reading_commands.docs,
+    reading_commands.schema,
+    help_commands.doctor,
+    help_commands.completion,
+):
     main.add_command(_command)

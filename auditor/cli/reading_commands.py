@@ -11,8 +11,22 @@ from auditor.errors import InputError
 __all__ = ["docs", "explain", "schema"]
 
 
+def _codes(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """The codes that begin with what was typed, for the shell's completion."""
+    from auditor.run import catalogue
+
+    return [code for code in catalogue() if code.startswith(typed)]
+
+
+def _pages(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """The manual's pages that begin with what was typed."""
+    from auditor.manual import page_titles
+
+    return [page for page in page_titles() if page.startswith(typed)]
+
+
 @click.command()
-@click.argument("code")
+@click.argument("code", shell_complete=_codes)
 def explain(code: str) -> None:
     """Say what a finding's CODE means, and print its page of the manual."""
     from auditor.config import nearest
@@ -35,7 +49,7 @@ def explain(code: str) -> None:
 
 
 @click.command()
-@click.argument("page", required=False)
+@click.argument("page", required=False, shell_complete=_pages)
 def docs(page: str | None) -> None:
     """Print a PAGE of the manual; without one, list the pages."""
     from auditor.manual import page_text, page_titles

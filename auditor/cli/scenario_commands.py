@@ -35,8 +35,15 @@ def list_scenarios() -> None:
             click.echo(f"  {name}/{scenario:<20} {spec.unit}")
 
 
+def _names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """The packs and scenarios that begin with what was typed, for the shell's completion."""
+    from auditor.corruptions.packs import scenario_names
+
+    return [name for name in scenario_names() if name.startswith(typed)]
+
+
 @scenarios.command()
-@click.argument("name")
+@click.argument("name", shell_complete=_names)
 @click.option("--allow-code", is_flag=True, help="Import the Python functions that a pack names")
 def show(name: str, allow_code: bool) -> None:
     """Show NAME: a pack, pack/scenario, or a pack file, with its knobs at every severity."""
@@ -52,7 +59,7 @@ def show(name: str, allow_code: bool) -> None:
 
 
 @scenarios.command()
-@click.argument("pack")
+@click.argument("pack", shell_complete=_names)
 @click.option("--image", type=_PATH, required=True, help="The image to corrupt")
 @click.option("-o", "--output", type=_PATH, required=True, help="The HTML file to write")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

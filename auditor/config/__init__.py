@@ -22,7 +22,7 @@ from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
 from auditor.config.given import text_of
 from auditor.config.pack import PackConfig, load_pack, read_pack, specs_of
 from auditor.config.result import RESULT_SCHEMA_VERSION, parse_result, result_document, result_schema
-from auditor.config.yaml_file import YamlFile, nearest
+from auditor.config.yaml_file import YamlFile, nearest, without_repeats
 
 __all__ = [
     "RESULT_SCHEMA_VERSION",
@@ -52,6 +52,7 @@ __all__ = [
     "schema",
     "specs_of",
     "text_of",
+    "without_repeats",
 ]
 
 

@@ -30,7 +30,7 @@ from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, rea
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
 from auditor.values import COCO_LIMITS, Rule
-from auditor.values.levels import ALIASES, ASKED, CALIBRATED, FLOAT32, INT8, REMEDIES
+from auditor.values.levels import ALIASES, ASKABLE, CALIBRATED, FLOAT32, INT8, REMEDIES
 
 __all__ = [
     "AuditConfig",
@@ -68,8 +68,8 @@ Severity = Annotated[float, Field(strict=True, ge=1, le=5)]
 
 def _asked(level: str) -> str:
     level = plain_level(level)
-    if level not in ASKED:
-        raise ValueError(f"unknown level {level!r}; {nearest(level, ASKED)}")
+    if level not in ASKABLE:
+        raise ValueError(f"unknown level {level!r}; {nearest(level, ASKABLE)}")
     return level
 
 
@@ -81,7 +81,7 @@ def _built_in_delegate(name: str) -> str:
     return name
 
 
-AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": [*ASKED, *ALIASES]})]
+AskedLevel = Annotated[str, AfterValidator(_asked), Field(json_schema_extra={"enum": [*ASKABLE, *ALIASES]})]
 LevelName = Annotated[Name, AfterValidator(plain_level)]
 DelegateName = Annotated[str, AfterValidator(_built_in_delegate), Field(json_schema_extra={"enum": list(BUILT_IN)})]
 
@@ -175,7 +175,7 @@ class ModelConfig(Document):
     def made_levels(self) -> tuple[str, ...]:
         """The levels that are made of it, remedies included."""
         levels: tuple[str, ...] = self.quantize.levels if self.quantize else ()
-        levels += REMEDIES if INT8 in levels else ()
+        levels += tuple(level for level in REMEDIES if INT8 in levels and level not in levels)
         return levels if self.path.endswith(".tflite") else (*levels, FLOAT32)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from auditor.errors import InputError
 
-__all__ = ["Document", "Loc", "YamlFile", "load_yaml", "nearest", "read_yaml"]
+__all__ = ["Document", "Loc", "YamlFile", "load_yaml", "nearest", "read_yaml", "without_repeats"]
 
 Loc = tuple[str | int, ...]
 
@@ -82,6 +82,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(names)}"
+
+
+def without_repeats(problems: Iterable[str]) -> list[str]:
+    """Problems of which none lists again what an earlier one listed.
+
+    >>> without_repeats(["a: known are: x, y", "b: known are: x, y (or z)"])
+    ['a: known are: x, y', 'b: known are those named above (or z)']
+    """
+    listed: set[str] = set()
+    told = []
+    for problem in problems:
+        before, mark, names = problem.partition("known are: ")
+        names, bracket, rest = names.partition(" (")
+        if mark and names in listed:
+            problem = f"{before}known are those named above{bracket}{rest}"
+        listed.add(names)
+        told.append(problem)
+    return told
 
 
 def load_yaml(path: Path) -> tuple[Any, YamlFile]:

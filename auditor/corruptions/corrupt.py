@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,19 +41,34 @@ def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float
         ScenarioError: a transform failed, or returned something other than such an image.
     """
     result = image.copy()
-    for step in build(scenario, severity):
+    for step, transform in zip(build(scenario, severity), scenario.transforms, strict=True):
         try:
             result = step(result, seed)
         except ScenarioError:
             raise
         except (Exception, SystemExit) as error:
             raise ScenarioError(
-                f"{scenario.key} at severity {severity:g} failed: {type(error).__name__}: {error}"
+                f"{scenario.key} at severity {severity:g} failed: {_line_of(error, scenario.folder)}"
+                f"{type(error).__name__}: {error}"
             ) from error
         if not isinstance(result, np.ndarray) or result.shape != image.shape or result.dtype != np.uint8:
             got = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
-            raise ScenarioError(f"{scenario.key}: expected a uint8 image of shape {image.shape} back but got {got}")
+            expected = f"a uint8 image of shape {image.shape} back from {transform.target}"
+            raise ScenarioError(f"{scenario.key}: expected {expected} but got {got}")
     return result
+
+
+def _line_of(error: BaseException, folder: str | None) -> str:
+    """Where in the code beside a pack an error arose, as `file.py:line: in function: `; nothing where in none of it."""
+    inside = Path(folder or ".").resolve()
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if folder is not None and inside in Path(frame.filename).resolve().parents]
+    own = [frame for frame in own if "site-packages" not in frame.filename] or own
+    if not own or Path(own[-1].filename).resolve() == Path(__file__).resolve():
+        return ""
+    path = Path(own[-1].filename)
+    shown = path.relative_to(Path.cwd()) if Path.cwd() in path.parents else path
+    return f"{shown}:{own[-1].lineno}: in {own[-1].name}: "
 
 
 def knobs_at(scenario: ScenarioSpec, severity: float) -> dict[str, float]:
@@ -144,8 +160,8 @@ def _imported(target: str, folder: str | None) -> Callable[..., Any]:
         function = getattr(_module_beside(module, folder) or importlib.import_module(module), name)
     except (Exception, SystemExit) as error:
         raise ScenarioError(
-            f"function {target} cannot be imported ({type(error).__name__}: {error}); expected {module}.py beside the "
-            "pack, or an installed module"
+            f"function {target} cannot be imported ({_line_of(error, folder)}{type(error).__name__}: {error}); "
+            f"expected {module}.py beside the pack, or an installed module"
         ) from error
     if not callable(function):
         raise ScenarioError(f"function {target} is not callable")
@@ -198,6 +214,12 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
             for key, value in vars(albumentations).items()
             if isinstance(value, type) and issubclass(value, image_only)
         ]
+        if isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform):
+            raise ScenarioError(
+                f"{name} is a geometric transform of albumentations, which moves what is on the image: the true boxes "
+                "would no longer be where the objects are, so that a worse metric would say nothing of the model; a "
+                "scenario changes pixels alone"
+            )
         raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
     if "p" in arguments:
         raise ScenarioError(f"{name}: `p` cannot be given, a scenario is always applied")

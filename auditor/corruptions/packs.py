@@ -91,11 +91,11 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
     else:
         pack, _, scenario = name.partition("/")
         packs = built_in_packs()
+        if pack not in packs and (folder / name).is_dir():
+            raise InputError(f"{name} is a folder; expected a pack, pack/scenario, or the path of a pack file (.yaml)")
         if pack not in packs:
-            raise InputError(
-                f"unknown scenario {name!r}; {nearest(name, scenario_names())} (a pack file of your own is given by "
-                f"its path, ./{pack}.yaml)"
-            )
+            own = f" (a pack file of your own is given by its path, ./{pack}.yaml)" if pack.isidentifier() else ""
+            raise InputError(f"unknown scenario {name!r}; {nearest(name, scenario_names())}{own}")
         specs = _loaded(packs[pack])
     if not scenario:
         return specs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 from auditor.judge.rounding import equal_scores, half_codes
 from auditor.judge.told import Told
@@ -17,9 +18,9 @@ from auditor.values import (
     OutputCodes,
     Place,
 )
-from auditor.values.levels import FLOAT32, PARENT
+from auditor.values.levels import FLOAT32, FLOAT_HEAD, PARENT
 
-__all__ = ["breaks_in_head", "check_quantization", "loses"]
+__all__ = ["breaks_in_head", "check_quantization", "loses", "of_outputs"]
 
 _FEW_CODES = 20
 """With fewer codes for scores from 0 to 1, detections can hardly be ranked."""
@@ -38,8 +39,8 @@ def check_quantization(result: AuditResult) -> Iterator[Told]:
     remedy."""
     for model in result.models:
         where = {"model": model.model, "file": model.name, "quantization": model.quantization}
+        yield from of_outputs(model.name, model.diagnosis, where, remedy=functools.partial(_head_remedy, result, model))
         for output in model.diagnosis.outputs:
-            yield from _output(result, model, output, where)
             yield from _silent(result, model, output, where)
         if model.diagnosis.input is not None:
             yield from _input(model, model.diagnosis.input, where)
@@ -88,8 +89,15 @@ def _is_one_scale(output: OutputCodes) -> bool:
     return output.zero_scores is not None and 1 / output.scale < _FEW_CODES
 
 
-def _output(result: AuditResult, model: ModelRecord, output: OutputCodes, where: Place) -> Iterator[Told]:
-    named = {"file": model.name, "output": output.name}
+def of_outputs(file: str, facts: Diagnosis, where: Place, *, remedy: Callable[[], str]) -> Iterator[Told]:
+    """What the codes of a file's outputs show without any truth; `remedy` says how to make it without one scale for
+    boxes and scores."""
+    for output in facts.outputs:
+        yield from _output(file, output, where, remedy)
+
+
+def _output(file: str, output: OutputCodes, where: Place, remedy: Callable[[], str]) -> Iterator[Told]:
+    named = {"file": file, "output": output.name}
     if output.high <= 0:
         yield Told(
             "quantization.never_positive",
@@ -107,7 +115,7 @@ def _output(result: AuditResult, model: ModelRecord, output: OutputCodes, where:
                 "box_high": output.box_values[1] if output.box_values else 0.0,
                 "zero": output.zero_scores or 0.0,
                 "distinct": output.distinct_scores or 0,
-                "remedy": _head_remedy(result, model),
+                "remedy": remedy(),
             },
             cell=where,
             observed=1 / output.scale,
@@ -152,7 +160,7 @@ def _reaches(output: OutputCodes) -> bool:
 def _head_remedy(result: AuditResult, model: ModelRecord) -> str:
     """What keeping the head in float brought, where it was measured."""
     family = [other for other in result.models if other.model == model.model]
-    remedied = next((other for other in family if other.role == "remedy"), None)
+    remedied = next((other for other in family if other.quantization == FLOAT_HEAD), None)
     after = _clean_value(result, remedied.name) if remedied is not None else None
     if remedied is None or after is None:
         return (

@@ -13,9 +13,10 @@ from auditor.datasets.dataset import Dataset
 from auditor.errors import AuditorError, ModelError
 from auditor.executors import run_isolated
 from auditor.resolve.image_sets import first_images
-from auditor.resolve.model import ModelRequest, resolve_model
+from auditor.resolve.model import DATASET_LABELS, ModelRequest, resolve_model
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.values import ModelSpec
+from auditor.values.label_lists import BUILT_IN_LABELS
 
 __all__ = ["resolve_models", "where_is"]
 
@@ -33,10 +34,8 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
             where = where_is(config, model.name, "task")
             problems.append(f"{where}: unknown task {model.task!r}; known are: {', '.join(tasks)}")
     whole = list(_whole(config))
-    for model in config.models:
-        if not any(model is other for other in whole) and not config.path(model.path).exists():
-            where = where_is(config, model.name, "path")
-            problems.append(f"{where}: {config.path(model.path)}: no such file or folder; expected a model")
+    for index, model in enumerate(config.models):
+        problems += _files_missing(config, index, model)
     requests = [_request(config, model, datasets) for model in whole if model.task in (None, *tasks)]
     converted = any(runtime_of(Path(request.path)).stand_in is not None for request in requests)
     timeout_s = _OPEN_SOURCE_TIMEOUT_S if converted else _OPEN_TIMEOUT_S
@@ -69,11 +68,26 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
     return specs
 
 
+def _files_missing(config: AuditConfig, index: int, model: ModelConfig) -> Iterator[str]:
+    """The files of an entry that are not there, whatever else is wrong with it."""
+    path = config.path(model.path)
+    if not path.exists():
+        where = config.source.where("models", index, "path")
+        yield f"{where}: {path}: no such file; expected a .tflite file, a .keras file or a SavedModel folder"
+    labels = model.labels
+    if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not config.path(labels).is_file():
+        what = "is a folder; expected a file" if config.path(labels).is_dir() else "no such file; expected one"
+        known = ", ".join((*BUILT_IN_LABELS, DATASET_LABELS))
+        where = config.source.where("models", index, "labels")
+        yield f"{where}: {config.path(labels)}: {what} with one label a line, or one of {known}"
+
+
 def _whole(config: AuditConfig) -> Iterator[ModelConfig]:
-    """The entries that can be opened: those that lack nothing that was wrong, and of one name the first."""
+    """The entries that can be opened: those that lack nothing that was wrong and no file, and of one name the first."""
     names: set[str] = set()
     for index, model in enumerate(config.models):
-        if config.is_whole("models", index) and model.name not in names:
+        there = not any(_files_missing(config, index, model))
+        if config.is_whole("models", index) and model.name not in names and there:
             yield model
         names.add(model.name)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from auditor import extensions
 from auditor.errors import AuditorError, ModelError
+from auditor.heads.anatomy.head import Head
 from auditor.resolve.model import ModelRequest, resolve_model
 from auditor.runtimes.anatomy.runtime import FileFacts, TensorFacts, facts_of, runtime_of
-from auditor.values import Compatibility, Json, Source, yaml_flow
+from auditor.values import Compatibility, Diagnosis, Json, Source, yaml_flow
 
 __all__ = ["Inspection", "Likely", "as_lines", "inspect_model"]
 
@@ -30,6 +32,7 @@ class Likely:
     options: dict[str, Json] = dataclasses.field(default_factory=dict)
     input: dict[str, Json] = dataclasses.field(default_factory=dict)
     input_sources: dict[str, Source] = dataclasses.field(default_factory=dict)
+    diagnosis: Diagnosis = dataclasses.field(default_factory=Diagnosis)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +105,9 @@ def _likely(path: Path, labels: str | None) -> Likely:
     )
     try:
         spec = resolve_model(request)
-    except (ModelError, AuditorError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as error:
-        return Likely(None, None, " ".join(str(error).split()))
+    except _NOT_UNDERSTOOD as error:
+        reason = " ".join(str(error).split())
+        return Likely(None, None, reason, diagnosis=_whatever_it_is(request))
     settings = spec.input.settings
     return Likely(
         task=spec.task,
@@ -111,8 +115,28 @@ def _likely(path: Path, labels: str | None) -> Likely:
         reason=spec.sources["decoder"].note,
         options={key: value for key, value in spec.decoder_options.items() if key != "anchors"},
         input=settings,
+        diagnosis=spec.diagnosis,
         input_sources={key: source for key in settings if (source := spec.sources.get(f"input.{key}")) is not None},
     )
+
+
+_NOT_UNDERSTOOD = (ModelError, AuditorError, ValueError, RuntimeError, KeyError, IndexError, TypeError)
+
+
+def _whatever_it_is(request: ModelRequest) -> Diagnosis:
+    """What the codes of a file's outputs show where its head cannot be told: read as any head that has boxes and scores
+    in one output, the first that shows that one scale serves both."""
+    heads: dict[str, Head] = extensions.every("heads")
+    for name, head in heads.items():
+        if head.parts is None or not any(output.codes is not None for output in facts_of(Path(request.path)).outputs):
+            continue
+        try:
+            diagnosis = resolve_model(dataclasses.replace(request, decoder=name)).diagnosis
+        except _NOT_UNDERSTOOD:
+            continue
+        if any(output.zero_scores is not None for output in diagnosis.outputs):
+            return diagnosis
+    return Diagnosis()
 
 
 def _noise() -> tuple[Any, ...]:

@@ -28,8 +28,8 @@ class Reachable:
     None is not known yet, or does not apply, and hinders no gate; `metrics` None is any metric. `levels` are those of
     its family."""
 
-    model: str
-    file: str
+    model: str | None
+    file: str | None
     quantization: str | None
     delegate: str | None
     device: str | None
@@ -58,9 +58,9 @@ class Reachable:
 
 @dataclass(frozen=True)
 class Reach:
-    """Everything that gates can be about (None: that is not known), and why some metrics are of nothing."""
+    """Everything that gates can be about, and why some metrics are of nothing."""
 
-    subjects: tuple[Reachable, ...] | None = None
+    subjects: tuple[Reachable, ...]
     why_not: Mapping[str, str] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
@@ -153,8 +153,6 @@ def reach_of(result: AuditResult) -> Reach:
 def unmeetable(rule: Rule, reach: Reach) -> Iterator[tuple[str, str]]:
     """Why a gate can be met, or violated, by nothing: the key of the gate that is at fault, and what is wrong."""
     yield from _beyond_bounds(rule, bounds_of(rule.metric, reach.evaluation))
-    if reach.subjects is None:
-        return
     having = [subject for subject in reach.subjects if subject.has(rule.metric)]
     if not having:
         yield "metric", reach.why_not.get(rule.metric) or f"nothing in this audit has {rule.metric}"

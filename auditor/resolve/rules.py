@@ -64,7 +64,7 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
     rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
     problems += wrong
     for index, rule in enumerate(rules):
-        if rule.metric in _metrics(classes, reach.evaluation):
+        if rule.metric in _metrics(classes or (), reach.evaluation):
             problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach)]
     return rules
 
@@ -117,13 +117,13 @@ def _metrics(classes: Iterable[str], evaluation: Evaluation) -> set[str]:
 
 def _spelt(
     rules: Sequence[Rule],
-    classes: Collection[str],
+    classes: Collection[str] | None,
     absent: Mapping[str, str],
     evaluation: Evaluation,
     where: Callable[[int, str], str],
 ) -> tuple[tuple[Rule, ...], list[str]]:
     """The rules with metrics in the spelling that is known, whatever their case; and which metrics there are not."""
-    known = _metrics(classes, evaluation)
+    known = _metrics(classes or (), evaluation)
     spelling = {normal_name(name): name for name in known}
     spelt = tuple(
         dataclasses.replace(rule, metric=spelling.get(normal_name(rule.metric), rule.metric)) for rule in rules
@@ -140,9 +140,9 @@ def _spelt(
                     f"{where(index, 'metric')}: {rule.metric} is over all scenarios and severities; leave `scenario` "
                     "and `severity` out"
                 )
-        elif base in by_class and name:
+        elif base in by_class and name and classes is not None:
             problems.append(f"{where(index, 'metric')}: no class {name!r} is judged{_why(name, absent, classes)}")
-        else:
+        elif not (base in by_class and name):
             plain = [metric for metric in known if "/" not in metric and "_minus_" not in metric]
             problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, plain)}")
     return spelt, problems
@@ -152,7 +152,8 @@ def _why(name: str, absent: Mapping[str, str], classes: Collection[str]) -> str:
     """Why a class is not judged, and which ones are."""
     reasons = {normal_name(lost): reason for lost, reason in absent.items()}
     reason = reasons.get(normal_name(name))
-    return (f": {reason}" if reason else "") + f"; the classes that are judged: {some(sorted(classes), 100)}"
+    hint = nearest(name, classes).replace("known are", "judged are")
+    return f": {reason}; judged are: {some(sorted(classes), 100)}" if reason else f"; {hint}"
 
 
 def objects_of(dataset: Dataset, name: str) -> int:
@@ -169,8 +170,11 @@ def _counted(truth: object, index: int) -> int:
     return int((labels[~crowd] == index).sum())
 
 
-def _classes(known: Known) -> tuple[list[str], dict[str, str]]:
-    """The classes that are judged and of which there is something, and why others are not."""
+def _classes(known: Known) -> tuple[list[str] | None, dict[str, str]]:
+    """The classes that are judged and of which there is something, and why others are not; None where they are not
+    known."""
+    if set(known.config.named_datasets()) - set(known.datasets) or not known.datasets:
+        return None, {}
     if len(known.matches) < len(known.config.models):  # which are judged is not known
         return list(dict.fromkeys(name for found in known.datasets.values() for name in found.categories)), {}
     judged: dict[str, None] = {}
@@ -187,15 +191,9 @@ def _classes(known: Known) -> tuple[list[str], dict[str, str]]:
     return list(judged), {name: reason for name, reason in absent.items() if name not in judged}
 
 
-_OF_CELLS = ("models", "dataset", "datasets", "severities", "delegates", "measure", "evaluation")
-"""The keys of a document that say what its cells are."""
-
-
-def _planned(known: Known, classes: Sequence[str]) -> Reach:
+def _planned(known: Known, classes: Sequence[str] | None) -> Reach:
     """What an audit will have, as its document says; what cannot be told hinders no gate."""
     config = known.config
-    if not all(config.is_whole(key) for key in _OF_CELLS):
-        return Reach(evaluation=config.evaluation.value)
     specs = {spec.name: spec for spec in known.specs}
     devices = [None] if known.devices is None else [LOCAL, *known.devices]
     subjects: list[Reachable] = []
@@ -206,7 +204,21 @@ def _planned(known: Known, classes: Sequence[str]) -> Reach:
             metrics = _metrics_of(known, specs.get(model.name), levels, classes, several=len(delegates) > 1)
             for delegate, device in itertools.product(delegates, devices):
                 subjects += _of(known, Reachable(family, file, level, delegate, device, levels=levels), metrics)
-    return Reach(tuple(subjects), _why_not(known), config.evaluation.value)
+    if not config.is_whole("models"):  # another, of which nothing is known
+        metrics = _metrics_of(known, None, None, None, several=False)
+        for delegate, device in itertools.product([found.name for found in config.runs_on], devices):
+            subjects += _of(known, Reachable(None, None, None, delegate, device), metrics)
+    return Reach(tuple(_opened(config, subject) for subject in subjects), _why_not(known), config.evaluation.value)
+
+
+def _opened(config: AuditConfig, subject: Reachable) -> Reachable:
+    """A subject without what its document says wrongly."""
+    unknown = {
+        key: None
+        for key, given in (("severity", "severities"), ("delegate", "delegates"))
+        if not config.is_whole(given)
+    }
+    return dataclasses.replace(subject, **unknown) if unknown else subject
 
 
 def _files(
@@ -240,10 +252,10 @@ class _Metrics:
 
 
 def _metrics_of(
-    known: Known, spec: ModelSpec | None, levels: frozenset[str] | None, classes: Sequence[str], *, several: bool
+    known: Known, spec: ModelSpec | None, levels: frozenset[str] | None, classes: Sequence[str] | None, *, several: bool
 ) -> _Metrics:
     scenarios = known.scenarios is None or len(known.scenarios) > 0
-    if spec is None or levels is None:
+    if spec is None or levels is None or classes is None:
         tasks: dict[str, Task] = extensions.every("tasks")
         every = frozenset(name for task in tasks.values() for name in summary_metrics(task, scenarios=scenarios))
         return _Metrics(None, None, every)
@@ -270,7 +282,9 @@ def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
 def _timed(config: AuditConfig, device: str | None) -> Iterator[str]:
     """The metrics of speed and memory that are measured: on another device, what its bundle measures."""
     for name, probed in MEASURED_METRICS.items():
-        elsewhere = device is None or (device != LOCAL and probed.probe == "latency_ms")
+        elsewhere = (
+            device is None or not config.is_whole("measure") or (device != LOCAL and probed.probe == "latency_ms")
+        )
         if elsewhere or (device == LOCAL and _is_timed(config, probed.probe)):
             yield name
 

@@ -3,17 +3,20 @@
 from auditor.run.composing import run_audit
 from auditor.run.judging import catalogue, is_silenced_by_code, judge_run, load_run, report_run
 from auditor.run.progress import Progress, SilentProgress
-from auditor.run.tools import quantize_file, write_bundle
+from auditor.run.stages.verifying import verified
+from auditor.run.tools import file_findings, quantize_file, write_bundle
 
 __all__ = [
     "Progress",
     "SilentProgress",
     "catalogue",
+    "file_findings",
     "is_silenced_by_code",
     "judge_run",
     "load_run",
     "quantize_file",
     "report_run",
     "run_audit",
+    "verified",
     "write_bundle",
 ]

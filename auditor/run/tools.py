@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,39 +16,44 @@ from auditor.config import read_audit
 from auditor.datasets.images import folder_images, read_record
 from auditor.errors import InputError, ModelError
 from auditor.executors import SerialExecutor
+from auditor.judge.quantization import of_outputs
+from auditor.judge.told import as_finding
 from auditor.plan import make_plan
 from auditor.quantize import LevelRequest, MadeLevel, can_read, make_levels
 from auditor.resolve.model import ModelRequest, derived_spec, resolve_model
-from auditor.run.progress import SilentProgress
+from auditor.run.judging import catalogue
+from auditor.run.progress import Progress
 from auditor.run.session import Session, State
 from auditor.run.stages.making import make_asked
 from auditor.run.stages.planning import resolved
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import check_writable
-from auditor.values.levels import ASKED, CALIBRATED, FLOAT32
+from auditor.values import Diagnosis, Finding
+from auditor.values.levels import ASKABLE, ASKED, CALIBRATED, FLOAT32, FLOAT_HEAD
 
-__all__ = ["quantize_file", "write_bundle"]
+__all__ = ["Tried", "file_findings", "quantize_file", "write_bundle"]
 
 _FIRST = 4
 
 
-class _Sayer(SilentProgress):
-    """A progress that says, and draws nothing."""
+@dataclass(frozen=True)
+class Tried:
+    """A level that was asked for: its file, and what that shows against it, or the reason why there is none."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    path: Path
+    level: str
+    reason: str | None = None
+    findings: tuple[Finding, ...] = ()
 
-    def say(self, text: str) -> None:
-        self._say(text)
 
-
-def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[str], None]) -> list[Path]:
+def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, progress: Progress) -> list[Path]:
     """Pack everything that another device needs for an audit into one zipapp, or several where they would be larger
     than `limit_mb`; return their paths.
 
     Raises:
         InputError: with every problem of the document and of all that it names; nothing was written then.
     """
+    progress.stage("reading the documents and images, and opening every model once")
     config = read_audit(audit)
     check_writable(bundle.parent)
     if bundle.suffix != ".pyz" or (bundle.exists() and not zipfile.is_zipfile(bundle)):
@@ -63,11 +69,12 @@ def write_bundle(audit: Path, bundle: Path, *, limit_mb: float, say: Callable[[s
     subjects, _ = resolved(config, devices=None)
     plan = make_plan(subjects, {})
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(config, Path(folder), SerialExecutor(), _Sayer(say))
+        session = Session(config, Path(folder), SerialExecutor(), progress)
         plan = make_asked(session, State(plan, ())).plan
         if left_out:
-            say(f"left out, since a bundle runs none and xnnpack alone: {', '.join(left_out)}")
-        return write_parts(plan, bundle, limit_mb=limit_mb, say=say)
+            progress.say(f"left out, since a bundle runs none and xnnpack alone: {', '.join(left_out)}")
+        progress.stage("packing the models and corrupted inputs")
+        return write_parts(plan, bundle, limit_mb=limit_mb, say=progress.say)
 
 
 def quantize_file(
@@ -78,16 +85,17 @@ def quantize_file(
     folder: Path,
     io: str,
     labels: str | None = None,
-    say: Callable[[str], None],
-) -> list[MadeLevel]:
-    """Make levels of a model file outside of an audit; what its input contract is, the file and its head tell.
+    progress: Progress,
+) -> list[Tried]:
+    """Make levels of a model file outside of an audit, and look at what their files show; what the input contract is,
+    the file and its head tell.
 
     Raises:
         InputError: a level is unknown or needs calibration images that are not given, or there are none.
         ModelError: the file cannot be read, run or understood.
     """
     is_source = runtime_of(model).convert is not None
-    known = ASKED if is_source else [level for level in ASKED if level != FLOAT32]
+    known = ASKED if is_source else [level for level in ASKABLE if level != FLOAT32]
     problems = [
         f"--levels: {level!r} is unknown; known are {', '.join(known)}" for level in levels if level not in known
     ]
@@ -104,23 +112,36 @@ def quantize_file(
     ]
     if problems:
         raise InputError(problems)
+    progress.stage("reading images, and opening the model")
     images = () if calibration is None else folder_images(calibration, limit=None)
     first = tuple(read_record(record) for record in images if can_read(record))[:_FIRST]
     request = ModelRequest(
         model.stem, model.stem, str(model), "default", ".", labels=labels, images=first, need_labels=False
     )
     spec = resolve_model(request)
+    progress.stage("making levels")
     requests = [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)]
-    return [_tried(made, first) for made in make_levels(requests, say=say)]
+    again = f"auditor quantize {model} --levels {FLOAT_HEAD} --calibration {calibration or 'FOLDER'} --output {folder}"
+    return [_tried(made, first, again) for made in make_levels(requests, say=progress.say)]
 
 
-def _tried(made: MadeLevel, images: Sequence[NDArray[np.uint8]]) -> MadeLevel:
-    """A made level whose file runs, or the reason why it does not."""
-    if made.reason is not None:
-        return made
+def _tried(made: MadeLevel, images: Sequence[NDArray[np.uint8]], again: str) -> Tried:
+    """A made level whose file runs, with what it shows, or the reason why it does not."""
     request = made.request
+    if made.reason is not None:
+        return Tried(request.path, request.level, reason=made.reason)
     try:
-        derived_spec(request.spec, request.path, level=request.level, made=request.made, images=images)
+        spec = derived_spec(request.spec, request.path, level=request.level, made=request.made, images=images)
     except ModelError as error:
-        return MadeLevel(request, f"the made model does not run: {error}")
-    return made
+        return Tried(request.path, request.level, reason=f"the made model does not run: {error}")
+    found = file_findings(
+        request.path.name, spec.diagnosis, remedy=f"Make the level that keeps the head in float: {again}"
+    )
+    return Tried(request.path, request.level, findings=tuple(found))
+
+
+def file_findings(file: str, diagnosis: Diagnosis, *, remedy: str) -> list[Finding]:
+    """What a quantized file's own numbers say against it; `remedy` is the way out where one scale serves boxes and
+    scores."""
+    known = catalogue()
+    return [as_finding(told, known) for told in of_outputs(file, diagnosis, {}, remedy=lambda: remedy)]

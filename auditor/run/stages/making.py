@@ -57,7 +57,8 @@ def make_remedies(session: Session, state: State) -> State:
             continue
         source = dataclasses.replace(subjects.float_level(entry), name=entry.name)
         folder, calibration = str(session.folder / "models"), subjects.calibration[entry.name]
-        heads.append(LevelRequest(source, FLOAT_HEAD, folder, calibration, entry.io))
+        if FLOAT_HEAD not in entry.levels:
+            heads.append(LevelRequest(source, FLOAT_HEAD, folder, calibration, entry.io))
         if leaves_integers(Path(source.path)):
             more.append(LevelRequest(source, FLOAT_MORE, folder, calibration, entry.io))
     state = _planned(session, state, heads, "remedy")
