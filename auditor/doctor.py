@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from auditor.delegate import BUILT_IN
+from auditor.delegate import BUILT_IN, TENSORFLOW, XNNPACK
 from auditor.provenance import auditor_version, clashing_wheels, processor, versions_of
 from auditor.resolve.model import ModelRequest, resolve_model
 from auditor.run import verified
@@ -25,7 +25,7 @@ __all__ = ["Checkup", "check_up"]
 _PACKAGE = "tflite-auditor"
 _EXTRAS = {
     "quantize": "makes quantization levels of .tflite models (`quantize:`, `auditor quantize`, int8 in `init`)",
-    "tensorflow": "reads Keras and SavedModel sources, and converts them",
+    TENSORFLOW.name: "reads Keras and SavedModel sources, and converts them",
     "dask": "runs audits on a Dask cluster (`--executor dask`)",
 }
 """What each extra that a user may want adds."""
@@ -49,9 +49,9 @@ def check_up(folder: Path) -> Checkup:
     problems = [*clashing_wheels(), *_unmet()]
     if free_gb < _LITTLE_GB:
         problems.append(f"only {free_gb:.1f} GB are free in {folder}; a run of thousands of images needs more")
-    broken = delegates["xnnpack"] if not delegates["xnnpack"].runs else None
-    if broken is not None:
-        problems.append(f"no model runs on xnnpack, the delegate of every audit: {broken.failed or broken.skipped}")
+    usual = delegates[XNNPACK.name]
+    if not usual.runs:
+        problems.append(f"no model runs on {XNNPACK.name}, the usual delegate: {usual.failed or usual.skipped}")
     found = {
         "auditor": [f"{auditor_version()}, Python {platform.python_version()}"],
         "machine": [

@@ -125,10 +125,10 @@ def test_an_audit_with_metrics_of_its_own(project):
     [
         ("evaluation: {areas: {small: [0, 10]}}", "'small' is COCO's own"),
         ("evaluation: {areas: {tiny: [10, 10]}}", "expected a lower limit and a higher one"),
-        ("evaluation: {iou: [0]}", "greater than 0"),
-        ("evaluation: {iou: [1.5]}", "less than or equal to 1"),
+        ("evaluation: {iou: [0]}", "more than 0"),
+        ("evaluation: {iou: [1.5]}", "at most 1"),
         ("evaluation: {max_detections: [300]}", "no model gives more than 100 detections"),
-        ("evaluation: {max_detections: [0]}", "greater than or equal to 1"),
+        ("evaluation: {max_detections: [0]}", "at least 1"),
         ("evaluation: {thresholds: [0.5]}", "unknown key"),
     ],
 )

@@ -192,7 +192,8 @@ def test_init_writes_an_audit_that_runs(project):
     assert done.exit_code == 0, done.stderr
     text = (project / "mine.yaml").read_text()
     assert "box_unit: normalized" in text
-    (project / "mine.yaml").write_text(text.replace("[lighting, resolution, noise]", "[]"))
+    text = text.partition("# What must hold")[0].replace("[lighting, resolution, noise]", "[]")
+    (project / "mine.yaml").write_text(text)
     assert (
         run_audit(project / "mine.yaml", output=project / "out", executor="serial")
         .summaries[0]

@@ -252,7 +252,7 @@ def test_results_of_a_newer_or_damaged_file_are_refused(finished):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("path: detector.tflite", "path: absent.tflite"), r"audit\.yaml:5: models\[0\]: .*absent\.tflite"),
+        (("path: detector.tflite", "path: absent.tflite"), r"audit\.yaml:5: models\[0\]\.path: .*absent\.tflite"),
         (("annotations: instances.json", "annotations: absent.json"), r"audit\.yaml:3: dataset: .*absent\.json"),
         (("images: images", "images: nowhere"), "no such folder"),
         (("noise/gaussian", "noise/gausian"), r"did you mean 'gaussian'"),
@@ -470,7 +470,7 @@ def test_judging_by_what_there_is_not_is_bad_input_all_of_it_at_once(finished):
         judge_run(finished / "out", gates=finished / "gates.yaml")
     told = [problem.split("gates.yaml:")[1] for problem in caught.value.problems]
     assert [problem.split(";")[0] for problem in told] == [
-        "1: unknown metric 'mAP'",
+        "1: metric: unknown metric 'mAP'",
         "2: quantization: unknown level 'int88'",
         "2: delegate: unknown delegate 'xnpack'",
         "3: model: unknown model 'detectr'",

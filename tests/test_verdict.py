@@ -224,7 +224,7 @@ IMPOSSIBLE = [
     ("{metric: AP, min: 30}", "gates[0].min: expected a limit from 0 to 1, between which AP lies, but got 30"),
     ("{metric: AP, min: 30}", "30 % is 0.3"),
     ("{metric: AP, max_drop: 2, against: clean}", "gates[0].max_drop: expected a limit from 0 to 1"),
-    ("{metric: latency_p50_ms, max: -1}", "expected a limit of at least 0"),
+    ("{metric: file_mb, max: -1}", "expected a limit of at least 0"),
     ("{metric: AP, scenario: noise/shot, min: 0.1}", "no scenario 'noise/shot'"),
     ("{metric: AP, scenario: resolution, min: 0.1}", "no scenario 'resolution'"),
     ("{metric: AP, severity: 3, min: 0.1}", "no severity 3; it has 0, 1, 5"),

@@ -216,9 +216,9 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
         ]
         if isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform):
             raise ScenarioError(
-                f"{name} is a geometric transform of albumentations, which moves what is on the image: the true boxes "
-                "would no longer be where the objects are, so that a worse metric would say nothing of the model; a "
-                "scenario changes pixels alone"
+                f"{name} is not an image-only transform of albumentations but a geometric one, which moves what is on "
+                "the image: the true boxes would no longer be where the objects are, so that a worse metric would say "
+                "nothing of the model; a scenario changes pixels alone"
             )
         raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
     if "p" in arguments:

@@ -73,7 +73,7 @@ def _files_missing(config: AuditConfig, index: int, model: ModelConfig) -> Itera
     path = config.path(model.path)
     if not path.exists():
         where = config.source.where("models", index, "path")
-        yield f"{where}: {path}: no such file; expected a .tflite file, a .keras file or a SavedModel folder"
+        yield f"{where}: {path}: no such file or folder; expected a .tflite file, a .keras file or a SavedModel folder"
     labels = model.labels
     if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not config.path(labels).is_file():
         what = "is a folder; expected a file" if config.path(labels).is_dir() else "no such file; expected one"

@@ -3,16 +3,18 @@ which limits each metric lies."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from auditor import extensions
 from auditor.config import nearest
+from auditor.corruptions.packs import scenario_names
+from auditor.delegate import RESERVED
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
 from auditor.tasks.anatomy.task import Metric, Task
 from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Evaluation, Rule
-from auditor.values.levels import FLOAT32, PARENT
+from auditor.values.levels import FLOAT32, GRAPH_LEVELS, PARENT, REMEDIES
 
 __all__ = ["Reach", "Reachable", "cell_metrics", "reach_of", "summary_metrics", "unmeetable"]
 
@@ -150,26 +152,54 @@ def reach_of(result: AuditResult) -> Reach:
     return Reach(tuple(subjects), evaluation=result.plan.evaluation)
 
 
-def unmeetable(rule: Rule, reach: Reach) -> Iterator[tuple[str, str]]:
-    """Why a gate can be met, or violated, by nothing: the key of the gate that is at fault, and what is wrong."""
+def unmeetable(rule: Rule, reach: Reach, *, known: bool = True) -> Iterator[tuple[str, str]]:
+    """Why a gate can be met, or violated, by nothing: the key of the gate that is at fault, and what is wrong. Of a
+    metric that is not `known` the rest of the gate is looked at."""
     yield from _beyond_bounds(rule, bounds_of(rule.metric, reach.evaluation))
-    having = [subject for subject in reach.subjects if subject.has(rule.metric)]
+    having = [subject for subject in reach.subjects if not known or subject.has(rule.metric)]
     if not having:
         yield "metric", reach.why_not.get(rule.metric) or f"nothing in this audit has {rule.metric}"
         return
-    wrong = []
-    for key, wanted in rule.selectors.items():
-        if not any(subject.matches(key, wanted) for subject in having):
-            word, of = _WORDS.get(key, key), f" for {rule.metric}" if rule.metric in MEASURED_METRICS else ""
-            wrong.append((key, f"this audit has no {word} {_shown(wanted)}{of}{_known(having, key, wanted)}"))
-    yield from wrong
-    if wrong:
-        return
-    matching = [s for s in having if all(s.matches(key, wanted) for key, wanted in rule.selectors.items())]
-    if not matching:
-        yield _together(rule, having)
-    elif rule.against is not None:
-        yield from _without_reference(rule, matching, having)
+    wrong = [key for key, wanted in rule.selectors.items() if not any(s.matches(key, wanted) for s in having)]
+    for key in wrong:
+        yield key, _absent(rule, key, rule.selectors[key], having)
+    against = rule.against
+    if (
+        against not in (None, CLEAN)
+        and against not in _NAMES["quantization"]()
+        and not _has_level(having, str(against))
+    ):
+        yield "against", f"unknown level {against!r}; {nearest(str(against), {CLEAN, *_levels(having)})}"
+    elif not wrong:
+        matching = [s for s in having if all(s.matches(key, wanted) for key, wanted in rule.selectors.items())]
+        if not matching:
+            yield _together(rule, having)
+        elif rule.against is not None:
+            yield from _without_reference(rule, matching, having)
+
+
+_NAMES: dict[str, Callable[[], Collection[str]]] = {
+    "scenario": lambda: [CLEAN, *scenario_names()],
+    "quantization": lambda: [*GRAPH_LEVELS, PARENT, *REMEDIES],
+    "delegate": lambda: RESERVED,
+}
+"""What a selector may name in some audit."""
+
+
+def _absent(rule: Rule, key: str, wanted: str | float, having: Sequence[Reachable]) -> str:
+    """What is said of a value that nothing has: unknown, where no audit has it."""
+    word, of = _WORDS.get(key, key), f" for {rule.metric}" if rule.metric in MEASURED_METRICS else ""
+    elsewhere = wanted in _NAMES[key]() if key in _NAMES else key != "model"
+    start = f"this audit has no {word}" if elsewhere else f"unknown {word}"
+    return f"{start} {_shown(wanted)}{of}{_known(having, key, wanted)}"
+
+
+def _levels(subjects: Sequence[Reachable]) -> set[str]:
+    return {level for subject in subjects for level in subject.levels or ()}
+
+
+def _has_level(subjects: Sequence[Reachable], level: str) -> bool:
+    return level in _levels(subjects) or any(subject.levels is None for subject in subjects if subject.scenario)
 
 
 def _beyond_bounds(rule: Rule, bounds: Bounds | None) -> Iterator[tuple[str, str]]:
@@ -218,8 +248,8 @@ def _without_reference(
         if all(subject.scenario == CLEAN for subject in matching):
             yield "against", "clean drops nothing against itself; name a scenario, or leave `scenario` out"
         return
-    of_level = {level for subject in having for level in subject.levels or ()}
-    if any(subject.levels is None for subject in having):
+    of_level = _levels(having)
+    if any(subject.levels is None for subject in having if subject.scenario):
         return
     if rule.against not in of_level:
         known = ", ".join(sorted(of_level))

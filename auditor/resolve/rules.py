@@ -11,6 +11,7 @@ import numpy as np
 
 from auditor import extensions
 from auditor.config import AuditConfig, ModelConfig, load_judging, nearest, rule_of
+from auditor.corruptions.packs import scenario_names
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch, normal_name
 from auditor.errors import InputError
@@ -64,8 +65,8 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
     rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
     problems += wrong
     for index, rule in enumerate(rules):
-        if rule.metric in _metrics(classes or (), reach.evaluation):
-            problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach)]
+        known_metric = rule.metric in _metrics(classes or (), reach.evaluation)
+        problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach, known=known_metric)]
     return rules
 
 
@@ -95,8 +96,8 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
     rules, problems = _spelt(given, classes, absent, reach.evaluation, where)
     known = _metrics(classes, reach.evaluation) | names
     for index, rule in enumerate(rules):
-        if rule.metric in known:
-            problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach)]
+        found = unmeetable(rule, reach, known=rule.metric in known)
+        problems += [f"{where(index, key)}: {text}" for key, text in found]
     if problems:
         raise InputError(dict.fromkeys(problems))
     return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=fail_on))
@@ -141,7 +142,10 @@ def _spelt(
                     "and `severity` out"
                 )
         elif base in by_class and name and classes is not None:
-            problems.append(f"{where(index, 'metric')}: no class {name!r} is judged{_why(name, absent, classes)}")
+            why = f"no class {name!r} is judged{_why(name, absent, classes)}"
+            problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}: {why}")
+                f"{where(index, 'metric')}: unknown metric {rule.metric!r}: no class {name!r} is judged{why}"
+            )
         elif not (base in by_class and name):
             plain = [metric for metric in known if "/" not in metric and "_minus_" not in metric]
             problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, plain)}")
@@ -271,7 +275,9 @@ def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
     """One file on one delegate and device: its cells, their summary, and what is measured of its speed."""
     yield dataclasses.replace(at, scenario=CLEAN, severity=0.0, metrics=metrics.clean)
     if known.scenarios is None:
-        yield dataclasses.replace(at, metrics=metrics.other)
+        own = any(name.partition("#")[0].endswith((".yaml", ".yml")) for name in known.config.scenarios)
+        for name in [None] if own else scenario_names():  # one of them is wrong, but none is of a pack of one's own
+            yield dataclasses.replace(at, scenario=name, metrics=metrics.other)
     for scenario in known.scenarios or ():
         for severity in known.config.severities:
             yield dataclasses.replace(at, scenario=scenario.key, severity=severity, metrics=metrics.other)

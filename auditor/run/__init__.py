@@ -2,9 +2,10 @@
 
 from auditor.run.composing import run_audit
 from auditor.run.judging import catalogue, is_silenced_by_code, judge_run, load_run, report_run
+from auditor.run.level_files import file_findings, quantize_file
+from auditor.run.packing import write_bundle
 from auditor.run.progress import Progress, SilentProgress
 from auditor.run.stages.verifying import verified
-from auditor.run.tools import file_findings, quantize_file, write_bundle
 
 __all__ = [
     "Progress",
