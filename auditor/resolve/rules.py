@@ -144,8 +144,6 @@ def _spelt(
         elif base in by_class and name and classes is not None:
             why = f"no class {name!r} is judged{_why(name, absent, classes)}"
             problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}: {why}")
-                f"{where(index, 'metric')}: unknown metric {rule.metric!r}: no class {name!r} is judged{why}"
-            )
         elif not (base in by_class and name):
             plain = [metric for metric in known if "/" not in metric and "_minus_" not in metric]
             problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}; {nearest(rule.metric, plain)}")
