@@ -156,7 +156,8 @@ def unmeetable(rule: Rule, reach: Reach, *, known: bool = True) -> Iterator[tupl
     """Why a gate can be met, or violated, by nothing: the key of the gate that is at fault, and what is wrong. Of a
     metric that is not `known` the rest of the gate is looked at."""
     yield from _beyond_bounds(rule, bounds_of(rule.metric, reach.evaluation))
-    having = [subject for subject in reach.subjects if not known or subject.has(rule.metric)]
+    cells = [subject for subject in reach.subjects if subject.scenario is not None]
+    having = [subject for subject in reach.subjects if subject.has(rule.metric)] if known else cells or reach.subjects
     if not having:
         yield "metric", reach.why_not.get(rule.metric) or f"nothing in this audit has {rule.metric}"
         return
