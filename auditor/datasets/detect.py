@@ -6,6 +6,7 @@ from pathlib import Path
 
 from auditor import extensions
 from auditor.datasets.dataset import Format
+from auditor.datasets.named_files import no_folder
 from auditor.errors import InputError
 
 __all__ = ["detect_dataset"]
@@ -18,7 +19,7 @@ def detect_dataset(folder: Path) -> dict[str, Path | str]:
         InputError: nothing there is of a known format; says what was looked for.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected images with their annotations")
+        raise InputError(f"{folder}: {no_folder(folder)}; expected a folder of images with their annotations")
     formats: list[Format] = sorted(extensions.every("datasets").values(), key=lambda found: found.rank)
     for form in formats:
         found = form.detect(folder)

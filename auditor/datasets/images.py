@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.datasets.idx_file import load_idx
+from auditor.datasets.named_files import no_folder
 from auditor.errors import DataError, InputError
 from auditor.provenance import sha256_of
 from auditor.values import AS_FOUND, ImageRecord, Meant
@@ -159,7 +160,7 @@ def folder_images(folder: Path, *, limit: int | None, meant: Meant = AS_FOUND) -
         InputError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected calibration images")
+        raise InputError(f"{folder}: {no_folder(folder)}; expected calibration images")
     paths = list_images(folder)[:limit]
     if not paths:
         raise InputError(f"{folder}: no image there ({', '.join(SUFFIXES)})")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["endings", "find_named", "spellings"]
+__all__ = ["endings", "find_named", "no_folder", "spellings"]
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """What Label Studio puts before the name of an uploaded file."""
@@ -96,3 +96,8 @@ def _by_form(folder: Path, changed_ns: int) -> dict[str, list[Path]]:  # noqa: A
 
 def _form(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def no_folder(path: Path | None) -> str:
+    """What is said of a path that should be a folder and is none."""
+    return "this is a file" if path is not None and path.exists() else "no such folder"

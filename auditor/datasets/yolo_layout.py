@@ -16,7 +16,7 @@ from pathlib import Path
 from auditor.config.yaml_file import load_yaml
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.images import SUFFIXES, list_images
-from auditor.datasets.named_files import endings, spellings
+from auditor.datasets.named_files import endings, no_folder, spellings
 from auditor.datasets.truth_boxes import BoxReading
 from auditor.errors import InputError
 from auditor.values.label_lists import decoded_text, parse_labels
@@ -68,7 +68,7 @@ def _given_images(request: DatasetRequest, place: Path) -> tuple[tuple[Path, ...
     """The images of `images`, and the label files below the folder of `place` by stem."""
     root = request.images
     if root is None or not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected the images of {place}")
+        raise InputError(f"{root}: {no_folder(root)}; expected the images of {place}")
     images = tuple(list_images(root))
     if not images:
         raise InputError(f"{root}: it holds no image ({', '.join(SUFFIXES)})")
@@ -95,7 +95,7 @@ def _bare_folder(request: DatasetRequest, folder: Path) -> YoloLayout:
         folder = folder / "labels"
     stems = {path.stem for path in _label_files(folder)}
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected the images of {folder}")
+        raise InputError(f"{root}: {no_folder(root)}; expected the images of {folder}")
     images = tuple(path for path in list_images(root) if path.stem in stems or request.images is not None)
     twice = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
     if twice:

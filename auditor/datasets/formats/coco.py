@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import sizes_of
-from auditor.datasets.named_files import find_named
+from auditor.datasets.named_files import find_named, no_folder
 from auditor.datasets.shared_classes import normal_name
 from auditor.datasets.truth_boxes import BOX_KEYS, BoxReading, box_reading
 from auditor.errors import InputError
@@ -46,7 +46,7 @@ def load(request: DatasetRequest) -> Dataset:
     document = _with_whole_ids(_document(annotations))
     problems: list[str] = []
     if not images.is_dir():
-        problems.append(f"{images}: no such folder; expected the images of {annotations.name}")
+        problems.append(f"{images}: {no_folder(images)}; expected the images of {annotations.name}")
     problems += _structure(document, annotations, judged=request.judged)
     if problems:
         raise InputError(problems)

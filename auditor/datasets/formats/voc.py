@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import list_images, sizes_of
-from auditor.datasets.named_files import spellings
+from auditor.datasets.named_files import no_folder, spellings
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.errors import InputError
 from auditor.provenance import digest, sha256_of
@@ -255,7 +255,7 @@ def _number(element: Element | Any, key: str) -> float | None:
 def _images(request: DatasetRequest, folder: Path) -> dict[str, Path]:
     """Images by file name and by stem: of `images`, else of the folders where they usually lie."""
     if request.images is not None and not request.images.is_dir():
-        raise InputError(f"{request.images}: no such folder; expected the images of {folder}")
+        raise InputError(f"{request.images}: {no_folder(request.images)}; expected the images of {folder}")
     places = [request.images] if request.images else [folder.parent / "JPEGImages", folder.parent / "images", folder]
     found: dict[str, Path] = {}
     for place in places:

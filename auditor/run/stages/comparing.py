@@ -19,12 +19,15 @@ from auditor.run.stages.evaluating import timed_evaluation
 from auditor.run.stages.looks import Candidate, Looked, Subject
 from auditor.run.stages.measuring import measure_units
 from auditor.store import has_unit, load_predictions
+from auditor.tasks.anatomy.cells import task_of
 from auditor.values import DECLARED, CellResult, Compared, Gain, ImageRecord, MetricValue, Unit, surest
 
 __all__ = ["compare_inputs"]
 
 _TELLING = 4
 """Images on which variants that feed the same tensors are told."""
+_COARSE = {"color", "range", "resize"}
+"""What of an input makes a model find next to nothing."""
 _STEPS = 6
 """More changes in a row than there are factors and readings would be going in circles."""
 
@@ -115,14 +118,15 @@ class _Comparison:
             if not undecided(values):
                 break
         better = _surest(base, near, values)
-        if better is not None:
+        if better is not None or base.name != DECLARED:
             return look, better
-        pair = self._best_pair(near, values) if base.variant is None else None
-        if pair is None:
+        pairs = self._pairs(near, values)
+        if not pairs:
             return look, None
-        self._candidates.append(pair)
+        self._candidates += pairs
         self._look(sizes[look - 1])
-        return look, _surest(base, [*near, pair], self._values(base, [*near, pair], error))
+        every = [*near, *pairs]
+        return look, _surest(base, every, self._values(base, every, error))
 
     def _near(self, base: Candidate) -> list[Candidate]:
         """What is one change from `base` and was not tried: another input, or another reading."""
@@ -189,16 +193,24 @@ class _Comparison:
         known += added
         return added
 
-    def _best_pair(self, near: Sequence[Candidate], values: Sequence[MetricValue]) -> Candidate | None:
-        """The two best changes of the declared input, of different factors, where two factors have one that seems
-        better at all."""
+    def _pairs(self, near: Sequence[Candidate], values: Sequence[MetricValue]) -> list[Candidate]:
+        """Two changes of the declared model at once, where no one is better: the two best inputs of different factors,
+        where two factors have one that seems better at all; of a model that finds next to nothing, every input with
+        every reading, since what is fed and read wrongly is mended by neither alone."""
         best: dict[tuple[str, ...], Candidate] = {}
         gains = [value.value or 0.0 for value in values]
         for gain, item in sorted(zip(gains, near, strict=True), key=lambda found: -found[0]):
             if gain > 0 and item.variant is not None:
                 best.setdefault(item.factors, item)
         fed = [item.variant for item in best.values() if item.variant is not None][:2]
-        return Candidate(combined(self._subject.spec, *fed)) if len(fed) == 2 else None
+        pairs = [Candidate(combined(self._subject.spec, *fed))] if len(fed) == 2 else []
+        value, least = self._done[DECLARED].result.value, task_of(self._subject.spec.task).broken_below
+        if value is not None and least is not None and value < least:
+            coarse = [item for item in near if item.variant is not None and set(item.factors) <= _COARSE]
+            pairs += [item.read(reading) for item in coarse for reading in self._readings]
+            labels, boxes = ([r for r in self._readings if r.kind == kind] for kind in ("labels", "boxes"))
+            pairs += [Candidate().read(one).read(other) for one in labels for other in boxes]
+        return pairs
 
 
 def _surest(base: Candidate, others: Sequence[Candidate], values: Sequence[MetricValue]) -> Candidate | None:
