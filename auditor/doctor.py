@@ -100,8 +100,9 @@ def _unmet() -> Iterator[str]:
 def _extras() -> Iterator[str]:
     for name, about in _EXTRAS.items():
         missing = [package for package, version in versions_of(_required(name)).items() if version == "absent"]
-        state = f'not installed; it {about}: pip install "{_PACKAGE}[{name}]"' if missing else "installed"
-        yield f"{name}: {state}"
+        there = ", ".join(f"{package} {version}" for package, version in versions_of(_required(name)).items())
+        wanted = f'not installed; it {about}: pip install "{_PACKAGE}[{name}]"'
+        yield f"{name}: {wanted if missing else there}"
 
 
 def _delegates() -> dict[str, Verified]:

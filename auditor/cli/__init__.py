@@ -151,12 +151,13 @@ def demo(output: Path | None, **options: Any) -> None:
 @main.command()
 @click.argument("run", type=_PATH)
 @click.option("--gates", type=_PATH, help="A YAML file with `gates:`, in place of the run's own")
-def judge(run: Path, gates: Path | None) -> None:
+@click.option("--quiet", "-q", is_flag=True, help="Say the verdict, its reasons and the report alone")
+def judge(run: Path, gates: Path | None, quiet: bool) -> None:
     """Judge a RUN folder again from its result.json; no model is opened."""
     from auditor.run import judge_run, load_run
 
     result = judge_run(run, gates=gates)
-    sys.exit(tell(result, load_run(run)[1], quiet=False))
+    sys.exit(tell(result, load_run(run)[1], quiet=quiet))
 
 
 @main.command()
@@ -209,7 +210,7 @@ def quantize(model: Path, levels: str, calibration: Path | None, output: Path, i
         else:
             click.echo(level.path)
         for finding in level.findings:
-            click.echo(f"{finding.level}: {finding.message}. {finding.remedy}", err=True)
+            click.echo(f"warning: {finding.message}. {finding.remedy}", err=True)
     sys.exit(3 if any(level.reason is not None for level in made) else 0)
 
 
@@ -293,7 +294,7 @@ def inspect(model: Path, labels: str | None, as_json: bool) -> None:
     else:
         click.echo("\n".join(as_lines(found)))
     for finding in () if as_json else against:
-        click.echo(f"{finding.level}: {finding.message}. {finding.remedy}", err=True)
+        click.echo(f"warning: {finding.message}. {finding.remedy}", err=True)
 
 
 def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[AuditResult, Path]:

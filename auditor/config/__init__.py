@@ -14,8 +14,8 @@ from auditor.config.audit import (
     PostprocessConfig,
     load_audit,
     load_gates,
-    load_judging,
     read_audit,
+    read_judging,
 )
 from auditor.config.data_config import CalibrationConfig, DatasetConfig
 from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
@@ -40,12 +40,12 @@ __all__ = [
     "YamlFile",
     "load_audit",
     "load_gates",
-    "load_judging",
     "load_pack",
     "nearest",
     "parse_result",
     "plain",
     "read_audit",
+    "read_judging",
     "read_pack",
     "result_document",
     "rule_of",

@@ -25,8 +25,8 @@ from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesC
 from auditor.config.evaluation_config import EvaluationConfig
 from auditor.config.gates_config import FailOn, GateConfig, GatesConfig, plain_level, rule_of
 from auditor.config.given import put
-from auditor.config.partly import Partly, validate, validate_partly
-from auditor.config.yaml_file import Document, YamlFile, load_yaml, nearest, read_yaml
+from auditor.config.partly import Partly, validate_partly
+from auditor.config.yaml_file import Document, YamlFile, nearest, read_yaml
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
 from auditor.values import COCO_LIMITS, Rule
@@ -42,8 +42,8 @@ __all__ = [
     "PostprocessConfig",
     "load_audit",
     "load_gates",
-    "load_judging",
     "read_audit",
+    "read_judging",
 ]
 
 
@@ -355,10 +355,12 @@ def read_audit(path: Path, *, given: Sequence[str] = ()) -> AuditConfig:
 
 
 class Judged(NamedTuple):
-    """What a document is judged by."""
+    """What a gates file says: its rules (None: it names none), from which level on findings count, and what is wrong in
+    it, which is left out."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] | None
     fail_on: FailOn | None
+    problems: tuple[str, ...] = ()
 
 
 def load_gates(path: Path) -> tuple[Rule, ...]:
@@ -367,23 +369,35 @@ def load_gates(path: Path) -> tuple[Rule, ...]:
     Raises:
         InputError: with every problem.
     """
-    return load_judging(path).rules
+    found = read_judging(path)
+    if found.problems:
+        raise InputError(found.problems)
+    return found.rules or ()
 
 
-def load_judging(path: Path) -> Judged:
-    """Read a gates file: its rules, and from which level on findings count.
+def read_judging(path: Path) -> Judged:
+    """Read a gates file as far as it is right.
 
     Raises:
-        InputError: with every problem.
+        InputError: with every problem, where too little is left to look at the rest.
     """
-    data, source = load_yaml(path)
+    data, source, problems = read_yaml(path)
     if isinstance(data, list):
         data = {"gates": data}
         source = YamlFile(source.path, {("gates", *loc): line for loc, line in source.lines.items()})
-    whole = isinstance(data, dict) and "models" in data
-    found: AuditConfig | GatesConfig = load_audit(path) if whole else validate(GatesConfig, data, source)
-    rules = tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(found.gates))
-    return Judged(rules, found.fail_on)
+    if isinstance(data, dict) and "models" in data:
+        config = read_audit(path)
+        return Judged(_rules(config.gates, config.source), config.fail_on, config.problems)
+    found = validate_partly(GatesConfig, data, source)
+    if found.document is None:
+        raise InputError([*problems, *found.problems])
+    gates = found.document.gates
+    rules = None if gates is None else _rules(gates, found.source)
+    return Judged(rules, found.document.fail_on, (*problems, *found.problems))
+
+
+def _rules(gates: Sequence[GateConfig], source: YamlFile) -> tuple[Rule, ...]:
+    return tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(gates))
 
 
 def _cross_check(config: AuditConfig) -> list[str]:

@@ -57,8 +57,14 @@ class GateConfig(Document):
 class GatesConfig(Document):
     """A gates file: `gates:` and the list, and `fail_on:`, as in `audit.yaml`."""
 
-    gates: tuple[GateConfig, ...]
+    gates: tuple[GateConfig, ...] | None = None
     fail_on: FailOn | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> GatesConfig:
+        if self.gates is None and self.fail_on is None:
+            raise ValueError("expected `gates:` with a list of gates, or `fail_on:`, or both")
+        return self
 
 
 _KINDS: tuple[Literal["min", "max", "max_drop"], ...] = ("min", "max", "max_drop")

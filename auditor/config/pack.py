@@ -98,20 +98,25 @@ def read_pack(path: Path) -> tuple[PackConfig, YamlFile, list[str]]:
         name: scenario for name, scenario in found.document.scenarios.items() if not found.is_touched("scenarios", name)
     }
     config, source = found.document.model_copy(update={"scenarios": whole}), found.source
+    wrong = set()
     for name, scenario in config.scenarios.items():
         used = _references(scenario.transforms)
         where = source.where("scenarios", name, "transforms")
+        unknown = sorted(used - set(scenario.knobs))
         problems += [
             f"{where}: ${knob} is not a knob of this scenario; its knobs are {', '.join(scenario.knobs)}"
-            for knob in sorted(used - set(scenario.knobs))
+            for knob in unknown
         ]
+        if unknown:
+            wrong.add(name)
         if any("function" in transform for transform in scenario.transforms):
             continue  # a function takes the severity itself
         problems += [
             f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}"
             for knob in sorted(set(scenario.knobs) - used)
         ]
-    return config, source, problems
+    right = {name: scenario for name, scenario in config.scenarios.items() if name not in wrong}
+    return config.model_copy(update={"scenarios": right}), source, problems
 
 
 def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:

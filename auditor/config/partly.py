@@ -12,9 +12,8 @@ from pydantic_core import ErrorDetails
 
 from auditor.config.wrong_values import problem_at, wrong_places
 from auditor.config.yaml_file import Document, Loc, YamlFile
-from auditor.errors import InputError
 
-__all__ = ["Partly", "validate", "validate_partly"]
+__all__ = ["Partly", "validate_partly"]
 
 Model = TypeVar("Model", bound=Document)
 
@@ -33,18 +32,6 @@ class Partly(Generic[Model]):
         """Whether something at or within a place was left out."""
         place = self.source.original(*loc)
         return any(touched[: len(place)] == place for touched in self.touched)
-
-
-def validate(model: type[Model], data: Any, source: YamlFile) -> Model:
-    """Validate `data` as `model`.
-
-    Raises:
-        InputError: with every problem, each naming file, line and field.
-    """
-    found = validate_partly(model, data, source)
-    if found.problems or found.document is None:
-        raise InputError(found.problems)
-    return found.document
 
 
 def validate_partly(

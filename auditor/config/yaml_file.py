@@ -127,8 +127,13 @@ def read_yaml(path: Path) -> tuple[Any, YamlFile, list[str]]:
         raise InputError(f"{path}: no such file; expected a YAML document") from None
     except IsADirectoryError:
         raise InputError(f"{path}: this is a folder; expected a YAML document") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: this is no text; expected a YAML document (of a model, `auditor init MODEL --dataset FOLDER` "
+            "writes a first one)"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     lines: dict[Loc, int] = {}
     problems: list[str] = []
     try:

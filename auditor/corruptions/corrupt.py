@@ -62,7 +62,11 @@ def _line_of(error: BaseException, folder: str | None) -> str:
     """Where in the code beside a pack an error arose, as `file.py:line: in function: `; nothing where in none of it."""
     inside = Path(folder or ".").resolve()
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if folder is not None and inside in Path(frame.filename).resolve().parents]
+    own = [
+        frame
+        for frame in frames
+        if folder is not None and frame.filename[:1] != "<" and inside in Path(frame.filename).resolve().parents
+    ]
     own = [frame for frame in own if "site-packages" not in frame.filename] or own
     if not own or Path(own[-1].filename).resolve() == Path(__file__).resolve():
         return ""
@@ -157,12 +161,16 @@ def _imported(target: str, folder: str | None) -> Callable[..., Any]:
     """Import `module:name`, looking beside the pack's file too."""
     module, _, name = target.partition(":")
     try:
-        function = getattr(_module_beside(module, folder) or importlib.import_module(module), name)
+        found = _module_beside(module, folder) or importlib.import_module(module)
     except (Exception, SystemExit) as error:
         raise ScenarioError(
             f"function {target} cannot be imported ({_line_of(error, folder)}{type(error).__name__}: {error}); "
             f"expected {module}.py beside the pack, or an installed module"
         ) from error
+    function = getattr(found, name, None)
+    if function is None:
+        known = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
+        raise ScenarioError(f"function {target}: {module} has no {name}; {nearest(name, known)}")
     if not callable(function):
         raise ScenarioError(f"function {target} is not callable")
     return function  # type: ignore[no-any-return]

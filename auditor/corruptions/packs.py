@@ -66,7 +66,10 @@ def select_scenarios(
         try:
             specs = _of(name, folder=folder, allow_code=allow_code)
         except InputError as error:
-            problems += [problem if _is_path(name) else f"{place}: {problem}" for problem in error.problems]
+            problems += [
+                problem if _is_path(name) and (folder / name.partition("#")[0]).exists() else f"{place}: {problem}"
+                for problem in error.problems
+            ]
             continue
         for spec in specs:
             if owners.get(spec.pack, spec.folder) != spec.folder:
@@ -93,6 +96,8 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
         packs = built_in_packs()
         if pack not in packs and (folder / name).is_dir():
             raise InputError(f"{name} is a folder; expected a pack, pack/scenario, or the path of a pack file (.yaml)")
+        if pack not in packs and (folder / name).is_file():
+            raise InputError(f"{name}: a pack file's name ends in .yaml; rename it")
         if pack not in packs:
             own = f" (a pack file of your own is given by its path, ./{pack}.yaml)" if pack.isidentifier() else ""
             raise InputError(f"unknown scenario {name!r}; {nearest(name, scenario_names())}{own}")
@@ -101,7 +106,8 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
         return specs
     found = tuple(spec for spec in specs if spec.name == scenario)
     if not found:
-        raise InputError(f"unknown scenario {name!r}; {nearest(scenario, (spec.name for spec in specs))}")
+        known = {spec.name: name.removesuffix(scenario) + spec.name for spec in specs}
+        raise InputError(f"unknown scenario {name!r}; {nearest(name, known.values())}")
     return found
 
 

@@ -130,6 +130,8 @@ def _output(file: str, output: OutputCodes, where: Place, remedy: Callable[[], s
 
 def _silent(result: AuditResult, model: ModelRecord, output: OutputCodes, where: Place) -> Iterator[Told]:
     """Classes that are there and never found, since their scores never leave 0."""
+    if _is_one_scale(output):
+        return  # that is the cause, and is told
     offset = model.decoder.options.get("label_offset", 0)
     cell = next((cell for cell in result.cells if cell.file == model.name and cell.is_clean and cell.is_declared), None)
     dataset = result.datasets.get(model.dataset)

@@ -28,6 +28,8 @@ def check_robustness(result: AuditResult) -> Iterator[Told]:
     for summary in result.summaries:
         clean = summary.clean.value
         yield from _broken(result, summary, explained)
+        if clean is not None and clean < _least(result, summary):
+            continue  # what it keeps of next to nothing says nothing
         kept = _kept_by_scenario(result, summary, clean) if clean else {}
         if not kept or not clean:
             continue
@@ -67,6 +69,12 @@ def check_robustness(result: AuditResult) -> Iterator[Told]:
                 cell={name: getattr(summary, name) for name in _SUMMARY} | {"scenario": worst},
                 observed=means[worst],
             )
+
+
+def _least(result: AuditResult, summary: Summary) -> float:
+    """The clean value below which a model is broken rather than weak."""
+    model = result.model(summary.file)
+    return (model.judging.broken_below if model is not None else None) or 0.0
 
 
 def _broken(result: AuditResult, summary: Summary, explained: set[str]) -> Iterator[Told]:

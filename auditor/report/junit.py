@@ -23,7 +23,9 @@ def render_junit(result: AuditResult) -> str:
         _gate(suite, gate)
     if not result.gates:
         case = ET.SubElement(suite, "testcase", classname="gate", name="gates")
-        ET.SubElement(case, "skipped", message=WITHOUT_GATES)
+        only = "The audit sets no gates: only findings and lost cells count"
+        message = WITHOUT_GATES if result.verdict == "not judged" else only
+        ET.SubElement(case, "skipped", message=message)
     for cell in result.cells:
         if cell.status == "failed":
             _cell(suite, cell)

@@ -45,6 +45,10 @@ def _held(gate: GateOutcome) -> str:
     if met is None:
         return "nothing was measured"
     value, margin, limit = (_number(met, number) for number in (met.value, met.margin, met.limit))
+    if gate.rule.kind == "max_drop":
+        drop = f"{gate.rule.limit - met.margin:.3f} below {gate.rule.against}"
+        limit = f"{gate.rule.limit:g}"
+        value = f"{value} is {drop}"
     among = f"nearest of {gate.measured}: " if gate.measured > 1 else ""
     return f"{among}{gate.rule.metric} {value}, {margin} within the limit {limit}: {met.where}"
 
@@ -60,8 +64,9 @@ def reasons(result: AuditResult) -> list[Reason]:
         Reason(str(gate.rule), f"{gate.status}: {gate_text(gate)}") for gate in result.gates if gate.status != "passed"
     ]
     counted = [finding for finding in result.findings if result.fails_on(finding)]
-    found += [Reason(f"fail_on: {result.plan.fail_on}", f"{finding.level}: {finding.message}") for finding in counted]
-    if not result.gates and result.verdict != "incomplete":
+    why = f"a finding that counts (fail_on: {result.plan.fail_on})"
+    found += [Reason(why, f"{finding.message} ({finding.level})") for finding in counted]
+    if result.verdict == "not judged":
         found.append(Reason("", WITHOUT_GATES))
     lost = [finding for finding in result.findings if finding.code == "run.failed" and finding not in counted]
     return found + [Reason("", finding.message) for finding in lost]

@@ -27,13 +27,14 @@ def render_summary(result: AuditResult) -> str:
     for summary in result.summaries:
         values = [summary.clean, summary.metrics["mPC"], summary.metrics["rPC"]]
         shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
-        device = result.provenance.machine.processor if summary.device == LOCAL else summary.device
+        here = f"{LOCAL} ({result.provenance.machine.processor})"
+        device = here if summary.device == LOCAL else summary.device
         named = f"{summary.file} | {summary.quantization} | {summary.delegate} | {_cell(device)}"
         lines.append(f"| {named} | {summary.judged_by} | {shown} |")
     found = notable(result)
     infos = [finding for finding in result.findings if finding.level == "info"]
-    if found or infos:
-        lines += ["", f"## Findings ({len(found)}, and {len(infos)} for information)", ""]
+    if found:
+        lines += ["", f"## Findings ({len(found)}, and {len(infos)} for information in report.html)", ""]
         for finding in found[:_MOST]:
             lines += _finding(finding)
     if len(found) > _MOST:
@@ -45,10 +46,11 @@ def render_summary(result: AuditResult) -> str:
 
 def _finding(finding: Finding) -> list[str]:
     """A finding with its remedy, and the lines of YAML that mend it as code."""
-    text = f"- **{finding.level}** ({finding.code}): {_cell(finding.message)}. {_cell(finding.remedy)}"
+    text = f"- **{finding.level}** ({finding.code}): {_cell(finding.message)}."
     if finding.fix is None:
-        return [text]
-    return [text, "", "  ```yaml", *(f"  {line}" for line in finding.fix.lines), "  ```"]
+        return [f"{text} {_cell(finding.remedy)}"]
+    remedy = _cell(finding.remedy.replace(str(finding.fix), "")).rstrip(": ")
+    return [f"{text} {remedy}:", "", "  ```yaml", *(f"  {line}" for line in finding.fix.lines), "  ```"]
 
 
 def _cell(text: str) -> str:

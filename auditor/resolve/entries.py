@@ -74,6 +74,10 @@ def _files_missing(config: AuditConfig, index: int, model: ModelConfig) -> Itera
     if not path.exists():
         where = config.source.where("models", index, "path")
         yield f"{where}: {path}: no such file or folder; expected a .tflite file, a .keras file or a SavedModel folder"
+    elif path.is_dir() and not (path / "saved_model.pb").is_file():
+        where = config.source.where("models", index, "path")
+        wanted = "a SavedModel folder, a .keras file or a .tflite file"
+        yield f"{where}: {path}: this folder holds no saved_model.pb; give {wanted}"
     labels = model.labels
     if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not config.path(labels).is_file():
         what = "is a folder; expected a file" if config.path(labels).is_dir() else "no such file; expected one"

@@ -29,7 +29,15 @@ def load_datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset
     for name, entry in config.named_datasets().items():
         loc = ("datasets", name) if config.datasets else ("dataset",)
         where = config.source.where(*loc)
-        if not config.is_whole(*loc):
+        if not config.is_whole(*loc):  # what else is wrong is not known, but for files that are not there
+            paths = {
+                key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))
+            }
+            problems += [
+                f"{config.source.where(*loc, key)}: {path}: no such file or folder"
+                for key, path in paths.items()
+                if not path.exists()
+            ]
             continue
         try:
             datasets[name] = _load(config, name, entry)

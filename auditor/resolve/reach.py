@@ -207,9 +207,10 @@ def _beyond_bounds(rule: Rule, bounds: Bounds | None) -> Iterator[tuple[str, str
     if bounds is None:
         return
     low, high = bounds if rule.kind != "max_drop" else (0.0, bounds[1] - bounds[0])
-    if low <= rule.limit <= high:
+    nothing = rule.kind == "max" and rule.metric in MEASURED_METRICS and rule.limit == 0  # nothing takes no time
+    if low <= rule.limit <= high and not nothing:
         return
-    between = f"from {low:g} to {high:g}" if high != float("inf") else f"of at least {low:g}"
+    between = f"from {low:g} to {high:g}" if high != float("inf") else f"above {low:g}"
     what = f"a drop of {rule.metric}" if rule.kind == "max_drop" else rule.metric
     share = high == 1 and _PER_CENT[0] < rule.limit <= _PER_CENT[1]
     hint = f"; {rule.limit:g} % is {rule.limit / 100:g}" if share else ""

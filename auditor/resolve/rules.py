@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from auditor import extensions
-from auditor.config import AuditConfig, ModelConfig, load_judging, nearest, rule_of
+from auditor.config import AuditConfig, ModelConfig, nearest, read_judging, rule_of
 from auditor.corruptions.packs import scenario_names
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch, normal_name
@@ -66,7 +66,9 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
     problems += wrong
     for index, rule in enumerate(rules):
         known_metric = rule.metric in _metrics(classes or (), reach.evaluation)
-        problems += [f"{where(index, key)}: {text}" for key, text in unmeetable(rule, reach, known=known_metric)]
+        found = unmeetable(rule, reach, known=known_metric)
+        other = rule.selectors.get("model") not in (None, *(model.name for model in config.models))
+        problems += [f"{where(index, key)}: {text}" for key, text in found if not (key == "model" and other)]
     return rules
 
 
@@ -88,19 +90,21 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
         )
         for name in lost
     }
-    given, fail_on = load_judging(gates)
+    document = read_judging(gates)
+    given = result.plan.gates if document.rules is None else document.rules
 
     def where(index: int, key: str) -> str:
         return f"{gates}:{given[index].line}: {key}"
 
-    rules, problems = _spelt(given, classes, absent, reach.evaluation, where)
+    rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
+    problems = [*document.problems, *wrong]
     known = _metrics(classes, reach.evaluation) | names
     for index, rule in enumerate(rules):
         found = unmeetable(rule, reach, known=rule.metric in known)
         problems += [f"{where(index, key)}: {text}" for key, text in found]
     if problems:
         raise InputError(dict.fromkeys(problems))
-    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=fail_on))
+    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=document.fail_on))
 
 
 def _metrics(classes: Iterable[str], evaluation: Evaluation) -> set[str]:
@@ -141,6 +145,9 @@ def _spelt(
                     f"{where(index, 'metric')}: {rule.metric} is over all scenarios and severities; leave `scenario` "
                     "and `severity` out"
                 )
+            if rule.metric in over_all and rule.kind == "max_drop":
+                told = f"{rule.metric} is one value of a model, without a reference; give `min`"
+                problems.append(f"{where(index, 'max_drop')}: {told}")
         elif base in by_class and name and classes is not None:
             why = f"no class {name!r} is judged{_why(name, absent, classes)}"
             problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}: {why}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from auditor.judge.quantization import breaks_in_head
 from auditor.measure.speed import usual_seconds
 from auditor.run.session import Session, State
 from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec, Unit
+from auditor.values.levels import FLOAT_HEAD, INT8
 
 __all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "inferences", "seconds_of_inference"]
 
@@ -20,6 +22,10 @@ _AROUND_MS = 2.5
 """What encoding, decoding and corrupting cost beside an invocation, each time."""
 ALTERNATIVES = 22
 """About so many other inputs and readings are compared with each declared one."""
+_LOOKS = 1.5
+"""Many a comparison is looked at twice, on more images."""
+_MAKING_S = 35.0
+"""Making two levels, and comparing tensors with the source's."""
 _WRITING_S = 2.5
 
 
@@ -49,6 +55,24 @@ def _measuring(session: Session, state: State) -> float:
     return sum(map(inferences, left)) * seconds_of_inference(session, state)
 
 
+def _remedies(session: Session, state: State) -> float:
+    """Of int8 levels that break in their head: making, measuring and evaluating what would mend them,
+    and comparing tensors."""
+    plan, total = state.plan, 0.0
+    for entry in plan.subjects.entries if session.config.checks.quantization else ():
+        broken = entry.levels.get(INT8)
+        if broken is None or FLOAT_HEAD in entry.levels or not breaks_in_head(plan.subjects.spec(broken).diagnosis):
+            continue
+        spec = plan.subjects.spec(broken)
+        units = [unit for unit in plan.units for model, _ in unit.models if model.name == broken]
+        again = sum(len(unit.images) * len(unit.severities) for unit in units)
+        cells = sum(cell.file == broken for cell, _ in plan.cells())
+        images = len(plan.datasets[spec.dataset].images)
+        total += again * seconds_of_inference(session, state) + _MAKING_S
+        total += cells * _seconds_of_cell(spec, images) / session.executor.jobs
+    return total
+
+
 def _evaluating(session: Session, state: State) -> float:
     plan, usual = state.plan, 0.0
     for cell, _ in plan.cells():
@@ -69,7 +93,7 @@ def _comparing(session: Session, state: State) -> float:
             spec = state.plan.subjects.float_level(entry)
             images = min(options.images, len(state.plan.datasets[spec.dataset].images))
             once = images * seconds_of_inference(session, state)
-            total += ALTERNATIVES * (once + _seconds_of_cell(spec, images) / session.executor.jobs / 2)
+            total += _LOOKS * ALTERNATIVES * (once + _seconds_of_cell(spec, images) / session.executor.jobs / 2)
     return total
 
 
@@ -85,6 +109,7 @@ def _timing(session: Session, state: State) -> float:
 
 _STAGES: dict[str, Callable[[Session, State], float]] = {
     "measuring": _measuring,
+    "remedies": _remedies,
     "evaluating": _evaluating,
     "comparing inputs": _comparing,
     "timing": _timing,

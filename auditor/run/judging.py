@@ -38,7 +38,7 @@ def load_run(run: Path) -> tuple[AuditResult, Path]:
         StoreError: there is none, or it is damaged or of a newer schema.
     """
     path = run if run.is_file() else run / "result.json"
-    if not path.exists():
+    if not path.exists() or path.suffix != ".json":
         raise StoreError(f"{run}: no result.json there; give the folder that `auditor run` wrote")
     return parse_result(load_json(path), path=path), path.parent
 

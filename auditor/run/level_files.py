@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.datasets.images import folder_images, read_record
+from auditor.datasets.named_files import no_folder
 from auditor.errors import InputError, ModelError
 from auditor.judge.quantization import of_outputs
 from auditor.judge.told import as_finding
@@ -19,6 +20,7 @@ from auditor.run.judging import catalogue
 from auditor.run.progress import Progress
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.values import Diagnosis, Finding
+from auditor.values.label_lists import BUILT_IN_LABELS
 from auditor.values.levels import ASKABLE, ASKED, CALIBRATED, FLOAT32, FLOAT_HEAD
 
 __all__ = ["Tried", "file_findings", "quantize_file"]
@@ -60,7 +62,15 @@ def quantize_file(
     ]
     needing = [level for level in levels if level in CALIBRATED]
     if calibration is None and needing:
-        problems.append(f"--calibration: {', '.join(needing)} need a folder of calibration images")
+        problems.append(f"--calibration: {' and '.join(needing)} cannot be made without a folder of calibration images")
+    if calibration is not None and not calibration.is_dir():
+        problems.append(f"--calibration: {calibration}: {no_folder(calibration)}; expected a folder of images")
+    if not model.exists():
+        problems.append(
+            f"{model}: no such file or folder; expected a .tflite file, a .keras file or a SavedModel folder"
+        )
+    if labels is not None and labels not in BUILT_IN_LABELS and not Path(labels).is_file():
+        problems.append(f"--labels: {labels}: no such file, and not one of {', '.join(BUILT_IN_LABELS)}")
     if not levels:
         problems.append(f"--levels: it names none; known are {', '.join(known)}")
     paths = [folder / f"{model.stem}_{level}.tflite" for level in levels]
@@ -81,6 +91,7 @@ def quantize_file(
     progress.stage("making levels")
     requests = [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)]
     again = f"auditor quantize {model} --levels {FLOAT_HEAD} --calibration {calibration or 'FOLDER'} --output {folder}"
+    again += f" --labels {labels}" if labels else ""
     return [_tried(made, first, again) for made in make_levels(requests, say=progress.say)]
 
 

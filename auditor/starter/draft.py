@@ -6,13 +6,16 @@ from __future__ import annotations
 import dataclasses
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from auditor.corruptions.packs import scenario_names
 from auditor.datasets.detect import detect_dataset
+from auditor.datasets.named_files import no_folder
 from auditor.errors import InputError
+from auditor.judge.quantization import breaks_in_head
 from auditor.resolve.model import DATASET_LABELS
 from auditor.run import Progress
 from auditor.starter.entry import Entry, advice_of, entry_of, model_name, relative
@@ -21,7 +24,7 @@ from auditor.starter.proposal import proposed_gates
 from auditor.starter.trial import IMAGES, TimedProgress, load_whole, try_audit
 from auditor.values import AuditResult, InRun, yaml_flow
 from auditor.values.label_lists import BUILT_IN_LABELS
-from auditor.values.levels import FLOAT32, INT8
+from auditor.values.levels import FLOAT32, FLOAT_HEAD, INT8
 
 __all__ = ["Asked", "Draft", "draft_audit"]
 
@@ -34,8 +37,12 @@ _TRIAL_S = 90.0
 _FIRST_RUN_S = 120.0
 _LEAST_IMAGES = 50
 """The first audit takes as many images of a large data set as take about so long, and no fewer."""
+_CONDITIONS_S = 30.0
+"""Of what comes after the first trial."""
 _AROUND_S = 30.0
 """Of opening the models, comparing inputs and measuring speed."""
+_MOST_LABELS = 4
+"""So many of the most frequent classes are tried as the one of a model."""
 _SOON = 1.5
 """An audit of so many times that is not cut short."""
 _MISSING = "MISSING: the file names no labels; write coco80, coco90, coco91, dataset, or a file with one label a line"
@@ -74,22 +81,24 @@ def draft_audit(asked: Asked, progress: Progress) -> Draft:
         InputError: the data set or the model cannot be read, or do not fit each other.
     """
     labels = asked.labels
-    if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not Path(labels).is_file():
-        what = "is a folder; expected a file with one label a line" if Path(labels).is_dir() else "no such file"
-        raise InputError(f"--labels {labels}: {what}, or one of {', '.join((*BUILT_IN_LABELS, DATASET_LABELS))}")
     progress.stage("looking at the data set")
-    found = detect_dataset(asked.dataset)
+    found = _detected(asked)
     progress.say(f"{asked.dataset}: {', '.join(f'{key} {value}' for key, value in found.items())}")
     dataset = {key: value if key in _WORDS else str(Path(value).absolute()) for key, value in found.items()}
     problems: list[str] = []
     for candidate in [labels] if labels else [None, *BUILT_IN_LABELS, DATASET_LABELS]:
-        named = "the labels that the file names" if candidate is None else f"labels {candidate}"
+        named = "the labels of the file, if it names any" if candidate is None else f"labels {candidate}"
         progress.say(f"trying {named}, with every plausible input, on {IMAGES} clean images")
         entry: dict[str, Any] = {"name": model_name(asked.model), "path": str(asked.model.absolute())}
         if candidate is not None:
             entry["labels"] = str(Path(candidate).absolute()) if Path(candidate).is_file() else candidate
         try:
-            result = try_audit(dataset, entry, progress=progress, checks={"input_contract": {"images": IMAGES}})
+            result = try_audit(
+                dataset,
+                entry,
+                progress=TimedProgress(progress, later=_CONDITIONS_S),
+                checks={"input_contract": {"images": IMAGES}},
+            )
         except InputError as error:
             problems = problems or list(error.problems)
             if not any("label" in problem for problem in error.problems):
@@ -100,7 +109,78 @@ def draft_audit(asked: Asked, progress: Progress) -> Draft:
             return _Drafting(asked, found, dataset, result, own, progress).draft()
     if labels:
         raise InputError([_plain(problem) for problem in problems])
+    single = _of_one_class(asked, dataset, progress)
+    if single is not None:
+        label, result, file = single
+        own = entry_of(asked.model, result, labels=str(file), guessed=True)
+        file.write_text(f"{label}\n", encoding="utf-8")
+        try:
+            draft = _Drafting(asked, found, dataset, result, own, progress).draft()
+        finally:
+            file.unlink(missing_ok=True)  # it is written with the rest
+        return dataclasses.replace(draft, files={**draft.files, file: f"{label}\n"})
     return _without_labels(asked, found, [_plain(problem) for problem in problems])
+
+
+def _of_one_class(asked: Asked, dataset: Mapping[str, Any], progress: Progress) -> tuple[str, AuditResult, Path] | None:
+    """A model of one class that its file does not name: which of the most frequent of the data set it finds best, what
+    came out, and the label file to write; None where it has more classes, or finds none of these."""
+    whole = load_whole(dataset)
+    counts = (
+        Counter(
+            whole.categories[index]
+            for truth in (whole.truth.values() if whole is not None else ())
+            for index in getattr(truth, "labels", ())
+        )
+        if whole is not None
+        else Counter[str]()
+    )
+    best: tuple[float, str, AuditResult] | None = None
+    file = asked.output.absolute().parent / f"{asked.output.stem}-labels.txt"
+    file_was_there = file.exists()
+    for label, _ in [] if file_was_there else counts.most_common(_MOST_LABELS):
+        progress.say(f"trying one class: {label}")
+        try:
+            file.write_text(f"{label}\n", encoding="utf-8")
+            entry = {"name": model_name(asked.model), "path": str(asked.model.absolute()), "labels": str(file)}
+            found = try_audit(dataset, entry, progress=progress, checks={"input_contract": {"images": IMAGES}})
+        except InputError as error:
+            if any("label" in problem or "class" in problem for problem in error.problems):
+                return None
+            continue
+        finally:
+            file.unlink(missing_ok=True)
+        reached = max((cell.value or 0.0 for cell in found.cells), default=0.0)
+        if best is None or reached > best[0]:
+            best = reached, label, found
+    if best is None or not _finds_something(best[2]):
+        return None
+    return best[1], best[2], file
+
+
+def _detected(asked: Asked) -> dict[str, Path | str]:
+    """The keys of the data set.
+
+    Raises:
+        InputError: with everything that is wrong with what was asked for.
+    """
+    problems = []
+    labels, known = asked.labels, (*BUILT_IN_LABELS, DATASET_LABELS)
+    if not asked.model.exists():
+        problems.append(f"{asked.model}: no such file; expected a .tflite file, a .keras file or a SavedModel folder")
+    if labels is not None and labels not in known and not Path(labels).is_file():
+        what = "is a folder; expected a file with one label a line" if Path(labels).is_dir() else "no such file"
+        problems.append(f"--labels {labels}: {what}, or one of {', '.join(known)}")
+    if asked.calibration is not None and not asked.calibration.is_dir():
+        problems.append(f"--calibration {asked.calibration}: {no_folder(asked.calibration)}; expected one of images")
+    found: dict[str, Path | str] = {}
+    try:
+        found = detect_dataset(asked.dataset)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def _finds_something(result: AuditResult) -> bool:
@@ -126,7 +206,7 @@ class _Drafting:
         """Measure under scenarios, and put everything together."""
         unknown = list(_undecided(self.first))
         held = self._held_out(unknown)
-        result, once_s = self._conditions(held, unknown)
+        result, once_s, level = self._conditions(held, unknown)
         images, cells = self._size(held, result)
         limit, note = _limit(images, cells, once_s, whole=held is None or not held.listing)
         gates = proposed_gates(result)
@@ -137,9 +217,9 @@ class _Drafting:
         ]
         if held is not None:
             lines += [
-                f"    # {INT8} as the auditor makes it; leave this and its gate out if you do not deploy {INT8}",
+                f"    # {level} as the auditor makes it; leave this and its gate out if you do not deploy it",
                 "    quantize:",
-                f"      levels: [{INT8}]",
+                f"      levels: [{level}]",
                 f"      {held.line(self.asked.output)}",
             ]
         lines += [f"scenarios: {yaml_flow(_PACKS)}", f"severities: {yaml_flow(_SEVERITIES)}"]
@@ -148,7 +228,7 @@ class _Drafting:
         return Draft(
             "\n".join(lines) + "\n",
             files={held.listing: held.text} if held is not None and held.listing is not None else {},
-            found=(self._told(), *(f"{gate.about}: {gate.measured}" for gate in gates)),
+            found=tuple(f"{gate.about}: {gate.measured}" for gate in gates) or (self._told(),),
             unknown=tuple(unknown),
             seconds=(limit or images) * cells * once_s + _AROUND_S,
         )
@@ -172,23 +252,27 @@ class _Drafting:
             unknown.append("what int8 would cost: too few images to calibrate on; name others by --calibration FOLDER")
         return held
 
-    def _conditions(self, held: HeldOut | None, unknown: list[str]) -> tuple[AuditResult, float]:
-        """Measure under scenarios, and int8; how many seconds an image took in each cell."""
-        entry, levels = dict(self.entry.document), 1
+    def _conditions(self, held: HeldOut | None, unknown: list[str]) -> tuple[AuditResult, float, str]:
+        """Measure under scenarios, and the integer level that works; how many seconds an image took in each cell, and
+        which level that is."""
+        entry, level = dict(self.entry.document), INT8
         with tempfile.TemporaryDirectory() as folder:
+            kept = Path(folder) / "out"
             if held is not None:
-                keys, levels = dict(held.keys), 2
+                keys = dict(held.keys)
                 if held.listing is not None:
                     keys["annotations"] = str(Path(folder) / held.listing.name)
                     Path(keys["annotations"]).write_text(held.text, encoding="utf-8")
-                entry["quantize"] = {"levels": [INT8], "calibration": keys}
-            scenarios = self._scenarios(levels, unknown)
+                level = self._working_level(entry, keys, kept, unknown)
+                entry["quantize"] = {"levels": [level], "calibration": keys}
+            scenarios = self._scenarios(2 if held is not None else 1, unknown)
             self.progress.say(f"measuring {len(scenarios)} scenarios at severity {_MIDDLE}, on {IMAGES} images")
             timed = TimedProgress(self.progress)
             result = try_audit(
                 self.dataset,
                 entry,
                 progress=timed,
+                kept=kept,
                 scenarios=scenarios,
                 severities=[_MIDDLE],
                 checks={"input_contract": False, "quantization": False},
@@ -196,8 +280,30 @@ class _Drafting:
         timed.close()
         skipped = [cell for cell in result.cells if cell.status == "skipped" and cell.is_clean]
         unknown += [f"what {cell.quantization} would cost: {cell.error}" for cell in skipped]
-        done = sum(cell.images for cell in result.cells if cell.status == "ok")
-        return result, (timed.seconds["measuring"] + timed.seconds["evaluating"]) / max(done, 1)
+        done = sum(cell.images for cell in result.cells if cell.status == "ok" and not cell.is_clean)
+        return result, (timed.seconds["measuring"] + timed.seconds["evaluating"]) / max(done, 1), level
+
+    def _working_level(self, entry: Mapping[str, Any], keys: Mapping[str, Any], kept: Path, unknown: list[str]) -> str:
+        """int8, or where that breaks in its head the level that keeps the head in float."""
+        self.progress.say(f"making {INT8}, and looking whether its head holds")
+        asked = {**entry, "quantize": {"levels": [INT8], "calibration": dict(keys)}}
+        found = try_audit(
+            self.dataset,
+            asked,
+            progress=TimedProgress(self.progress, later=_CONDITIONS_S),
+            kept=kept,
+            checks={"input_contract": False, "quantization": False},
+        )
+        broken = [model for model in found.models if breaks_in_head(model.diagnosis)]
+        if not broken:
+            return INT8
+        lost = next((cell for cell in found.cells if cell.quantization == INT8 and cell.value is not None), None)
+        value = f" ({lost.judged_by} {lost.value:.3f})" if lost is not None else ""
+        unknown.append(
+            f"a use for {INT8} as it is made: one scale serves boxes and scores{value}; {FLOAT_HEAD}, which keeps the "
+            "head in float, stands in its place"
+        )
+        return FLOAT_HEAD
 
     def _scenarios(self, levels: int, unknown: list[str]) -> list[str]:
         """All scenarios, or of a slow model as many of them as take a minute and a half."""

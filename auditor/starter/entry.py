@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auditor.resolve.model import DATASET_LABELS
 from auditor.values import AuditResult, Finding, ModelRecord, yaml_flow
+from auditor.values.label_lists import BUILT_IN_LABELS
 
 __all__ = ["Entry", "Setting", "advice_of", "entry_of", "model_name", "relative"]
 
@@ -85,7 +87,7 @@ def _labels(record: ModelRecord, labels: str | None, *, guessed: bool) -> Settin
     if labels is None:
         return Setting("labels", None, above=(f"labels come from the file ({len(record.labels)})",))
     note = "guessed: the model has as many classes, and finds them; check the order" if guessed else ""
-    return Setting("labels", labels, note=note, path=Path(labels).is_file())
+    return Setting("labels", labels, note=note, path=labels not in (*BUILT_IN_LABELS, DATASET_LABELS))
 
 
 def _decoder(record: ModelRecord, mended: Any) -> Any:

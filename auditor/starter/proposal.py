@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from auditor.values import CLEAN, AuditResult, CellResult, MetricValue, yaml_flow
-from auditor.values.levels import FLOAT32, INT8
+from auditor.values.levels import FLOAT32, FLOAT_HEAD, INT8
 
 __all__ = ["Gate", "proposed_gates"]
 
 _MARGIN = 0.05
 """On both sides of a value of so few images that it has no interval."""
-_BROKEN = 0.1
-"""A level that loses more is broken, and no limit to propose."""
 _LEAST = 0.01
 """A limit of 0 would ask for nothing."""
 
@@ -55,13 +53,12 @@ def _proposed(result: AuditResult) -> Iterator[Gate]:
         yield Gate({**keys, "min": _floor(worst)}, about, _told(worst))
     for cell in declared:
         loss = cell.difference(FLOAT32)
-        if cell.is_clean and cell.quantization == INT8 and loss is not None and loss.value is not None:
-            keys = {"metric": cell.judged_by, "quantization": INT8, "scenario": CLEAN}
+        if cell.is_clean and cell.quantization in (INT8, FLOAT_HEAD) and loss is not None and loss.value is not None:
+            keys = {"metric": cell.judged_by, "quantization": cell.quantization, "scenario": CLEAN}
             most = _most_lost(loss)
             told = f"loses {cell.judged_by} {_interval(loss, -1)}"
-            told += "; this fails until it is mended" if most > _BROKEN else ""
-            drop: dict[str, str | float] = {"max_drop": min(most, _BROKEN), "against": FLOAT32}
-            yield Gate({**keys, **drop}, f"{INT8}, made of it", told)
+            drop: dict[str, str | float] = {"max_drop": most, "against": FLOAT32}
+            yield Gate({**keys, **drop}, f"{cell.quantization}, made of it", told)
 
 
 def _floor(cell: CellResult) -> float:

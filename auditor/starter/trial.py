@@ -25,15 +25,16 @@ IMAGES = 20
 class TimedProgress:
     """Tells another progress, and keeps how long each stage took."""
 
-    def __init__(self, inner: Progress) -> None:
-        self._inner = inner
+    def __init__(self, inner: Progress, *, later: float = 0.0) -> None:
+        """`later` are the seconds that is still to come after what it is told."""
+        self._inner, self._more = inner, later
         self._name, self._start = "", time.monotonic()
         self.seconds: Counter[str] = Counter()
 
     def stage(self, name: str, *, of: int = 0, what: str = "", seconds: float = 0.0, later: float = 0.0) -> None:
         self.close()
         self._name = name
-        self._inner.stage(name, of=of, what=what, seconds=seconds, later=later)
+        self._inner.stage(name, of=of, what=what, seconds=seconds, later=later + self._more)
 
     def done(self, pieces: int = 1) -> None:
         self._inner.done(pieces)
@@ -47,8 +48,11 @@ class TimedProgress:
         self._start = time.monotonic()
 
 
-def try_audit(dataset: Mapping[str, Any], entry: Mapping[str, Any], *, progress: Progress, **rest: Any) -> AuditResult:
-    """Audit one model on a few images; `rest` are other keys of the document. All paths are absolute.
+def try_audit(
+    dataset: Mapping[str, Any], entry: Mapping[str, Any], *, progress: Progress, kept: Path | None = None, **rest: Any
+) -> AuditResult:
+    """Audit one model on a few images; `rest` are other keys of the document. All paths are absolute. What is made and
+    measured stays in the folder `kept`, where there is one, for the next trial there.
 
     Raises:
         InputError: with every problem of what was put together.
@@ -64,7 +68,7 @@ def try_audit(dataset: Mapping[str, Any], entry: Mapping[str, Any], *, progress:
         }
         audit = Path(folder) / "audit.yaml"
         audit.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
-        return run_audit(audit, output=Path(folder) / "out", progress=progress)
+        return run_audit(audit, output=kept or Path(folder) / "out", progress=progress)
 
 
 def load_whole(dataset: Mapping[str, Any], *, limit: int | None = None) -> Dataset | None:

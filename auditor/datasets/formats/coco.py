@@ -43,10 +43,13 @@ def load(request: DatasetRequest) -> Dataset:
         )
     images, annotations = request.images, request.annotations
     reading = box_reading(request.options, box_format="xywh", box_unit="pixels")
-    document = _with_whole_ids(_document(annotations))
     problems: list[str] = []
     if not images.is_dir():
         problems.append(f"{images}: {no_folder(images)}; expected the images of {annotations.name}")
+    try:
+        document = _with_whole_ids(_document(annotations))
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
     problems += _structure(document, annotations, judged=request.judged)
     if problems:
         raise InputError(problems)
@@ -169,6 +172,8 @@ def _document(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected COCO annotations (instances_*.json)") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: this is a folder; expected COCO annotations (instances_*.json)") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
     except (OSError, UnicodeDecodeError, RecursionError, ValueError) as error:

@@ -33,6 +33,8 @@ def _facts(shown: Shown) -> Facts:
         "counts": counts,
         "things": things,
         "about": about,
+        "declared": sum(model.role == "declared" for model in result.models),
+        "made": sum(model.role != "declared" for model in result.models),
     }
 
 

@@ -86,7 +86,7 @@ def _drawn(point: Point) -> dict[str, str | float | bool | None]:
 
 def _groups(result: AuditResult) -> dict[tuple[str, str], list[Point]]:
     """The levels of each family on each delegate that were measured here."""
-    sizes = {model.name: model.size_bytes for model in result.models}
+    sizes = {model.name: model.size_bytes for model in result.models if model.role != "evidence"}
     times: dict[tuple[str, str], float] = {}
     alone: dict[tuple[str, str], float] = {}
     for found in result.measurements:
@@ -98,7 +98,8 @@ def _groups(result: AuditResult) -> dict[tuple[str, str], list[Point]]:
     groups: dict[tuple[str, str], list[Point]] = {}
     for cell in result.cells:
         key = cell.file, cell.delegate
-        if cell.is_clean and cell.is_declared and cell.is_local and cell.value is not None and key in {*times, *alone}:
+        measured = cell.is_clean and cell.is_declared and cell.is_local and cell.value is not None
+        if measured and key in {*times, *alone} and cell.file in sizes:
             point = replace(_point(cell, times.get(key), sizes[cell.file]), alone_ms=alone.get(key))
             groups.setdefault((cell.model, cell.delegate), []).append(point)
     return groups

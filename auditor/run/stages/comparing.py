@@ -149,8 +149,8 @@ class _Comparison:
             session,
             self._state,
             "comparing inputs",
-            of=len(todo),
-            what=f"ways to feed and to read {self._subject.spec.name}, on {len(images)} images",
+            of=sum(item.name != DECLARED for item in todo),
+            what=f"alternatives for {self._subject.spec.name}, on {len(images)} images",
             share=len(todo) / ALTERNATIVES,
         )
         measure_units(session, plan, units)
@@ -168,7 +168,7 @@ class _Comparison:
                 evaluation, spent = outcome.result
                 self._done[evaluation.result.input] = evaluation
                 session.stopwatch.add("evaluate", spent)
-            session.progress.done()
+            session.progress.done(int(outcome.item.cell.input != DECLARED))
 
     def _values(self, base: Candidate, others: Sequence[Candidate], error: float) -> list[MetricValue]:
         """How each differs from `base`; undefined where it could not be evaluated."""

@@ -70,7 +70,7 @@ def _planned(session: Session, state: State, requests: Sequence[LevelRequest], r
     for."""
     if not requests:
         return state
-    session.progress.stage("making levels")
+    session.progress.stage("making levels", seconds=10.0 * len(requests))
     images = {name: first_images(dataset) for name, dataset in state.plan.datasets.items()}
     specs: list[ModelSpec] = []
     skipped = []
@@ -109,7 +109,9 @@ def locate_errors(session: Session, state: State) -> State:
                 requests.append(LayersRequest(spec, source, first_images(subjects.datasets[spec.dataset])))
     changed = {}
     if requests:
-        session.progress.stage("comparing the tensors of levels that lose", of=len(requests), what="levels")
+        session.progress.stage(
+            "finding where levels lose", of=len(requests), what="levels", seconds=6.0 * len(requests)
+        )
     for outcome in each_isolated(measure_layers, requests, timeout_s=_TIMEOUT_S):
         spec = outcome.item.spec
         session.progress.done()

@@ -39,7 +39,7 @@ def measure_speeds(session: Session, state: State) -> State:
     session.executor.close()
     found: list[Measurement] = []
     pairs = list(state.plan.timed())
-    begin(session, state, "timing", of=len(pairs), what="models on a delegate")
+    begin(session, state, "timing", of=len(pairs), what="speeds")
     for spec, delegate in pairs:
         found += _of_pair(session, state.plan, spec, delegate)
         session.progress.done()
