@@ -229,7 +229,7 @@ def test_a_function_that_cannot_be_imported(tmp_path):
     ("name", "expected"),
     [
         ("lightning", "did you mean 'lighting'"),
-        ("noise/isso", "did you mean 'iso'"),
+        ("noise/isso", "did you mean 'noise/iso'"),
         ("./absent.yaml", "no such file"),
         ("weather", "unknown scenario"),
     ],

@@ -52,7 +52,7 @@ def test_init_proposes_gates_of_what_it_measured(project):
     assert "Set what the deployment needs instead" in text
     assert text.count("(95 % ") >= 3  # each with its margin by the interval
     told = done.stderr.splitlines()
-    assert any(line.startswith("found out: AP 0.") and "on 20 clean images" in line for line in told)
+    assert any(line.startswith("found out: 20 clean images: AP 0.") and "(95 % " in line for line in told)
     assert any(line.startswith("found out: noise/") and "the worst scenario" in line for line in told)
     assert any(line.startswith("next: auditor run ") for line in told)
     # what is calibrated on is not evaluated
@@ -105,6 +105,37 @@ def test_a_large_set_is_not_audited_whole_at_once(project, monkeypatch):
     begun(project)
     text = (project / "first.yaml").read_text()
     assert "  limit: 12   # the first 12 by id, so that the first audit is soon done; all 33 would take about" in text
+
+
+def test_what_breaks_in_its_head_is_not_proposed_but_what_works(project, monkeypatch):
+    monkeypatch.setattr("auditor.starter.draft.breaks_in_head", lambda facts: bool(facts.outputs))
+    write_scenes(project, 44)
+    done = begun(project)
+    config = load_audit(project / "first.yaml")
+    assert config.models[0].quantize.levels == ("int8_float_head",)
+    assert [gate.quantization for gate in config.gates] == ["float32", "float32", "int8_float_head"]
+    assert "not found out: a use for int8 as it is made: one scale serves boxes and scores (AP 0." in done.stderr
+
+
+@pytest.mark.real
+def test_a_model_of_one_class_is_told_by_what_it_finds(real, tmp_path):
+    person = real / "models" / "yolov8n_256_person_int8.tflite"
+    done = invoke("init", person, "--dataset", real / "data" / "coco-val79", "-o", tmp_path / "first.yaml")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "first-labels.txt").read_text() == "person\n"
+    assert load_audit(tmp_path / "first.yaml").models[0].labels == "first-labels.txt"
+
+
+def test_init_tells_all_that_is_wrong_at_once(project):
+    done = invoke(
+        "init", project / "no.tflite", "--dataset", project / "labels.txt", "--labels", "coco81", "--calibration",
+        project / "labels.txt", "-o", project / "first.yaml",
+    )  # fmt: skip
+    assert (done.exit_code, done.stderr.count("error: ")) == (2, 4), done.stderr
+    made = invoke(
+        "quantize", project / "no.tflite", "--levels", "int9", "--calibration", project / "nocal", "-o", project
+    )
+    assert (made.exit_code, made.stderr.count("error: ")) == (2, 3), made.stderr
 
 
 def test_a_model_of_which_nothing_is_known_is_missing_its_labels(project):
@@ -178,7 +209,7 @@ def test_a_sound_file_is_inspected_and_made_without_a_warning(project):
         project / "images", "-o", project / "made",
     )  # fmt: skip
     assert made.exit_code == 0
-    assert "error:" not in made.stderr
+    assert "warning:" not in made.stderr
     assert len(made.stdout.split()) == 2
     shown = invoke("inspect", made.stdout.split()[0])
     assert (shown.exit_code, shown.stderr) == (0, "")
@@ -207,7 +238,7 @@ def test_quantize_warns_of_what_the_audit_would_find(real, tmp_path):
     command = done.stderr.partition("the head in float: auditor ")[2].splitlines()[0]
     better = invoke(*shlex.split(command), "--labels", "coco80")
     assert (better.exit_code, "one scale of" in better.stderr) == (0, False)
-    assert invoke("inspect", done.stdout.strip()).stderr.startswith("error: ")
+    assert invoke("inspect", done.stdout.strip()).stderr.startswith("warning: ")
 
 
 def test_a_remedy_that_is_named_is_a_level_like_any_other(project):

@@ -28,6 +28,11 @@ scenarios:
     unit: degrees
     transforms:
       - Rotate: {limit: [$a, $a]}
+  other:
+    knobs: {a: [1, 2, 3, 4, 5]}
+    unit: none
+    transforms:
+      - GaussianBlur: {sigma_limit: [$a, $b], blur_limit: 0}
   few:
     knobs: {a: [1, 2, 3]}
     unit: none
@@ -72,7 +77,8 @@ EXPECTED = [
     "audit.yaml:12: scenarios[1]: unknown scenario 'nosie'; did you mean 'noise'?",
     "own.yaml:7: scenarios.fog.transforms: own/fog at severity 1 failed: ",
     "own.yaml:12: scenarios.turn.transforms: Rotate is not an image-only transform of albumentations but a geometric",
-    "own.yaml:15: scenarios.few.knobs.a: expected 5 numbers, one for each severity from 1 to 5, but got 3",
+    "own.yaml:17: scenarios.other.transforms: $b is not a knob of this scenario; its knobs are a",
+    "own.yaml:20: scenarios.few.knobs.a: expected 5 numbers, one for each severity from 1 to 5, but got 3",
     "nothere.yaml: no such file",
     "audit.yaml:12: scenarios[4]: unknown scenario 'weather'; known are: ",
     "audit.yaml:12: scenarios[5]: unknown scenario 'quake'; known are those named above",
@@ -156,6 +162,11 @@ def test_what_is_wrong_hides_nothing_of_the_rest_and_causes_no_more(tmp_path):
         (("scenarios", "check", "{project}/images"), "this is a folder; expected a YAML document"),
         (("scenarios", "preview", "noise", "--image", "{project}/images", "-o", "{project}/x.html"), "folder"),
         (("run", "{project}/images.yaml"), "no such file"),
+        (("run", "{project}/detector.tflite"), "this is no text; expected a YAML document (of a model, `auditor init"),
+        (("judge", "{project}/audit.yaml"), "give the folder that `auditor run` wrote"),
+        (("run", "{project}/audit.yaml", "--set", "dataset.annotations=images"), "this is a folder; expected COCO"),
+        (("run", "{project}/audit.yaml", "--set", "models.detector.path=images"), "holds no saved_model.pb"),
+        (("run", "{project}/audit.yaml", "--set", "scenarios=[./labels.txt]"), "a pack file's name ends in .yaml"),
     ],
 )  # fmt: skip
 def test_a_file_is_no_folder_and_a_folder_no_file(finished, arguments, expected):
@@ -164,6 +175,39 @@ def test_a_file_is_no_folder_and_a_folder_no_file(finished, arguments, expected)
     assert expected in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert "Errno" not in done.stderr
+
+
+def test_files_that_are_not_there_are_told_beside_a_wrong_key(project):
+    text = (project / "audit.yaml").read_text()
+    text = text.replace("images: images, annotations: instances.json", "images: nope, annotations: none.json, limit: 0")
+    (project / "audit.yaml").write_text(text)
+    done = invoke("run", project / "audit.yaml", "-o", project / "out")
+    for expected in ("dataset.limit: expected at least 1", "nope: no such file", "none.json: no such file"):
+        assert done.stderr.count(expected) == 1, done.stderr
+    (project / "audit.yaml").write_text(text.replace(", limit: 0", ""))
+    done = invoke("run", project / "audit.yaml", "-o", project / "out")
+    for expected in ("nope: no such folder", "none.json: no such file"):
+        assert done.stderr.count(expected) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("def other(image, *, severity, rng):\n    return image\n", "mine has no fog; known are: other"),
+        ("def fog(image:\n", "SyntaxError"),
+        ("import nothing_such\n", "mine.py:1: in <module>: ModuleNotFoundError"),
+        ("def fog(image, *, severity, rng):\n    return image[:2]\n", "back from mine:fog but got uint8 (2, 32, 3)"),
+    ],
+)
+def test_what_is_wrong_in_ones_own_code_is_told_with_its_place(tmp_path, monkeypatch, code, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").write_text(PACK.partition("  turn:")[0])
+    (tmp_path / "mine.py").write_text(code)
+    done = invoke("scenarios", "check", "own.yaml", "--allow-code")
+    assert done.exit_code == 2
+    assert expected in done.stderr, done.stderr
+    assert "frozen" not in done.stderr
+    assert "_auditor_pack" not in done.stderr
 
 
 # ---------------------------------------------------------------------------------------------------- --set KEY=VALUE

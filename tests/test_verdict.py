@@ -86,6 +86,39 @@ def test_findings_count_where_the_audit_says_so():
     assert "fail_on: warning" in render_summary(failed)
 
 
+def test_what_counts_does_not_say_that_nothing_was_judged(tmp_path, capsys):
+    from auditor.cli.telling import tell
+
+    weak = [made_cell("clean", 0, 0.5), made_cell("noise/iso", 1, 0.1)]
+    found = judged(weak, plan={"fail_on": "warning"})
+    assert (found.verdict, tell(found, tmp_path, quiet=True)) == ("failed", 1)
+    for text in (capsys.readouterr().err, render_summary(found), render_junit(found), render_report(found, {})):
+        assert "nothing was judged" not in text
+    assert judged([made_cell("clean", 0, 0.5)], plan={"fail_on": "warning"}).verdict == "not judged"
+
+
+def test_a_drop_is_told_as_one():
+    found = judged(
+        [made_cell("clean", 0, 0.5), made_cell("noise/iso", 1, 0.45)], Rule("AP", "max_drop", 0.1, {}, "clean")
+    )
+    assert gate_text(found.gates[0]).startswith("AP 0.450 is 0.050 below clean, 0.050 within the limit 0.1: m (")
+
+
+def test_a_gates_file_may_say_only_what_counts(finished):
+    (finished / "only.yaml").write_text("fail_on: warning\n")
+    done = invoke("judge", finished / "out", "--gates", finished / "only.yaml", "-q")
+    assert done.exit_code in (0, 1), done.stderr
+    document = json.loads((finished / "out" / "result.json").read_text())
+    assert (document["plan"]["fail_on"], len(document["gates"])) == ("warning", 1)
+    (finished / "none.yaml").write_text("name: x\n")
+    assert invoke("judge", finished / "out", "--gates", finished / "none.yaml").exit_code == 2
+    (finished / "more.yaml").write_text(
+        "gates:\n  - {metric: AP, min: 30}\n  - {metric: AP}\n  - {metrc: AP, min: 0.1}\n"
+    )
+    told = invoke("judge", finished / "out", "--gates", finished / "more.yaml").stderr
+    assert told.count("error: ") == 4, told  # the unknown key, and that `metric` is missing
+
+
 def test_what_a_gate_cannot_judge_stays_incomplete_whatever_counts():
     lost = made_cell("noise/iso", 1, None, status="failed")
     found = judged([made_cell("clean", 0, 0.5), lost], Rule("AP", "min", 0.1), plan={"fail_on": "warning"})
@@ -212,7 +245,7 @@ def test_summary_and_page_name_the_device_and_the_gates_file(finished):
     assert invoke("judge", out, "--gates", finished / "mine.yaml").exit_code == 0
     summary = (out / "summary.md").read_text()
     machine = json.loads((out / "result.json").read_text())["provenance"]["machine"]["processor"]
-    assert f"| xnnpack | {machine} |" in summary
+    assert f"| xnnpack | local ({machine}) |" in summary
     assert f"auditor judge {out} --gates {finished / 'mine.yaml'}" in summary
     assert f"--gates {finished / 'mine.yaml'}" in (out / "report.html").read_text()
     assert json.loads((out / "result.json").read_text())["plan"]["fail_on"] == "error"
@@ -224,7 +257,9 @@ IMPOSSIBLE = [
     ("{metric: AP, min: 30}", "gates[0].min: expected a limit from 0 to 1, between which AP lies, but got 30"),
     ("{metric: AP, min: 30}", "30 % is 0.3"),
     ("{metric: AP, max_drop: 2, against: clean}", "gates[0].max_drop: expected a limit from 0 to 1"),
-    ("{metric: file_mb, max: -1}", "expected a limit of at least 0"),
+    ("{metric: file_mb, max: -1}", "expected a limit above 0, as file_mb always is, but got -1"),
+    ("{metric: file_mb, max: 0}", "expected a limit above 0"),
+    ("{metric: rPC, max_drop: 0.1, against: clean}", "rPC is one value of a model, without a reference; give `min`"),
     ("{metric: AP, scenario: noise/shot, min: 0.1}", "no scenario 'noise/shot'"),
     ("{metric: AP, scenario: resolution, min: 0.1}", "no scenario 'resolution'"),
     ("{metric: AP, severity: 3, min: 0.1}", "no severity 3; it has 0, 1, 5"),
@@ -295,6 +330,17 @@ def test_the_trade_off_shows_the_time_that_the_table_of_speeds_shows():
 
     plan = PlanRecord(delegates=(DelegateRecord("xnnpack", "xnnpack"),))
     (family,) = SECTION.facts(Shown(dataclasses.replace(result, plan=plan), {}))["families"]
+    assert (family["alone"], [level.ms for level in family["levels"]]) == (True, [1.95, 3.0])
+    head = made_cell("clean", 0, 0.48, file="h", quantization="int8_float_more")
+    evidence = model(name="h", quantization="int8_float_more", role="evidence")
+    shown = dataclasses.replace(
+        result,
+        plan=plan,
+        cells=(*result.cells, head),
+        models=(*result.models, evidence),
+        measurements=(*times, Measurement("invoke_ms_in_run", "h", "int8_float_more", "xnnpack", InRun(9.0), "ms")),
+    )
+    (family,) = SECTION.facts(Shown(shown, {}))["families"]  # what nobody asked for, and is not timed, changes nothing
     assert (family["alone"], [level.ms for level in family["levels"]]) == (True, [1.95, 3.0])
     fewer = dataclasses.replace(result, plan=plan, measurements=times[:3])
     (family,) = SECTION.facts(Shown(fewer, {}))["families"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,7 @@ from auditor.values import (
     LayerError,
     ModelRecord,
     OutputCodes,
+    Patch,
     Place,
 )
 from auditor.values.levels import FLOAT32, FLOAT_HEAD, PARENT
@@ -39,7 +41,8 @@ def check_quantization(result: AuditResult) -> Iterator[Told]:
     remedy."""
     for model in result.models:
         where = {"model": model.model, "file": model.name, "quantization": model.quantization}
-        yield from of_outputs(model.name, model.diagnosis, where, remedy=functools.partial(_head_remedy, result, model))
+        remedy = functools.partial(_head_remedy, result, model)
+        yield from of_outputs(model.name, model.diagnosis, where, remedy=remedy, fix=_float_head(result, model))
         for output in model.diagnosis.outputs:
             yield from _silent(result, model, output, where)
         if model.diagnosis.input is not None:
@@ -89,11 +92,14 @@ def _is_one_scale(output: OutputCodes) -> bool:
     return output.zero_scores is not None and 1 / output.scale < _FEW_CODES
 
 
-def of_outputs(file: str, facts: Diagnosis, where: Place, *, remedy: Callable[[], str]) -> Iterator[Told]:
+def of_outputs(
+    file: str, facts: Diagnosis, where: Place, *, remedy: Callable[[], str], fix: Patch | None = None
+) -> Iterator[Told]:
     """What the codes of a file's outputs show without any truth; `remedy` says how to make it without one scale for
-    boxes and scores."""
+    boxes and scores, and `fix` is what to write for that."""
     for output in facts.outputs:
-        yield from _output(file, output, where, remedy)
+        for told in _output(file, output, where, remedy):
+            yield dataclasses.replace(told, fix=fix) if _is_one_scale(output) else told
 
 
 def _output(file: str, output: OutputCodes, where: Place, remedy: Callable[[], str]) -> Iterator[Told]:
@@ -162,7 +168,7 @@ def _reaches(output: OutputCodes) -> bool:
 def _head_remedy(result: AuditResult, model: ModelRecord) -> str:
     """What keeping the head in float brought, where it was measured."""
     family = [other for other in result.models if other.model == model.model]
-    remedied = next((other for other in family if other.quantization == FLOAT_HEAD), None)
+    remedied = next((other for other in family if other.role == "remedy" or other.quantization == FLOAT_HEAD), None)
     after = _clean_value(result, remedied.name) if remedied is not None else None
     if remedied is None or after is None:
         return (
@@ -187,6 +193,17 @@ def _head_remedy(result: AuditResult, model: ModelRecord) -> str:
         lost = f"{reference - after:.3f} of the float32 {metric} {reference:.3f} stay lost"
         text += f"; {lost}. {_more_float(result, model, after)}"
     return text + "."
+
+
+def _float_head(result: AuditResult, model: ModelRecord) -> Patch | None:
+    """What makes the level that keeps the head in float in place of this one, where that was measured to help."""
+    head = next(
+        (other for other in result.models if (other.model, other.quantization) == (model.model, FLOAT_HEAD)), None
+    )
+    after, before = _clean_value(result, head.name) if head is not None else None, _clean_value(result, model.name)
+    if model.made is None or after is None or (before is not None and after <= before + _limit(result)):
+        return None
+    return Patch({"quantize": {"levels": [FLOAT_HEAD]}}, model=model.model, keep=("calibration",))
 
 
 def _more_float(result: AuditResult, model: ModelRecord, after: float) -> str:

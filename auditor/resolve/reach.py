@@ -214,7 +214,8 @@ def _beyond_bounds(rule: Rule, bounds: Bounds | None) -> Iterator[tuple[str, str
     what = f"a drop of {rule.metric}" if rule.kind == "max_drop" else rule.metric
     share = high == 1 and _PER_CENT[0] < rule.limit <= _PER_CENT[1]
     hint = f"; {rule.limit:g} % is {rule.limit / 100:g}" if share else ""
-    yield rule.kind, f"expected a limit {between}, between which {what} lies, but got {rule.limit:g}{hint}"
+    why = f"between which {what} lies" if high != float("inf") else f"as {what} always is"
+    yield rule.kind, f"expected a limit {between}, {why}, but got {rule.limit:g}{hint}"
 
 
 def _known(subjects: Sequence[Reachable], key: str, wanted: str | float) -> str:

@@ -45,7 +45,7 @@ def _proposed(result: AuditResult) -> Iterator[Gate]:
     several = len({cell.file for cell in declared}) > 1
     level: dict[str, str | float] = {"quantization": clean.quantization} if several else {}
     keys = {"metric": clean.judged_by, **level, "scenario": CLEAN}
-    yield Gate({**keys, "min": _floor(clean)}, "clean images", _told(clean))
+    yield Gate({**keys, "min": _floor(clean)}, f"{clean.images} clean images", _told(clean))
     worst = min((cell for cell in own if not cell.is_clean), key=lambda cell: cell.value or 0.0, default=None)
     if worst is not None:
         keys = {"metric": worst.judged_by, **level, "scenario": worst.scenario, "severity": worst.severity}
