@@ -132,6 +132,9 @@ def test_init_tells_all_that_is_wrong_at_once(project):
         project / "labels.txt", "-o", project / "first.yaml",
     )  # fmt: skip
     assert (done.exit_code, done.stderr.count("error: ")) == (2, 4), done.stderr
+    (project / "first-calibration.json").write_text("mine")
+    kept = invoke("init", project / "detector.tflite", "--dataset", project, "-o", project / "first.yaml")
+    assert (kept.exit_code, "first-calibration.json: this file is there already" in kept.stderr) == (2, True)
     made = invoke(
         "quantize", project / "no.tflite", "--levels", "int9", "--calibration", project / "nocal", "-o", project
     )
@@ -340,6 +343,7 @@ def test_the_version():
 
 def test_what_is_left_out_of_output_is_told_as_it_is(project, monkeypatch):
     assert "reports/ and the name of AUDIT without .yaml" in " ".join(invoke("run", "--help").stdout.split())
+    assert "[default: reports/demo]" in " ".join(invoke("demo", "--help").stdout.split())
     (project / "night.yaml").write_text((project / "audit.yaml").read_text())
     monkeypatch.chdir(project)
     assert invoke("run", "night.yaml", "-q", "--executor", "serial").exit_code == 0

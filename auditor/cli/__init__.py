@@ -5,6 +5,7 @@ Exit codes: 0 passed, 1 a gate failed, 2 the user's input is wrong, 3 incomplete
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shlex
@@ -76,11 +77,10 @@ def main() -> None:
     not, why."""
 
 
-def _run_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option(
-            "--output", "-o", type=_PATH, help="The run folder  [default: reports/ and the name of AUDIT without .yaml]"
-        ),
+def _run_options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of what runs an audit; `default` is where its results land."""
+    options = (
+        click.option("--output", "-o", type=_PATH, help=f"The run folder  [default: {default}]"),
         click.option("--jobs", "-j", type=click.IntRange(min=1), help="Worker processes  [default: one per core]"),
         click.option(
             "--executor",
@@ -91,9 +91,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--fresh", is_flag=True, help="Measure everything again, also what is complete in the run folder"),
         click.option("--quiet", "-q", is_flag=True, help="Say the verdict, its reasons and the report alone"),
-    ):
-        command = option(command)
-    return command
+    )
+    return lambda command: functools.reduce(lambda inner, option: option(inner), options, command)
 
 
 @main.command()
@@ -111,7 +110,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="KEY=VALUE",
     help="A value in place of AUDIT's: dataset.limit=20, severities=[3], models.NAME.input.color=bgr; repeatable",
 )
-@_run_options
+@_run_options("reports/ and the name of AUDIT without .yaml")
 def run(
     audit: Path, output: Path | None, measurements: tuple[Path, ...], given: tuple[str, ...], **options: Any
 ) -> None:
@@ -125,7 +124,7 @@ def run(
 
 
 @main.command()
-@_run_options
+@_run_options("reports/demo")
 def demo(output: Path | None, **options: Any) -> None:
     """Run the embedded example, end to end.
 

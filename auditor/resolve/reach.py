@@ -3,7 +3,7 @@ which limits each metric lies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from auditor import extensions
@@ -16,7 +16,7 @@ from auditor.tasks.anatomy.task import Metric, Task
 from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Evaluation, Rule
 from auditor.values.levels import FLOAT32, GRAPH_LEVELS, PARENT, REMEDIES
 
-__all__ = ["Reach", "Reachable", "cell_metrics", "reach_of", "summary_metrics", "unmeetable"]
+__all__ = ["Reach", "Reachable", "cell_metrics", "every_metric", "reach_of", "summary_metrics", "unmeetable"]
 
 Bounds = tuple[float, float]
 
@@ -113,6 +113,19 @@ def cell_metrics(
 def summary_metrics(task: Task, *, scenarios: bool) -> frozenset[str]:
     """The metrics over all cells of a model: those over scenarios only where there is one."""
     return frozenset({clean_name(task.primary), *(OVER_SCENARIOS if scenarios else ())})
+
+
+def every_metric(classes: Iterable[str], evaluation: Evaluation) -> set[str]:
+    """Every metric that a gate can look at, of all tasks, those of single classes for `classes`."""
+    tasks: dict[str, Task] = extensions.every("tasks")
+    listed = list(classes)
+    cells = {
+        name
+        for task in tasks.values()
+        for name in cell_metrics(task, listed, evaluation=evaluation, clean=False, levels=REFERENCES, several=True)
+    }
+    over = {name for task in tasks.values() for name in summary_metrics(task, scenarios=True)}
+    return cells | over | set(MEASURED_METRICS)
 
 
 def reach_of(result: AuditResult) -> Reach:

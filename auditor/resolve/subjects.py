@@ -15,8 +15,9 @@ from auditor.errors import InputError
 from auditor.plan import Entry, Subjects
 from auditor.provenance import PIXEL_PACKAGES, auditor_version, sha256_of, versions_of
 from auditor.resolve.entries import resolve_models, where_is
+from auditor.resolve.foreseen import Known
 from auditor.resolve.image_sets import load_calibration, load_datasets
-from auditor.resolve.rules import Known, rules_of
+from auditor.resolve.rules import rules_of
 from auditor.resolve.scenarios import hashes_of, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import MEASUREMENT_FORMAT

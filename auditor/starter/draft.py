@@ -19,7 +19,7 @@ from auditor.judge.quantization import breaks_in_head
 from auditor.resolve.model import DATASET_LABELS
 from auditor.run import Progress
 from auditor.starter.entry import Entry, advice_of, entry_of, model_name, relative
-from auditor.starter.holdout import HeldOut, held_out
+from auditor.starter.holdout import LISTING, HeldOut, held_out
 from auditor.starter.proposal import proposed_gates
 from auditor.starter.trial import IMAGES, TimedProgress, load_whole, try_audit
 from auditor.values import AuditResult, InRun, yaml_flow
@@ -41,6 +41,7 @@ _CONDITIONS_S = 30.0
 """Of what comes after the first trial."""
 _AROUND_S = 30.0
 """Of opening the models, comparing inputs and measuring speed."""
+_LABEL_FILE = "-labels.txt"
 _MOST_LABELS = 4
 """So many of the most frequent classes are tried as the one of a model."""
 _SOON = 1.5
@@ -122,23 +123,22 @@ def draft_audit(asked: Asked, progress: Progress) -> Draft:
     return _without_labels(asked, found, [_plain(problem) for problem in problems])
 
 
+def _beside(output: Path, ending: str) -> Path:
+    """A file that is written beside the audit, and named after it."""
+    return output.absolute().parent / f"{output.stem}{ending}"
+
+
 def _of_one_class(asked: Asked, dataset: Mapping[str, Any], progress: Progress) -> tuple[str, AuditResult, Path] | None:
     """A model of one class that its file does not name: which of the most frequent of the data set it finds best, what
     came out, and the label file to write; None where it has more classes, or finds none of these."""
     whole = load_whole(dataset)
-    counts = (
-        Counter(
-            whole.categories[index]
-            for truth in (whole.truth.values() if whole is not None else ())
-            for index in getattr(truth, "labels", ())
-        )
-        if whole is not None
-        else Counter[str]()
-    )
+    if whole is None:
+        return None
+    truths = whole.truth.values()
+    counts = Counter(whole.categories[index] for truth in truths for index in getattr(truth, "labels", ()))
     best: tuple[float, str, AuditResult] | None = None
-    file = asked.output.absolute().parent / f"{asked.output.stem}-labels.txt"
-    file_was_there = file.exists()
-    for label, _ in [] if file_was_there else counts.most_common(_MOST_LABELS):
+    file = _beside(asked.output, _LABEL_FILE)
+    for label, _ in counts.most_common(_MOST_LABELS):
         progress.say(f"trying one class: {label}")
         try:
             file.write_text(f"{label}\n", encoding="utf-8")
@@ -173,6 +173,11 @@ def _detected(asked: Asked) -> dict[str, Path | str]:
         problems.append(f"--labels {labels}: {what}, or one of {', '.join(known)}")
     if asked.calibration is not None and not asked.calibration.is_dir():
         problems.append(f"--calibration {asked.calibration}: {no_folder(asked.calibration)}; expected one of images")
+    problems += [
+        f"{path}: this file is there already, and would be written; name another audit.yaml with --output"
+        for path in (_beside(asked.output, _LABEL_FILE), _beside(asked.output, LISTING))
+        if path.exists()
+    ]
     found: dict[str, Path | str] = {}
     try:
         found = detect_dataset(asked.dataset)

@@ -13,7 +13,10 @@ from auditor.starter.entry import relative
 from auditor.starter.trial import load_whole
 from auditor.values import yaml_flow
 
-__all__ = ["HeldOut", "held_out"]
+__all__ = ["LISTING", "HeldOut", "held_out"]
+
+LISTING = "-calibration.json"
+"""How the file that lists calibration images ends."""
 
 _MOST = 80
 _ENOUGH = 40
@@ -56,7 +59,7 @@ def held_out(dataset: Mapping[str, Any], output: Path, *, calibration: Path | No
     if not rest:
         return None
     top = Path(os.path.commonpath([image.path.parent for image in whole.images]))
-    listing = output.parent / f"{output.stem}-calibration.json"
+    listing = output.parent / f"{output.stem}{LISTING}"
     names = sorted(image.path.relative_to(top).as_posix() for image in rest)
     images = [{"id": number, "file_name": name} for number, name in enumerate(names, start=1)]
     document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "any"}]}
