@@ -110,6 +110,9 @@ def test_a_gates_file_may_say_only_what_counts(finished):
     assert done.exit_code in (0, 1), done.stderr
     document = json.loads((finished / "out" / "result.json").read_text())
     assert (document["plan"]["fail_on"], len(document["gates"])) == ("warning", 1)
+    (finished / "gates.yaml").write_text("gates:\n  - {metric: AP, scenario: clean, min: 0.1}\n")
+    assert invoke("judge", finished / "out", "--gates", finished / "gates.yaml", "-q").exit_code == done.exit_code
+    assert json.loads((finished / "out" / "result.json").read_text())["plan"]["fail_on"] == "warning"
     (finished / "none.yaml").write_text("name: x\n")
     assert invoke("judge", finished / "out", "--gates", finished / "none.yaml").exit_code == 2
     (finished / "more.yaml").write_text(

@@ -134,7 +134,11 @@ def test_init_and_quantize_say_what_they_do(project):
         text=True,
         check=True,
     )
-    for said in ("trying the labels of the file", "measuring 15 scenarios at severity 3", "found out: 10 clean images: AP"):
+    for said in (
+        "trying the labels of the file",
+        "measuring 15 scenarios at severity 3",
+        "found out: 10 clean images: AP",
+    ):
         assert said in done.stderr
     assert done.stdout.strip() == str(project / "first.yaml")
     made = command("quantize", project / "detector.tflite", "--levels", "int8", "--calibration", images, "-o", project)

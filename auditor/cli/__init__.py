@@ -57,7 +57,9 @@ class _Group(click.Group):
                 click.echo(f"error: {problem}", err=True)
             context.exit(2)
         except (KeyboardInterrupt, _Stopped) as stop:
-            click.echo("interrupted; what is complete is kept, and the same command continues", err=True)
+            goes_on = context.invoked_subcommand in ("run", "demo")
+            kept = "what is complete is kept, and the same command continues" if goes_on else "nothing was written"
+            click.echo(f"interrupted; {kept}", err=True)
             context.exit(143 if isinstance(stop, _Stopped) else 130)
         except BrokenPipeError:  # whoever read the output has enough of it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -260,6 +262,8 @@ def init(model: Path, dataset: Path, labels: str | None, calibration: Path | Non
     for path, text in draft.files.items():
         save_text(path, text)
     save_text(output, draft.text)
+    for path in draft.files:
+        click.echo(f"also written: {path}", err=True)
     for title, told in (("found out", draft.found), ("not found out", draft.unknown), ("missing", draft.missing)):
         for text in told:
             click.echo(f"{title}: {text}", err=True)

@@ -65,7 +65,7 @@ def reasons(result: AuditResult) -> list[Reason]:
     ]
     counted = [finding for finding in result.findings if result.fails_on(finding)]
     why = f"a finding that counts (fail_on: {result.plan.fail_on})"
-    found += [Reason(why, f"{finding.message} ({finding.level})") for finding in counted]
+    found += [Reason(why, finding.message) for finding in counted]
     if result.verdict == "not judged":
         found.append(Reason("", WITHOUT_GATES))
     lost = [finding for finding in result.findings if finding.code == "run.failed" and finding not in counted]

@@ -57,7 +57,8 @@ def judged_classes(known: Known) -> tuple[list[str] | None, dict[str, str]]:
     if set(known.config.named_datasets()) - set(known.datasets) or not known.datasets:
         return None, {}
     if len(known.matches) < len(known.config.models):  # which are judged is not known
-        return list(dict.fromkeys(name for found in known.datasets.values() for name in found.categories)), {}
+        every = [(found, name) for found in known.datasets.values() for name in found.categories]
+        return list(dict.fromkeys(name for found, name in every if _objects_of(found, name))), {}
     judged: dict[str, None] = {}
     absent: dict[str, str] = {}
     for spec in known.specs:
@@ -154,7 +155,8 @@ def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
     if known.scenarios is None:
         own = any(name.partition("#")[0].endswith((".yaml", ".yml")) for name in known.config.scenarios)
         for name in [None] if own else scenario_names():  # one of them is wrong, but none is of a pack of one's own
-            yield dataclasses.replace(at, scenario=name, metrics=metrics.other)
+            for severity in known.config.severities:
+                yield dataclasses.replace(at, scenario=name, severity=severity, metrics=metrics.other)
     for scenario in known.scenarios or ():
         for severity in known.config.severities:
             yield dataclasses.replace(at, scenario=scenario.key, severity=severity, metrics=metrics.other)

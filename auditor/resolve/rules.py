@@ -42,7 +42,7 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
 
 
 def with_gates(result: AuditResult, gates: Path) -> AuditResult:
-    """A result with the rules, and the `fail_on`, of another document than its own.
+    """A result with the rules of another document than its own, and its `fail_on` where it says one.
 
     Raises:
         InputError: with every gate of the file that nothing in the result could meet, or violate.
@@ -60,6 +60,7 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
         for name in lost
     }
     document = read_judging(gates)
+    fail_on = document.fail_on or result.plan.fail_on
     given = result.plan.gates if document.rules is None else document.rules
 
     def where(index: int, key: str) -> str:
@@ -73,7 +74,7 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
         problems += [f"{where(index, key)}: {text}" for key, text in found]
     if problems:
         raise InputError(dict.fromkeys(problems))
-    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=document.fail_on))
+    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=fail_on))
 
 
 def _spelt(

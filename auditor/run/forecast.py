@@ -7,11 +7,12 @@ from collections.abc import Callable
 from auditor.judge.quantization import breaks_in_head
 from auditor.measure.speed import usual_seconds
 from auditor.run.session import Session, State
+from auditor.store import has_unit
 from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec, Unit
 from auditor.values.levels import FLOAT_HEAD, INT8
 
-__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "inferences", "seconds_of_inference"]
+__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "everything", "inferences", "seconds_of_inference"]
 
 INFERENCES, CELLS = "inferences", "cells"
 """What pace is kept of."""
@@ -42,6 +43,11 @@ def begin(session: Session, state: State, name: str, *, of: int, what: str, shar
     session.progress.stage(name, of=of, what=what, seconds=share * _STAGES[name](session, state), later=later)
 
 
+def everything(session: Session, state: State) -> float:
+    """How long all stages take that are still to come before the first of them."""
+    return sum(expected(session, state) for expected in _STAGES.values())
+
+
 def seconds_of_inference(session: Session, state: State) -> float:
     """How long an inference takes, all workers together."""
     plan = state.plan
@@ -51,7 +57,9 @@ def seconds_of_inference(session: Session, state: State) -> float:
 
 
 def _measuring(session: Session, state: State) -> float:
-    left = [unit for unit in state.plan.units if unit.resume_key not in state.tried]
+    fresh, folder = session.fresh, session.folder
+    untried = [unit for unit in state.plan.units if unit.resume_key not in state.tried]
+    left = [unit for unit in untried if fresh or not has_unit(folder, unit.resume_key)]
     return sum(map(inferences, left)) * seconds_of_inference(session, state)
 
 

@@ -15,6 +15,7 @@ from auditor.measure.layers import LayersRequest, measure_layers
 from auditor.quantize import LevelRequest, leaves_integers, make_levels
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.model import derived_spec
+from auditor.run.forecast import everything
 from auditor.run.session import Session, State
 from auditor.run.stages.verifying import verified
 from auditor.values import ModelSpec
@@ -70,7 +71,7 @@ def _planned(session: Session, state: State, requests: Sequence[LevelRequest], r
     for."""
     if not requests:
         return state
-    session.progress.stage("making levels", seconds=10.0 * len(requests))
+    session.progress.stage("making levels", seconds=10.0 * len(requests), later=everything(session, state))
     images = {name: first_images(dataset) for name, dataset in state.plan.datasets.items()}
     specs: list[ModelSpec] = []
     skipped = []
