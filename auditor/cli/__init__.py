@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from auditor.values import AuditResult
 
 _PATH = click.Path(path_type=Path)
+_GRACE_S = 10.0
+"""How long ending in order may take."""
 
 
 class _Stopped(BaseException):
@@ -36,7 +39,16 @@ class _Stopped(BaseException):
 
 def _stop(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what is under way is being ended
+    threading.Thread(target=_end, daemon=True).start()
     raise _Stopped
+
+
+def _end() -> None:
+    """End this process when it did not in time, as where the signal came in the midst of a library's own bookkeeping;
+    workers end with it."""
+    time.sleep(_GRACE_S)
+    os.write(2, b"interrupted; what is complete is kept, and the same command continues\n")
+    os._exit(143)
 
 
 class _Group(click.Group):
