@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from auditor.values import AuditResult
 
 _PATH = click.Path(path_type=Path)
+_CONTINUES = "what is complete is kept, and the same command continues"
+_KEPT = {"run": _CONTINUES, "demo": _CONTINUES, "init": "nothing was written"}
+"""What is said of an interrupted command."""
 _GRACE_S = 10.0
 """How long ending in order may take."""
 
@@ -47,7 +50,7 @@ def _end() -> None:
     """End this process when it did not in time, as where the signal came in the midst of a library's own bookkeeping;
     workers end with it."""
     time.sleep(_GRACE_S)
-    os.write(2, b"interrupted; what is complete is kept, and the same command continues\n")
+    os.write(2, f"interrupted; {_CONTINUES}\n".encode())
     os._exit(143)
 
 
@@ -69,8 +72,7 @@ class _Group(click.Group):
                 click.echo(f"error: {problem}", err=True)
             context.exit(2)
         except (KeyboardInterrupt, _Stopped) as stop:
-            goes_on = context.invoked_subcommand in ("run", "demo")
-            kept = "what is complete is kept, and the same command continues" if goes_on else "nothing was written"
+            kept = _KEPT.get(context.invoked_subcommand or "", "what was not complete is lost")
             click.echo(f"interrupted; {kept}", err=True)
             context.exit(143 if isinstance(stop, _Stopped) else 130)
         except BrokenPipeError:  # whoever read the output has enough of it

@@ -12,7 +12,7 @@ from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec, Unit
 from auditor.values.levels import FLOAT_HEAD, INT8
 
-__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "everything", "inferences", "seconds_of_inference"]
+__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "everything", "inferences"]
 
 INFERENCES, CELLS = "inferences", "cells"
 """What pace is kept of."""
@@ -48,7 +48,7 @@ def everything(session: Session, state: State) -> float:
     return sum(expected(session, state) for expected in _STAGES.values())
 
 
-def seconds_of_inference(session: Session, state: State) -> float:
+def _seconds_of_inference(session: Session, state: State) -> float:
     """How long an inference takes, all workers together."""
     plan = state.plan
     known = [facts.seconds / _FIRST for facts in plan.verified.values() if facts.runs]
@@ -60,7 +60,7 @@ def _measuring(session: Session, state: State) -> float:
     fresh, folder = session.fresh, session.folder
     untried = [unit for unit in state.plan.units if unit.resume_key not in state.tried]
     left = [unit for unit in untried if fresh or not has_unit(folder, unit.resume_key)]
-    return sum(map(inferences, left)) * seconds_of_inference(session, state)
+    return sum(map(inferences, left)) * _seconds_of_inference(session, state)
 
 
 def _remedies(session: Session, state: State) -> float:
@@ -76,7 +76,7 @@ def _remedies(session: Session, state: State) -> float:
         again = sum(len(unit.images) * len(unit.severities) for unit in units)
         cells = sum(cell.file == broken for cell, _ in plan.cells())
         images = len(plan.datasets[spec.dataset].images)
-        total += again * seconds_of_inference(session, state) + _MAKING_S
+        total += again * _seconds_of_inference(session, state) + _MAKING_S
         total += cells * _seconds_of_cell(spec, images) / session.executor.jobs
     return total
 
@@ -100,7 +100,7 @@ def _comparing(session: Session, state: State) -> float:
         if entry.leads and options:
             spec = state.plan.subjects.float_level(entry)
             images = min(options.images, len(state.plan.datasets[spec.dataset].images))
-            once = images * seconds_of_inference(session, state)
+            once = images * _seconds_of_inference(session, state)
             total += _LOOKS * ALTERNATIVES * (once + _seconds_of_cell(spec, images) / session.executor.jobs / 2)
     return total
 

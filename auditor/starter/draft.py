@@ -312,7 +312,7 @@ class _Drafting:
 
     def _scenarios(self, levels: int, unknown: list[str]) -> list[str]:
         """All scenarios, or of a slow model as many of them as take a minute and a half."""
-        every = [name for name in scenario_names() if "/" in name and name.partition("/")[0] in _PACKS]
+        every = _scenarios_of_packs()
         known = [found.value.p50 for found in self.first.measurements if isinstance(found.value, InRun)]
         once_s = max(known, default=10.0) / 1e3
         most = max(len(_PACKS), int(_TRIAL_S / (once_s * IMAGES * levels)))
@@ -326,12 +326,16 @@ class _Drafting:
     def _size(self, held: HeldOut | None, result: AuditResult) -> tuple[int, int]:
         """How many images the audit evaluates, and how many cells it has."""
         files = {cell.file for cell in result.cells if cell.status == "ok"}
-        scenarios = [name for name in scenario_names() if "/" in name and name.partition("/")[0] in _PACKS]
-        cells = len(files) * (1 + len(scenarios) * len(_SEVERITIES))
+        cells = len(files) * (1 + len(_scenarios_of_packs()) * len(_SEVERITIES))
         if held is not None:
             return held.evaluated, cells
         whole = load_whole(self.dataset)
         return (len(whole.images) if whole is not None else IMAGES), cells
+
+
+def _scenarios_of_packs() -> list[str]:
+    """The scenarios that the first audit runs."""
+    return [name for name in scenario_names() if "/" in name and name.partition("/")[0] in _PACKS]
 
 
 def _limit(images: int, cells: int, once_s: float, *, whole: bool) -> tuple[int | None, str]:

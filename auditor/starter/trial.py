@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ class TimedProgress:
     """Tells another progress, and keeps how long each stage took."""
 
     def __init__(self, inner: Progress, *, later: float = 0.0) -> None:
-        """`later` are the seconds that is still to come after what it is told."""
+        """`later` are the seconds of what is still to come after what it is told."""
         self._inner, self._more = inner, later
         self._name, self._start = "", time.monotonic()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def stage(self, name: str, *, of: int = 0, what: str = "", seconds: float = 0.0, later: float = 0.0) -> None:
         self.close()
@@ -44,7 +44,7 @@ class TimedProgress:
 
     def close(self) -> None:
         """The stage under way ends."""
-        self.seconds[self._name] += time.monotonic() - self._start  # type: ignore[assignment]
+        self.seconds[self._name] += time.monotonic() - self._start
         self._start = time.monotonic()
 
 
