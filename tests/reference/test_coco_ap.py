@@ -35,7 +35,7 @@ def scenes(seed, images=12):
     return {image: truth[image] for image in ordered}, {image: predictions[image] for image in ordered}
 
 
-def documents(truth, predictions):
+def documents(truth, predictions, classes=CLASSES):
     annotations = [
         {
             "id": 0,
@@ -61,12 +61,35 @@ def documents(truth, predictions):
         for image, found in predictions.items()
         for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
     ]
-    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(classes)]
     return {
         "images": [{"id": image, "width": 600, "height": 600} for image in truth],
         "annotations": annotations,
         "categories": categories,
     }, results
+
+
+def plain_evaluation(document, results, change=lambda params: None):
+    """pycocotools alone, as its users call it."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        data = COCO()
+        data.dataset = document
+        data.createIndex()
+        said = COCO()
+        boxes = [item["bbox"] for item in results]
+        said.dataset = {
+            **document,
+            "annotations": [
+                {**item, "id": number, "area": width * height, "iscrowd": 0}
+                for number, (item, (_, _, width, height)) in enumerate(zip(results, boxes, strict=True), start=1)
+            ],
+        }
+        said.createIndex()
+        evaluation = COCOeval(data, said, "bbox")
+        change(evaluation.params)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -77,15 +100,11 @@ def test_all_twelve_metrics_agree(seed, library):
     if library == "hotcoco":
         data = hotcoco.COCO(document)
         evaluation = hotcoco.COCOeval(data, data.load_res(results), "bbox")
-    else:
-        with contextlib.redirect_stdout(io.StringIO()):
-            data = COCO()
-            data.dataset = document
-            data.createIndex()
-            evaluation = COCOeval(data, data.loadRes(results), "bbox")
-    with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
+    else:
+        evaluation = plain_evaluation(document, results)
+    with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     ours = {metric.name: metric.value for metric in evaluate_coco(truth, predictions, CLASSES).metrics()}
     assert [ours[name] if ours[name] is not None else -1 for name in NAMES] == pytest.approx(

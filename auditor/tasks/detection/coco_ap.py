@@ -6,6 +6,7 @@ Source: https://cocodataset.org/#detection-eval; pycocotools.cocoeval.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.boxes import to_xywh
-from auditor.datasets.shared_classes import normal_name
+from auditor.tasks.detection.coco_truth import ClassTruth, CocoTruth, limits_of, prepare_truth
 from auditor.tasks.detection.resampling import ClassMatches
 from auditor.values import COCO_LIMITS, Detections, Evaluation, GroundTruth, MetricValue, iou_metric
 
@@ -39,7 +40,6 @@ ABOUT = {
 """COCO's twelve metrics. Source: https://cocodataset.org/#detection-eval."""
 NAMES = tuple(ABOUT)
 
-_CLASSES_AT_ONCE = 8  # pycocotools keeps a record per image, class and area: this bounds its memory
 _THRESHOLDS = 10
 """COCO's IoU thresholds, 0.50 to 0.95, the first that are evaluated."""
 _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
@@ -62,7 +62,7 @@ class CocoEvaluation:
     def metrics(self) -> list[MetricValue]:
         """COCO's twelve metrics, and `AP/<class>` for each class; over no true object a metric is None."""
         precision, recall = self.precision[:_THRESHOLDS], self.recall[:_THRESHOLDS]
-        one, ten, hundred = (_limits(self.evaluation).index(most) for most in COCO_LIMITS)
+        one, ten, hundred = (limits_of(self.evaluation).index(most) for most in COCO_LIMITS)
         values = {"AP50": precision[0, :, :, 0, hundred], "AP75": precision[5, :, :, 0, hundred]}
         for suffix, area in _AREAS.items():
             values[f"AP{suffix}"] = precision[:, :, :, area, hundred]
@@ -78,7 +78,7 @@ class CocoEvaluation:
 
     def _added(self) -> dict[str, NDArray[np.float64]]:
         """The values that the metrics beside COCO's average."""
-        asked, limits, found = self.evaluation, _limits(self.evaluation), {}
+        asked, limits, found = self.evaluation, limits_of(self.evaluation), {}
         hundred = limits.index(COCO_LIMITS[-1])
         for index, iou in enumerate(asked.iou, start=_THRESHOLDS):
             found[iou_metric(iou)] = self.precision[index, :, :, 0, hundred]
@@ -93,22 +93,22 @@ class CocoEvaluation:
         return found
 
 
-def _limits(asked: Evaluation) -> list[int]:
-    """The limits of detections of an image, in the order that pycocotools brings them into."""
-    return sorted({*COCO_LIMITS, *asked.max_detections})
-
-
 def evaluate_coco(
     truth: Mapping[int, GroundTruth],
     predictions: Mapping[int, Detections],
     categories: Sequence[str],
     asked: Evaluation = Evaluation(),  # noqa: B008 (it is frozen)
+    prepared: CocoTruth | None = None,
 ) -> CocoEvaluation:
     """Evaluate with pycocotools: averages over IoU 0.50 to 0.95, at most 100 detections an image and class.
 
     `truth` and `predictions` are by image id over the same images, `labels` of both index `categories`. Equal scores of
     different images are ranked in the order of `truth`; the classes stand in the result in the order of their names.
-    What is `asked` beside COCO's metrics changes none of these.
+    What is `asked` beside COCO's metrics changes none of these. `prepared` is what `prepare_truth` made of this truth.
+
+    Every number comes out of pycocotools' own overlaps, matching and accumulation, and is what they give, bit for bit;
+    they are spared what cannot change one: detections that overlap no true object enough to match, and in accumulation
+    those that count as nothing, and false alarms ranked below the last hit.
 
     Raises:
         ValueError: truth and predictions are not of the same images.
@@ -117,47 +117,34 @@ def evaluate_coco(
         raise ValueError(f"expected predictions for the {len(truth)} images of the truth but got {len(predictions)}")
     from pycocotools.cocoeval import COCOeval
 
-    images = list(range(1, len(truth) + 1))
-    by_name = sorted(range(len(categories)), key=lambda label: (normal_name(categories[label]), categories[label]))
-    place = np.argsort(by_name)
-    classes = len(categories)
-    true_boxes = _annotations(list(truth.values()), place)
-    found_boxes = _annotations([predictions[image_id] for image_id in truth], place)
-    precisions, recalls, matches = [], [], []
+    known = prepared or prepare_truth(truth, categories, asked)
+    evaluation = COCOeval(iouType="bbox")
+    ious, limits, areas = (len(known.params.__dict__[name]) for name in ("iouThrs", "maxDets", "areaRng"))
+    recalls, classes = len(known.params.recThrs), len(known.classes)
+    precision, recall = -np.ones((ious, recalls, classes, areas, limits)), -np.ones((ious, classes, areas, limits))
+    matches: list[ClassMatches] = []
     at_iou: dict[float, list[ClassMatches]] = {iou: [] for iou in asked.iou}
-    for start in range(0, classes, _CLASSES_AT_ONCE):
-        chunk = range(start, min(start + _CLASSES_AT_ONCE, classes))
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
-            evaluation = COCOeval(_coco(true_boxes, images, chunk), _coco(found_boxes, images, chunk), "bbox")
-            evaluation.params.imgIds = images
-            evaluation.params.catIds = [label + 1 for label in chunk]
-            _extend(evaluation.params, asked)
-            evaluation.evaluate()
-            evaluation.accumulate()
-        precisions.append(evaluation.eval["precision"])
-        recalls.append(evaluation.eval["recall"])
-        for position in range(len(chunk)):
-            found = _matches(evaluation, position, len(images))
-            matches.append(_at(found, slice(0, _THRESHOLDS)))
-            for index, iou in enumerate(asked.iou, start=_THRESHOLDS):
-                at_iou[iou].append(_at(found, slice(index, index + 1)))
+    rows = _rows([predictions[image_id] for image_id in known.images], known)
+    for label, of_class in enumerate(known.classes):
+        mine = rows.of(label)
+        hit, ignored = _matched(evaluation, of_class, mine, known.params)
+        _accumulate(evaluation, of_class, mine, hit, ignored, (precision[:, :, label], recall[:, label]), known.params)
+        ranked = mine.rank < COCO_LIMITS[-1]
+        found = ClassMatches(
+            mine.image[ranked], mine.score[ranked], hit[0][:, ranked], ignored[0][:, ranked], of_class.counted
+        )
+        matches.append(_at(found, slice(0, _THRESHOLDS)))
+        for index, iou in enumerate(asked.iou, start=_THRESHOLDS):
+            at_iou[iou].append(_at(found, slice(index, index + 1)))
     return CocoEvaluation(
-        len(images),
-        tuple(categories[label] for label in by_name),
-        np.concatenate(precisions, axis=2),
-        np.concatenate(recalls, axis=1),
+        len(known.images),
+        known.categories,
+        precision,
+        recall,
         tuple(matches),
         asked,
         {iou: tuple(found) for iou, found in at_iou.items()},
     )
-
-
-def _extend(params: Any, asked: Evaluation) -> None:
-    """Let pycocotools find what is asked beside COCO's own, behind it."""
-    params.iouThrs = np.array([*params.iouThrs, *asked.iou])
-    params.areaRng = [*params.areaRng, *(list(limits) for limits in asked.areas.values())]
-    params.areaRngLbl = [*params.areaRngLbl, *asked.areas]
-    params.maxDets = _limits(asked)
 
 
 def _at(found: ClassMatches, thresholds: slice) -> ClassMatches:
@@ -182,71 +169,139 @@ def _metric(name: str, values: NDArray[np.float64], images: int) -> MetricValue:
     return MetricValue(name, float(np.mean(present)), images=images)
 
 
-def _matches(evaluation: Any, position: int, images: int) -> ClassMatches:
-    """The matching of one class over all sizes, from pycocotools' records by class, area and image."""
-    areas = len(evaluation.params.areaRng)
-    records = evaluation.evalImgs[position * areas * images : position * areas * images + images]
-    thresholds = len(evaluation.params.iouThrs)
-    image, score = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
-    hit, ignored = [np.zeros((thresholds, 0), dtype=bool)], [np.zeros((thresholds, 0), dtype=bool)]
-    truths = np.zeros(images, dtype=np.int64)
-    for index, record in enumerate(records):
-        if record is None:
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Detections by class, image and descending score: `image` (D,) positions, `boxes` (D, 4) xywh, `score` (D,),
+    `label` (D,), and `rank` (D,) among those of the same class and image."""
+
+    image: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    score: NDArray[np.float64]
+    label: NDArray[np.int64]
+    rank: NDArray[np.int64]
+
+    def of(self, label: int) -> _Rows:
+        """Those of one class."""
+        begin, end = np.searchsorted(self.label, [label, label + 1])
+        return self.at(slice(int(begin), int(end)))
+
+    def at(self, chosen: slice | NDArray[Any]) -> _Rows:
+        """Some of them."""
+        return _Rows(*(getattr(self, part.name)[chosen] for part in dataclasses.fields(self)))
+
+
+def _rows(predictions: Sequence[Detections], known: CocoTruth) -> _Rows:
+    """The detections that count at all: no more of an image and class than the highest limit."""
+    counts = [len(found.scores) for found in predictions]
+    image = np.repeat(np.arange(len(predictions)), counts)
+    boxes = to_xywh(np.concatenate([np.zeros((0, 4)), *(found.boxes for found in predictions)]))
+    score = np.concatenate([np.zeros(0), *(found.scores for found in predictions)])
+    label = np.concatenate([np.zeros(0, dtype=np.int64), *(known.place[found.labels] for found in predictions)])
+    order = np.lexsort((-score, image, label))  # stable: equal scores of an image stay in their order
+    image, label = image[order], label[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (image[1:] != image[:-1]) | (label[1:] != label[:-1])
+    begins = np.nonzero(first)[0]
+    rank = np.arange(len(order)) - np.repeat(begins, np.diff([*begins, len(order)]))
+    rows = _Rows(image, boxes[order], score[order], label, rank)
+    return rows.at(rank < known.params.maxDets[-1])
+
+
+def _matched(
+    evaluation: Any, truth: ClassTruth, found: _Rows, params: Any
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which detections of a class pycocotools matches, and which it ignores: (areas, IoUs, D) both.
+
+    It is given the images where a detection overlaps a true object enough, with these detections alone: any other
+    matches nothing there, and is ignored where its area is out of range.
+    """
+    from pycocotools import mask
+
+    evaluation.params = params
+    ranges, thresholds = np.array(params.areaRng, dtype=np.float64), np.asarray(params.iouThrs)
+    area = found.boxes[:, 2] * found.boxes[:, 3]
+    outside = (area < ranges[:, :1]) | (area > ranges[:, 1:])
+    hit = np.zeros((len(ranges), len(thresholds), len(area)), dtype=bool)
+    ignored = np.repeat(outside[:, np.newaxis], len(thresholds), axis=1)
+    least = min(float(thresholds.min()), 1 - 1e-10)
+    counts = (~truth.ignored).any(axis=1)
+    counts[0] = True  # all sizes: what is resampled
+    places = np.array(list(truth.objects), dtype=np.int64)
+    begins, ends = np.searchsorted(found.image, places), np.searchsorted(found.image, places, side="right")
+    for position, begin, end in zip(places.tolist(), begins.tolist(), ends.tolist(), strict=True):
+        if begin == end:
             continue
-        truths[index] = int((np.asarray(record["gtIgnore"]) == 0).sum())
-        count = min(len(record["dtScores"]), COCO_LIMITS[-1])
-        if count:
-            image.append(np.full(count, index, dtype=np.int64))
-            score.append(np.asarray(record["dtScores"][:count], dtype=np.float64))
-            hit.append(np.asarray(record["dtMatches"])[:, :count] > 0)
-            ignored.append(np.asarray(record["dtIgnore"])[:, :count].astype(bool))
-    return ClassMatches(
-        np.concatenate(image),
-        np.concatenate(score),
-        np.concatenate(hit, axis=1),
-        np.concatenate(ignored, axis=1),
-        truths,
-    )
+        overlaps = mask.iou(found.boxes[begin:end], truth.boxes[position], truth.crowds[position])
+        near = np.nonzero((~(overlaps < least)).any(axis=1))[0]
+        if not len(near):
+            continue
+        rows = begin + near
+        scores, areas = found.score[rows].tolist(), area[rows].tolist()
+        evaluation._gts[1, 1] = truth.objects[position]
+        evaluation._dts[1, 1] = [
+            {"id": number, "score": score, "area": size}
+            for number, (score, size) in enumerate(zip(scores, areas, strict=True), start=1)
+        ]
+        evaluation.ious[1, 1] = overlaps[near]
+        numbers = [true["id"] - 1 for true in truth.objects[position]]
+        seen: dict[bytes, dict[str, Any]] = {}
+        for index in np.nonzero(counts)[0].tolist():
+            same = truth.ignored[index, numbers].tobytes() + outside[index, rows].tobytes()
+            if same not in seen:  # all that a range of areas changes
+                seen[same] = evaluation.evaluateImg(1, 1, params.areaRng[index], len(rows))
+            hit[index][:, rows] = seen[same]["dtMatches"] > 0
+            ignored[index][:, rows] = seen[same]["dtIgnore"]
+    return hit, ignored
 
 
-def _annotations(objects: Sequence[GroundTruth | Detections], place: NDArray[np.int64]) -> list[list[dict[str, Any]]]:
-    """The objects of each class as COCO annotations, image by image, numbered from 1, and then in their own order;
-    `place` says where each label stands."""
-    by_class: list[list[dict[str, Any]]] = [[] for _ in place]
-    for image_id, found in enumerate(objects, start=1):
-        boxes = to_xywh(found.boxes)
-        if isinstance(found, Detections):
-            areas, crowds, scores = (boxes[:, 2] * boxes[:, 3]).tolist(), [0] * len(boxes), found.scores.tolist()
-        else:
-            areas, crowds, scores = found.area.tolist(), found.iscrowd.astype(int).tolist(), [1.0] * len(boxes)
-        for box, label, area, crowd, score in zip(
-            boxes.tolist(), place[found.labels].tolist(), areas, crowds, scores, strict=True
-        ):
-            by_class[label].append(
-                {
-                    "image_id": image_id,
-                    "category_id": label + 1,
-                    "bbox": box,
-                    "area": area,
-                    "iscrowd": crowd,
-                    "score": score,
-                }
-            )
-    return by_class
-
-
-def _coco(by_class: Sequence[Sequence[dict[str, Any]]], images: Sequence[int], labels: range) -> Any:
-    """A pycocotools data set of a few classes; annotation ids start at 1, since 0 means unmatched."""
-    from pycocotools.coco import COCO
-
-    annotations = [annotation for label in labels for annotation in by_class[label]]
-    for number, annotation in enumerate(annotations, start=1):
-        annotation["id"] = number
-    coco = COCO()
-    coco.dataset = {
-        "images": [{"id": image_id} for image_id in images],
-        "annotations": annotations,
-        "categories": [{"id": label + 1, "name": str(label)} for label in labels],
-    }
-    coco.createIndex()
-    return coco
+def _accumulate(
+    evaluation: Any,
+    truth: ClassTruth,
+    found: _Rows,
+    hit: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
+    into: tuple[NDArray[np.float64], NDArray[np.float64]],
+    params: Any,
+) -> None:
+    """Let pycocotools accumulate one class `into` its precision (IoUs, recalls, areas, limits) and recall (IoUs, areas,
+    limits): -1 where no true object counts, 0 where nothing is hit."""
+    precision, recall = into
+    counted = np.nonzero((~truth.ignored).any(axis=1))[0]
+    precision[:, :, counted], recall[:, counted] = 0.0, 0.0
+    ranked = np.argsort(-found.score, kind="mergesort")
+    before, most = -1, len(found.score)
+    for limit in reversed(range(len(params.maxDets))):
+        kept = ranked[found.rank[ranked] < params.maxDets[limit]]
+        if before >= 0 and len(kept) == most:  # a limit that cuts nothing more gives the same
+            precision[..., limit], recall[..., limit] = precision[..., before], recall[..., before]
+            continue
+        before, most = limit, len(kept)
+        records, areas = [], []
+        for area in counted.tolist():
+            hits = (hit[area][:, kept] & ~ignored[area][:, kept]).any(axis=0)
+            if hits.any():
+                mine = kept[: int(np.nonzero(hits)[0][-1]) + 1]
+                mine = mine[~ignored[area][:, mine].all(axis=0)]
+                records.append(
+                    {
+                        "dtScores": found.score[mine],
+                        "dtMatches": hit[area][:, mine],
+                        "dtIgnore": ignored[area][:, mine],
+                        "gtIgnore": truth.ignored[area],
+                    }
+                )
+                areas.append(area)
+        if not areas:
+            continue
+        whole = np.concatenate([item[name] for item in records for name in ("dtMatches", "dtIgnore")], axis=1)
+        _, first, which = np.unique(np.packbits(whole, axis=1), axis=0, return_index=True, return_inverse=True)
+        for item in records:  # thresholds at which all are matched alike give the same
+            item |= {name: item[name][first] for name in ("dtMatches", "dtIgnore")}
+        evaluation.params = asked = copy.copy(params)
+        asked.imgIds, asked.catIds, asked.maxDets = [1], [1], [max(1, most)]
+        asked.areaRng, asked.iouThrs = [params.areaRng[area] for area in areas], params.iouThrs[first]
+        evaluation.evalImgs, evaluation._paramsEval = records, asked
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
+            evaluation.accumulate()
+        precision[:, :, areas, limit] = evaluation.eval["precision"][which][:, :, 0, :, 0]
+        recall[:, areas, limit] = evaluation.eval["recall"][which][:, 0, :, 0]

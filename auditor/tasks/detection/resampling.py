@@ -84,27 +84,43 @@ def _class_ap(split: tuple[ClassMatches, NDArray[np.int64]], counted: NDArray[np
     """AP of one class, averaged over the IoU thresholds: (R,)."""
     found, weights = split
     ranked = np.argsort(-found.score, kind="stable")
-    image = found.image[ranked]
-    drawn = weights.astype(np.float64)
+    seen, image = np.unique(found.image[ranked], return_inverse=True)
+    drawn = weights[:, seen].astype(np.float64)
     values = np.zeros(len(weights))
+    known: dict[bytes, NDArray[np.float64]] = {}
     for hit, ignored in zip(found.hit[:, ranked], found.ignored[:, ranked], strict=True):
-        steps = np.nonzero(hit & ~ignored)[0]
-        if not len(steps):
-            continue
-        false = np.nonzero(~hit & ~ignored)[0]
-        # How many false alarms each image has before each step, so that weights @ before counts those of a resample.
-        before = np.zeros((drawn.shape[1], len(steps)))
-        slot = np.searchsorted(steps, false)
-        inside = slot < len(steps)
-        np.add.at(before, (image[false[inside]], slot[inside]), 1.0)
-        alarms = drawn @ np.cumsum(before, axis=1)
-        hits = np.cumsum(drawn[:, image[steps]], axis=1)
-        precision = hits / (hits + alarms + np.spacing(1))
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        reached = _reached(hits / np.maximum(counted, 1)[:, np.newaxis])
-        gained = np.diff(reached, axis=1, prepend=0)
-        values += (envelope * gained).sum(axis=1) / len(_RECALLS)
+        alike = hit.tobytes() + ignored.tobytes()
+        if alike not in known:
+            known[alike] = _ap_at(hit & ~ignored, ~hit & ~ignored, image, drawn, counted)
+        values += known[alike]
     return values / len(found.hit)
+
+
+def _ap_at(
+    hit: NDArray[np.bool_],
+    false: NDArray[np.bool_],
+    image: NDArray[np.int64],
+    drawn: NDArray[np.float64],
+    counted: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """AP of one class at one threshold: (R,)."""
+    steps, alarms_at = np.nonzero(hit)[0], np.nonzero(false)[0]
+    if not len(steps):
+        return np.zeros(len(drawn))
+    # How many false alarms each image has before each step, so that weights @ before counts those of a resample.
+    before = np.zeros((drawn.shape[1], len(steps)))
+    slot = np.searchsorted(steps, alarms_at)
+    inside = slot < len(steps)
+    np.add.at(before, (image[alarms_at[inside]], slot[inside]), 1.0)
+    alarms = drawn @ np.cumsum(before, axis=1)
+    hits = np.cumsum(drawn[:, image[steps]], axis=1)
+    alarms += hits
+    alarms += np.spacing(1)
+    precision = np.divide(hits, alarms, out=alarms)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    reached = _reached(np.divide(hits, np.maximum(counted, 1)[:, np.newaxis], out=hits))
+    gained = np.diff(reached, axis=1, prepend=0)
+    return np.asarray((envelope * gained).sum(axis=1) / len(_RECALLS))
 
 
 def _reached(recall: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -67,8 +67,8 @@ def has_ties(predictions: Mapping[int, Detections]) -> bool:
     another order keeps others."""
     if any(isinstance(found, Ranked) for found in predictions.values()):
         return True
-    pairs = [np.stack([found.labels, found.scores], axis=1) for found in predictions.values() if len(found.scores)]
-    return bool(pairs) and len(np.unique(np.concatenate(pairs), axis=0)) < sum(map(len, pairs))
+    pairs = [found.labels + 1j * found.scores for found in predictions.values()]
+    return bool(pairs) and len(np.unique(np.concatenate(pairs))) < sum(map(len, pairs))
 
 
 def ap_of_orders(
