@@ -56,7 +56,7 @@ class Subjects:
     """What an audit is of: `specs` are the files of all entries, the document's first; `delegates` are by file what
     each runs on; `scenarios` are without clean. `versions` and `hashes` (of libraries and of scenarios' functions, by
     name) are what beside these could change a pixel or a score. `unreadable` counts calibration images that cannot be
-    read."""
+    read; `timeout_s` is how long an invocation may take."""
 
     seed: int
     datasets: Mapping[str, Dataset]
@@ -72,6 +72,7 @@ class Subjects:
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    timeout_s: float | None = None
 
     def spec(self, file: str) -> ModelSpec:
         """The spec of a model file."""
@@ -234,7 +235,7 @@ def lay_out(
             for scenario in (None, *scenarios):
                 severities: tuple[float, ...] = (0,) if scenario is None else subjects.severities
                 key = digest(_content(subjects, shard, scenario, severities, models))[:32]
-                yield Unit(name, shard, scenario, severities, models, subjects.seed, key)
+                yield Unit(name, shard, scenario, severities, models, subjects.seed, key, subjects.timeout_s)
 
 
 def _content(

@@ -17,6 +17,7 @@ from auditor.values import Machine, Provenance, SourceTree
 
 __all__ = [
     "PIXEL_PACKAGES",
+    "SAME_PACKAGES",
     "auditor_version",
     "clashing_wheels",
     "describe",
@@ -29,6 +30,9 @@ __all__ = [
 
 PIXEL_PACKAGES = ("numpy", "opencv-python-headless", "albumentations", "albucore", "ai-edge-litert")
 """The packages whose version could change a pixel or a score: they enter every resume key."""
+
+SAME_PACKAGES = ("tflite-auditor", *PIXEL_PACKAGES, "pycocotools", "hotcoco")
+"""The packages that must be the same wherever an audit is measured and evaluated."""
 
 _OTHER_PACKAGES = ("pycocotools", "pyarrow", "pydantic", "vl-convert-python")
 _EXTRA_PACKAGES = ("litert-quantizer", "tensorflow", "keras")

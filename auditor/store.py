@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -10,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import filelock
+import platformdirs
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -21,12 +22,17 @@ from auditor.errors import StoreError
 __all__ = [
     "MEASUREMENT_FORMAT",
     "ImagePrediction",
+    "Stored",
+    "cache_folder",
     "check_writable",
     "has_unit",
+    "load_cached",
     "load_json",
     "load_predictions",
     "load_unit_times",
+    "locked",
     "save_bytes",
+    "save_cached",
     "save_json",
     "save_text",
     "save_unit",
@@ -49,8 +55,11 @@ class ImagePrediction:
     invoke_ms: float | None = None
 
 
-MEASUREMENT_FORMAT = 4
+MEASUREMENT_FORMAT = 5
 """Raised with every change of the measurements' columns: it is part of every resume key."""
+
+_CACHED = 300
+"""Documents that the cache keeps."""
 
 _KEY = [
     ("file", pa.dictionary(pa.int16(), pa.string())),
@@ -63,6 +72,8 @@ _KEY = [
 ]
 _WIDTH = b"width"
 """In a column's metadata: how many numbers a row of its array has, 0 where it has one dimension."""
+_GROUPS = b"groups"
+"""In a file's metadata: the file, delegate and severity that each row group is of."""
 
 
 def save_text(path: Path, text: str) -> None:
@@ -94,6 +105,58 @@ def load_json(path: Path) -> Any:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
+def cache_folder() -> Path:
+    """Where results are kept by their content for other runs: `AUDITOR_CACHE`, else the user's folder of caches."""
+    return Path(os.environ.get("AUDITOR_CACHE") or platformdirs.user_cache_path("tflite-auditor"))
+
+
+def load_cached(key: str) -> Any:
+    """The document that was kept under a key; None where there is none, or none that can be read."""
+    path = cache_folder() / f"{key}.json"
+    try:
+        found = load_json(path)
+        path.touch()  # what is used is kept longest
+        return found
+    except (StoreError, OSError):
+        return None
+
+
+def save_cached(key: str, document: Any) -> None:
+    """Keep a document under a key, and forget those that were used least recently.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    folder = cache_folder()
+    save_json(folder / f"{key}.json", document)
+    kept = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for path in kept[:-_CACHED]:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while this one writes into it; the lock ends with the process, however it ends.
+
+    Raises:
+        StoreError: another run has it.
+    """
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StoreError(
+            f"{folder}: another run writes into it now; wait until it has ended, or name another folder with --output"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def check_writable(folder: Path) -> None:
     """Raise StoreError unless files can be written in `folder`, or it can be made; leaves nothing behind."""
     existing = folder
@@ -115,17 +178,20 @@ def unit_path(folder: Path, resume_key: str) -> Path:
     return folder / "measurements" / f"{resume_key}.parquet"
 
 
-def has_unit(folder: Path, resume_key: str) -> bool:
-    """Say whether the unit of `resume_key` is complete: its file is whole and readable, and no worker was lost on
-    it."""
+def has_unit(folder: Path, resume_key: str, *, whole: bool = False) -> bool:
+    """Say whether the unit of `resume_key` is complete: its file is there and readable, and no worker was lost on it;
+    `whole` reads every byte of it."""
     path = unit_path(folder, resume_key)
     if not path.is_file():
         return False
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        file = _opened(path)
+        if whole:
+            file.read()
+        metadata = file.schema_arrow.metadata or {}
     except (pa.ArrowException, OSError):
         return False
-    return bool(metadata.get(b"complete") == b"true")
+    return bool(metadata.get(b"complete") == b"true" and _GROUPS in metadata)
 
 
 def save_unit(
@@ -140,20 +206,40 @@ def save_unit(
 
     A unit that is not `complete` is evaluated, and measured again by the next run.
     """
-    items = list(predictions)
-    columns = {name: array for item in items for name, array in item.values.items()}
+    groups: dict[tuple[str, str, float], list[ImagePrediction]] = {}
+    for item in predictions:
+        groups.setdefault((item.file, item.delegate, float(item.severity)), []).append(item)
+    arrays = {name: array for items in groups.values() for item in items for name, array in item.values.items()}
     fields = [pa.field(name, kind) for name, kind in _KEY]
-    for name, array in columns.items():
+    for name, array in arrays.items():
         width = str(array.shape[1] if array.ndim == 2 else 0)
         fields.append(pa.field(name, pa.list_(pa.from_numpy_dtype(array.dtype)), metadata={_WIDTH: width}))
+    notes = {
+        "times_s": json.dumps(dict(times_s)),
+        "complete": str(complete).lower(),
+        _GROUPS: json.dumps([list(group) for group in groups]),
+    }
+    schema = pa.schema(fields, metadata=notes)
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+            for items in groups.values():  # what is read together is one row group
+                writer.write_table(_table(items, list(arrays), schema))
+
+    _write(unit_path(folder, resume_key), write)
+
+
+def _table(items: Sequence[ImagePrediction], arrays: Sequence[str], schema: Any) -> Any:
     rows = [
         {name: getattr(item, name) for name, _ in _KEY}
-        | {name: item.values[name].ravel() if name in item.values else None for name in columns}
+        | {name: item.values[name].ravel() if name in item.values else None for name in arrays}
         for item in items
     ]
-    notes = {"times_s": json.dumps(dict(times_s)), "complete": str(complete).lower()}
-    table = pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=notes))
-    _write(unit_path(folder, resume_key), lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _opened(path: Path) -> Any:
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def load_predictions(
@@ -164,37 +250,64 @@ def load_predictions(
     Raises:
         StoreError: a unit is missing or damaged.
     """
+    wanted = [file, delegate, float(severity)]
     for key in resume_keys:
         path = unit_path(folder, key)
         try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); run the audit again with --fresh") from error
-        wanted = pc.and_(
-            pc.and_(
-                pc.equal(table["file"].cast(pa.string()), file), pc.equal(table["delegate"].cast(pa.string()), delegate)
-            ),
-            pc.equal(table["severity"], float(severity)),
-        )
-        chosen = table.filter(wanted)
-        columns = [part for part in chosen.schema if part.name not in dict(_KEY)]
-        for row in chosen.to_pylist():
-            yield ImagePrediction(
-                file=file,
-                delegate=delegate,
-                severity=severity,
-                image_id=row["image_id"],
-                values={part.name: _array(row[part.name], part) for part in columns if row[part.name] is not None},
-                error=row["error"],
-                scope=row["scope"],
-                invoke_ms=row["invoke_ms"],
-            )
+            opened = _opened(path)
+            groups = json.loads((opened.schema_arrow.metadata or {})[_GROUPS])
+            tables = [opened.read_row_group(index) for index, group in enumerate(groups) if group == wanted]
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise StoreError(
+                f"{path}: cannot be read ({error}); delete it, and the same command measures it again"
+            ) from error
+        for table in tables:
+            columns = {
+                part.name: _split(table[part.name], part) for part in table.schema if part.name not in dict(_KEY)
+            }
+            for index, row in enumerate(table.select(["image_id", "error", "scope", "invoke_ms"]).to_pylist()):
+                values = {name: found[index] for name, found in columns.items()}
+                yield ImagePrediction(
+                    file=file,
+                    delegate=delegate,
+                    severity=severity,
+                    values={name: array for name, array in values.items() if array is not None},
+                    **row,
+                )
 
 
-def _array(values: list[Any], part: Any) -> NDArray[Any]:
-    array = np.array(values, dtype=part.type.value_type.to_pandas_dtype())
+def _split(column: Any, part: Any) -> list[NDArray[Any] | None]:
+    """The array of each row of a column of lists; None where it has none."""
+    lists = column.combine_chunks()
+    offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
     width = int((part.metadata or {}).get(_WIDTH, b"0"))
-    return array.reshape(-1, width) if width else array
+    values = values.reshape(-1, width) if width else values
+    step = width or 1
+    there = lists.is_valid().to_pylist()
+    return [
+        values[begin // step : end // step].copy() if known else None
+        for known, begin, end in zip(there, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Predictions as they lie in a run folder: of one model file on one delegate at one severity, over units."""
+
+    folder: Path
+    keys: tuple[str, ...]
+    file: str
+    delegate: str
+    severity: float
+
+    def load(self) -> tuple[ImagePrediction, ...]:
+        """Read them.
+
+        Raises:
+            StoreError: a unit is missing or damaged.
+        """
+        found = load_predictions(self.folder, self.keys, file=self.file, delegate=self.delegate, severity=self.severity)
+        return tuple(found)
 
 
 def load_unit_times(folder: Path, resume_keys: Iterable[str]) -> dict[str, float]:
@@ -208,13 +321,25 @@ def load_unit_times(folder: Path, resume_keys: Iterable[str]) -> dict[str, float
 
 
 def _write(path: Path, write: Any) -> None:
-    """Write through a temporary file in the same folder and a rename, so that a reader never sees half a file."""
+    """Write through a temporary file in the same folder and a rename, so that a reader never sees half a file; both are
+    on the disk before anything that is written later, and may refer to them."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        _to_disk(temporary)
         temporary.replace(path)
+        _to_disk(path.parent)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's content, or a folder's entries, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -100,6 +100,12 @@ def finished(_run_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_run_once, tmp_path / "finished"))
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's audits keep for others is not known to another's."""
+    monkeypatch.setenv("AUDITOR_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of real models and data, named by AUDITOR_REAL."""

@@ -45,6 +45,8 @@ HOMES = {
     "flatbuffers": {"runtimes"},
     "pydantic": {"config"},
     "packaging": {"doctor"},
+    "platformdirs": {"store"},
+    "filelock": {"store"},
     "pydantic_core": {"config"},
     "yaml": {"config"},
     "pyarrow": {"store"},

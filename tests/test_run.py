@@ -153,14 +153,14 @@ def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
     class Murderous(ProcessExecutor):
         def map(self, function, items, **options):
             for outcome in super().map(function, items, **options):
-                if not killed and function.__name__ == "predict_unit":
+                if not killed and function.__name__ == "carry_out":
                     for pool in self._lanes:
                         for process in pool._processes.values():
                             killed.append(process.pid)
                             process.kill()
                 yield outcome
 
-    monkeypatch.setattr(run_module, "open_executor", lambda name, jobs, imports: Murderous(2))
+    monkeypatch.setattr(run_module, "open_executor", lambda name, **options: Murderous(2))
     result = run_audit(project / "audit.yaml", output=project / "out")
     assert killed
     assert {cell.status for cell in result.cells} == {"ok"}

@@ -73,7 +73,7 @@ def test_in_a_pipe_it_is_never_silent_and_the_time_left_is_honest(project):
     for stage in ("measuring", "evaluating", "comparing inputs", "timing", "writing the report"):
         assert stage in text, text
     assert re.search(r"measuring: (\d+ of )?760 inferences.*, about", text), text
-    assert re.search(r"evaluating: (\d+ of )?76 cells.*, about", text), text
+    assert re.search(r"evaluating: \d+ cells.*, about", text), text  # those that no measuring was left to hide
     told = [
         (at, int(number) * SECONDS[unit])
         for at, piece in pieces

@@ -23,7 +23,7 @@ from auditor.measure.predict import decoded
 from auditor.plan import Plan
 from auditor.runtimes.anatomy.runtime import FileFacts, facts_of
 from auditor.store import ImagePrediction
-from auditor.tasks.anatomy.cells import cell_task, evaluate_cell, task_of
+from auditor.tasks.anatomy.cells import cell_task, evaluate_cell, judged_truth, task_of
 from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Latency, Measurement, ModelSpec
 
 __all__ = ["Elsewhere", "devices_of", "load_elsewhere"]
@@ -158,6 +158,8 @@ def _evaluated(
     for spec in specs:
         said = {delegate for part in parts.values() for file, delegate, _ in part.outputs if file == spec.name}
         reading = _Reading(plan, spec, facts_of(Path(spec.path)))
+        dataset, match = plan.datasets[spec.dataset], plan.subjects.matches[spec.name]
+        truth = judged_truth(spec.task, dataset, match.judged)
         for delegate in (on.name for on in plan.subjects.asked_delegates if on.name in said):
             predictions: dict[tuple[str, float], list[ImagePrediction]] = {}
             for part, file in sorted(parts.items()):
@@ -167,7 +169,7 @@ def _evaluated(
                     place.append(reading.prediction(delegate, item, found))
             for (scenario, severity), images in predictions.items():
                 cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
-                task = cell_task(cell, spec, plan.datasets[spec.dataset], plan.subjects.matches[spec.name])
+                task = cell_task(cell, spec, dataset.categories, match, truth)
                 yield evaluate_cell(dataclasses.replace(task, predictions=tuple(images), seed=plan.subjects.seed))
 
 

@@ -22,7 +22,8 @@ import click
 
 from auditor.cli import help_commands, reading_commands
 from auditor.cli.scenario_commands import scenarios
-from auditor.cli.telling import tell
+from auditor.cli.shard_commands import SHARD, measure_shard, merge
+from auditor.cli.telling import tell, tell_estimate
 from auditor.errors import AuditorError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _CONTINUES = "what is complete is kept, and the same command continues"
-_KEPT = {"run": _CONTINUES, "demo": _CONTINUES, "init": "nothing was written"}
+_KEPT = {"run": _CONTINUES, "demo": _CONTINUES, "merge": _CONTINUES, "init": "nothing was written"}
 """What is said of an interrupted command."""
 _GRACE_S = 10.0
 """How long ending in order may take."""
@@ -126,11 +127,32 @@ def _run_options(default: str) -> Callable[[Callable[..., None]], Callable[..., 
     metavar="KEY=VALUE",
     help="A value in place of AUDIT's: dataset.limit=20, severities=[3], models.NAME.input.color=bgr; repeatable",
 )
+@click.option(
+    "--shard",
+    type=SHARD,
+    help="Measure part I of N alone, as 3/20, for `auditor merge`  [output: reports/ and AUDIT-shard-I-of-N]",
+)
+@click.option(
+    "--dry-run", "dry", is_flag=True, help="Say what the run would take, from a few timed images; write nothing"
+)
 @_run_options("reports/ and the name of AUDIT without .yaml")
 def run(
-    audit: Path, output: Path | None, measurements: tuple[Path, ...], given: tuple[str, ...], **options: Any
+    audit: Path,
+    output: Path | None,
+    measurements: tuple[Path, ...],
+    given: tuple[str, ...],
+    shard: tuple[int, int] | None,
+    dry: bool,
+    **options: Any,
 ) -> None:
     """Run the audit that AUDIT (an audit.yaml) describes; an interrupted run continues in the same folder."""
+    if dry:
+        return tell_estimate(audit, output, given=given, **options)
+    if shard is not None:
+        if measurements:
+            raise click.UsageError("--measurements are judged by a whole run: give them to it once shards are merged")
+        folder = output or Path("reports") / f"{audit.stem}-shard-{shard[0]}-of-{shard[1]}"
+        return measure_shard(audit, shard, folder, given=given, **options)
     words = ["auditor", "run", str(audit), *(("--output", str(output)) if output else ())]
     words += [word for path in measurements for word in ("--measurements", str(path))]
     words += [word for value in given for word in ("--set", value)]
@@ -333,5 +355,6 @@ for _command in (
     reading_commands.schema,
     help_commands.doctor,
     help_commands.completion,
+    merge,
 ):
     main.add_command(_command)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from auditor.values import AuditResult, Finding
 
-__all__ = ["EXIT", "tell"]
+__all__ = ["EXIT", "tell", "tell_estimate"]
 
 EXIT = {"passed": 0, "not judged": 0, "failed": 1, "incomplete": 3}
 _WIDTH = 110
@@ -66,3 +66,19 @@ def _finding(finding: Finding) -> list[str]:
     remedy = finding.remedy if finding.fix is None else finding.remedy.replace(str(finding.fix), "").rstrip()
     lines += textwrap.wrap(remedy, _WIDTH, break_long_words=False, initial_indent="  → ", subsequent_indent="    ")
     return [f"  {line}" for line in [*lines, *(f"      {line}" for line in (finding.fix.lines if finding.fix else ()))]]
+
+
+def tell_estimate(audit: Path, output: Path | None, *, quiet: bool, **options: Any) -> None:
+    """Say on stdout what a run would take."""
+    from auditor.run import SilentProgress, estimate_run
+    from auditor.terminal import BarProgress, duration
+
+    with SilentProgress() if quiet else BarProgress() as progress:
+        found = estimate_run(audit, output=output, progress=progress, **options)
+    there = f", {found.there:,} of them there already" if found.there else ""
+    stages = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items() if seconds >= 0.5)
+    click.echo(f"cells        {found.cells:,}")
+    click.echo(f"inferences   {found.inferences:,}{there}")
+    click.echo(f"disk         about {found.disk_bytes / 1e6:,.0f} MB")
+    click.echo(f"memory       about {found.memory_bytes / 1e6:,.0f} MB in {found.processes} processes")
+    click.echo(f"time         about {duration(found.total_s)} ({stages})")

@@ -21,7 +21,15 @@ from auditor.config.data_config import CalibrationConfig, DatasetConfig
 from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
 from auditor.config.given import text_of
 from auditor.config.pack import PackConfig, load_pack, read_pack, specs_of
-from auditor.config.result import RESULT_SCHEMA_VERSION, parse_result, result_document, result_schema
+from auditor.config.result import (
+    RESULT_SCHEMA_VERSION,
+    cells_document,
+    parse_cells,
+    parse_result,
+    parse_shard,
+    result_document,
+    result_schema,
+)
 from auditor.config.yaml_file import YamlFile, nearest, without_repeats
 
 __all__ = [
@@ -38,11 +46,14 @@ __all__ = [
     "PackConfig",
     "PostprocessConfig",
     "YamlFile",
+    "cells_document",
     "load_audit",
     "load_gates",
     "load_pack",
     "nearest",
+    "parse_cells",
     "parse_result",
+    "parse_shard",
     "plain",
     "read_audit",
     "read_judging",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.config.migrations import MIGRATIONS
 from auditor.errors import StoreError
-from auditor.values import AuditResult
+from auditor.values import AuditResult, CellResult, ShardRecord
 
-__all__ = ["RESULT_SCHEMA_VERSION", "parse_result", "result_document", "result_schema"]
+__all__ = [
+    "RESULT_SCHEMA_VERSION",
+    "cells_document",
+    "parse_cells",
+    "parse_result",
+    "parse_shard",
+    "result_document",
+    "result_schema",
+]
 
 RESULT_SCHEMA_VERSION = "2.2"
 
@@ -31,6 +40,32 @@ def result_schema() -> dict[str, Any]:
 def result_document(result: AuditResult) -> Any:
     """Turn a result into the plain document that `result.json` holds."""
     return _adapter().dump_python(result, mode="json")
+
+
+@functools.cache
+def _cells_adapter() -> TypeAdapter[tuple[CellResult, ...]]:
+    return TypeAdapter(tuple[CellResult, ...])
+
+
+def cells_document(cells: Sequence[CellResult]) -> Any:
+    """Turn cells into a plain document."""
+    return _cells_adapter().dump_python(tuple(cells), mode="json")
+
+
+def parse_shard(data: Any) -> ShardRecord | None:
+    """Turn the document of a shard into its record; None where it is none."""
+    try:
+        return TypeAdapter(ShardRecord).validate_python(data)
+    except ValidationError:
+        return None
+
+
+def parse_cells(data: Any) -> tuple[CellResult, ...] | None:
+    """Turn such a document into cells; None where it is none."""
+    try:
+        return _cells_adapter().validate_python(data)
+    except ValidationError:
+        return None
 
 
 def parse_result(data: Any, *, path: Path) -> AuditResult:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import DECLARED, WORTH, MetricValue
 
-__all__ = ["FAMILY_ERROR", "compare_with_declared", "error_of_look", "simultaneous", "undecided"]
+__all__ = [
+    "FAMILY_ERROR",
+    "compare_with_declared",
+    "error_of_look",
+    "is_hopeless",
+    "may_be_worth",
+    "simultaneous",
+    "undecided",
+]
 
 FAMILY_ERROR = 0.05
 """The chance that any of a model's comparisons calls an input better that is not, over all looks."""
@@ -19,6 +27,7 @@ FAMILY_ERROR = 0.05
 _EARLY = 0.2
 """The share of the family's error that all looks but the last have together: most is kept for the whole set."""
 _CLEARLY_WORSE = -2.0
+_HOPELESS = 2.0
 _LEAST_C = 1.96
 """No interval is narrower than that of one comparison alone at 95 %."""
 _LEAST_IMAGES = 10
@@ -88,6 +97,21 @@ def compare_with_declared(
 def _are_paired(first: CellEvaluation, second: CellEvaluation) -> bool:
     mine, theirs = first.primary_samples, second.primary_samples
     return mine.shape == theirs.shape and bool(np.isfinite(mine - theirs).all())
+
+
+def is_hopeless(declared: CellEvaluation, other: CellEvaluation) -> bool:
+    """Whether a few images show that another is not worth having: its difference and two of its standard errors are
+    below what would be. What differs on none of them may differ on others. Giving up too early makes no false alarm."""
+    mine, theirs = declared.result.value, other.result.value
+    if mine is None or theirs is None or not _are_paired(other, declared):
+        return False
+    spread = float((other.primary_samples - declared.primary_samples).std())
+    return spread > 0 and theirs - mine + _HOPELESS * spread < WORTH
+
+
+def may_be_worth(value: MetricValue) -> bool:
+    """Whether a difference can still be worth having, as its interval says."""
+    return value.value is not None and (value.interval is None or value.interval[1] >= WORTH)
 
 
 def undecided(values: Sequence[MetricValue]) -> bool:

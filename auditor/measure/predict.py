@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
+import functools
+import multiprocessing
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,13 +96,34 @@ def predict_unit(unit: Unit) -> UnitPredictions:
                     failed_prediction(model, record, severity, str(error), "scenario") for model in unit.models
                 ]
                 continue
-            predictions += [_predict(record, severity, seen, model, clock) for model in unit.models]
+            for model in unit.models:
+                with _limited(unit.timeout_s):
+                    predictions.append(_predict(record, severity, seen, model, clock))
         if record.size is not None and record.size != (image.shape[1], image.shape[0]):
             predictions = [
                 dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item
                 for item in predictions
             ]
     return UnitPredictions(tuple(predictions), dict(clock.times_s))
+
+
+@contextlib.contextmanager
+def _limited(seconds: float | None) -> Iterator[None]:
+    """End this process, where it is a worker, unless what follows ends in time: nothing else stops a model that hangs,
+    whatever it holds. Whoever waits for the worker sees it end."""
+    if seconds is None or multiprocessing.parent_process() is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(seconds, exit=True, file=_nowhere())
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@functools.cache
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w")
 
 
 def _predict(

@@ -70,6 +70,7 @@ def resolve_audit(
         versions=_versions(specs),
         hashes={**hashes, **hashes_of(scenarios or ())},
         evaluation=config.evaluation.value,
+        timeout_s=config.measure.timeout,
     )
     return subjects, rules
 

@@ -1,23 +1,29 @@
 """The composition of all rooms: an audit, from its file to its report."""
 
 from auditor.run.composing import run_audit
+from auditor.run.estimating import Estimate, estimate_run
 from auditor.run.judging import catalogue, is_silenced_by_code, judge_run, load_run, report_run
 from auditor.run.level_files import file_findings, quantize_file
 from auditor.run.packing import write_bundle
 from auditor.run.progress import Progress, SilentProgress
+from auditor.run.sharding import merge_shards, run_shard
 from auditor.run.stages.verifying import verified
 
 __all__ = [
+    "Estimate",
     "Progress",
     "SilentProgress",
     "catalogue",
+    "estimate_run",
     "file_findings",
     "is_silenced_by_code",
     "judge_run",
     "load_run",
+    "merge_shards",
     "quantize_file",
     "report_run",
     "run_audit",
+    "run_shard",
     "verified",
     "write_bundle",
 ]

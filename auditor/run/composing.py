@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from auditor.config import read_audit, text_of
-from auditor.executors import open_executor
+from auditor.config import text_of
 from auditor.report import charts
 from auditor.run.forecast import begin
 from auditor.run.judging import judged, render
 from auditor.run.progress import Progress, SilentProgress
-from auditor.run.session import Session
+from auditor.run.session import open_session
 from auditor.run.stages import STAGES
 from auditor.run.stages.picturing import draw_pictures
 from auditor.run.stages.planning import planned
 from auditor.run.stages.recording import record
-from auditor.store import check_writable, save_text
+from auditor.store import save_text
 from auditor.values import AuditResult
 
 __all__ = ["run_audit"]
@@ -48,15 +47,18 @@ def run_audit(
         StoreError: the run folder cannot be written.
     """
     started = datetime.now(UTC)
-    config = read_audit(audit, given=given)
     folder = output or Path("reports") / audit.stem
-    for place in (folder, folder / "models", folder / "measurements", folder / "pictures"):
-        check_writable(place)
-    if executor == "serial" and any(delegate.is_foreign for delegate in config.runs_on):
-        executor, jobs = "processes", 1  # such a delegate can end the process that runs it
-    workers = open_executor(executor, jobs=jobs, imports=("auditor.measure.predict", "auditor.tasks.detection"))
-    session = Session(config, folder, workers, progress or SilentProgress(), fresh=fresh, elsewhere=tuple(elsewhere))
-    try:
+    told = progress or SilentProgress()
+    with open_session(
+        audit,
+        folder,
+        jobs=jobs,
+        executor=executor,
+        fresh=fresh,
+        progress=told,
+        elsewhere=elsewhere,
+        given=given,
+    ) as session:
         state = planned(session)
         threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
         for stage in STAGES:
@@ -68,8 +70,3 @@ def run_audit(
         draw_pictures(session, state.plan, result)
         render(result, folder)
         return result
-    except BaseException:
-        workers.kill()
-        raise
-    finally:
-        workers.close()

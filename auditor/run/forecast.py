@@ -12,7 +12,7 @@ from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec, Unit
 from auditor.values.levels import FLOAT_HEAD, INT8
 
-__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "everything", "inferences"]
+__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "by_stage", "everything", "inferences"]
 
 INFERENCES, CELLS = "inferences", "cells"
 """What pace is kept of."""
@@ -21,10 +21,12 @@ _FIRST = 4
 """Opening a model and its first invocation take about so many times an invocation."""
 _AROUND_MS = 2.5
 """What encoding, decoding and corrupting cost beside an invocation, each time."""
-ALTERNATIVES = 22
+ALTERNATIVES = 18
 """About so many other inputs and readings are compared with each declared one."""
-_LOOKS = 1.5
-"""Many a comparison is looked at twice, on more images."""
+_FED = 10
+"""So many of them are fed otherwise, and measured."""
+_SCREENED = 0.5
+"""Of the images that a comparison begins with, so many are looked at of each alternative: most are soon given up."""
 _MAKING_S = 35.0
 """Making two levels, and comparing tensors with the source's."""
 _WRITING_S = 2.5
@@ -45,7 +47,12 @@ def begin(session: Session, state: State, name: str, *, of: int, what: str, shar
 
 def everything(session: Session, state: State) -> float:
     """How long all stages take that are still to come before the first of them."""
-    return sum(expected(session, state) for expected in _STAGES.values())
+    return sum(by_stage(session, state).values())
+
+
+def by_stage(session: Session, state: State) -> dict[str, float]:
+    """How long each stage is expected to take, before the first of them."""
+    return {name: expected(session, state) for name, expected in _STAGES.items()}
 
 
 def _seconds_of_inference(session: Session, state: State) -> float:
@@ -58,8 +65,7 @@ def _seconds_of_inference(session: Session, state: State) -> float:
 
 def _measuring(session: Session, state: State) -> float:
     fresh, folder = session.fresh, session.folder
-    untried = [unit for unit in state.plan.units if unit.resume_key not in state.tried]
-    left = [unit for unit in untried if fresh or not has_unit(folder, unit.resume_key)]
+    left = [unit for unit in state.plan.units if fresh or not has_unit(folder, unit.resume_key)]
     return sum(map(inferences, left)) * _seconds_of_inference(session, state)
 
 
@@ -100,8 +106,9 @@ def _comparing(session: Session, state: State) -> float:
         if entry.leads and options:
             spec = state.plan.subjects.float_level(entry)
             images = min(options.images, len(state.plan.datasets[spec.dataset].images))
-            once = images * _seconds_of_inference(session, state)
-            total += _LOOKS * ALTERNATIVES * (once + _seconds_of_cell(spec, images) / session.executor.jobs / 2)
+            seen = _SCREENED * images
+            total += _FED * seen * _seconds_of_inference(session, state)
+            total += ALTERNATIVES * _seconds_of_cell(spec, round(seen)) / session.executor.jobs / 2  # AP alone
     return total
 
 
@@ -116,8 +123,8 @@ def _timing(session: Session, state: State) -> float:
 
 
 _STAGES: dict[str, Callable[[Session, State], float]] = {
-    "measuring": _measuring,
     "remedies": _remedies,
+    "measuring": _measuring,
     "evaluating": _evaluating,
     "comparing inputs": _comparing,
     "timing": _timing,

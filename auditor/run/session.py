@@ -6,17 +6,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from auditor.config import AuditConfig
-from auditor.executors import Executor
+from auditor.config import AuditConfig, read_audit
+from auditor.executors import Executor, open_executor
 from auditor.plan import Plan
+from auditor.provenance import SAME_PACKAGES
 from auditor.run.progress import Progress
+from auditor.store import check_writable, locked
 from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Measurement, Rule
 
-__all__ = ["Pace", "Session", "State", "Stopwatch"]
+__all__ = ["Pace", "Session", "State", "Stopwatch", "open_session"]
+
+_LOADED = ("auditor.measure.predict", "auditor.tasks.detection", "pycocotools.cocoeval")
+"""What workers load while the documents are read."""
 
 
 class Stopwatch:
@@ -68,16 +73,50 @@ class Session:
     pace: Pace = field(default_factory=Pace)
 
 
+@contextlib.contextmanager
+def open_session(
+    audit: Path,
+    folder: Path,
+    *,
+    jobs: int | None,
+    executor: str,
+    fresh: bool,
+    progress: Progress,
+    elsewhere: Sequence[Path] = (),
+    given: Sequence[str] = (),
+) -> Iterator[Session]:
+    """Read the document of an audit and open its run folder, to which no other run has access, and its workers; they
+    are stopped at the end, at once where something goes wrong.
+
+    Raises:
+        InputError: the document cannot be read, or the executor cannot be had.
+        StoreError: the folder cannot be written, or another run writes into it.
+    """
+    config = read_audit(audit, given=given)
+    for place in (folder, folder / "models", folder / "measurements", folder / "pictures"):
+        check_writable(place)
+    if executor == "serial" and any(delegate.is_foreign for delegate in config.runs_on):
+        executor, jobs = "processes", 1  # such a delegate can end the process that runs it
+    with locked(folder):
+        workers = open_executor(executor, jobs=jobs, imports=_LOADED, packages=SAME_PACKAGES)
+        try:
+            yield Session(config, folder, workers, progress, fresh=fresh, elsewhere=tuple(elsewhere))
+        except BaseException:
+            workers.kill()
+            raise
+        finally:
+            workers.close()
+
+
 @dataclass(frozen=True)
 class State:
-    """What is known so far: the plan with all that was added to it, why units could not be measured (by resume key) and
-    which were tried, cells and measurements, what is wrong with images that could not be read (by data set and id), and
-    descriptions of data sets and calibration images."""
+    """What is known so far: the plan with all that was added to it, why units could not be measured (by resume key),
+    cells and measurements, what is wrong with images that could not be read (by data set and id), and descriptions of
+    data sets and calibration images."""
 
     plan: Plan
     rules: tuple[Rule, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
-    tried: frozenset[str] = frozenset()
     cells: tuple[CellResult, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     unreadable: Mapping[str, Mapping[int, str]] = field(default_factory=dict)

@@ -39,6 +39,7 @@ from auditor.values.records import (
     Refusal,
     RuntimeNeed,
     ScenarioRecord,
+    ShardRecord,
     SourceTree,
 )
 from auditor.values.results import (
@@ -164,6 +165,7 @@ __all__ = [
     "RuntimeNeed",
     "ScenarioRecord",
     "ScenarioSpec",
+    "ShardRecord",
     "Source",
     "SourceTree",
     "Streams",

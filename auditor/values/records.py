@@ -25,6 +25,7 @@ __all__ = [
     "Refusal",
     "RuntimeNeed",
     "ScenarioRecord",
+    "ShardRecord",
     "SourceTree",
 ]
 
@@ -72,6 +73,23 @@ class Provenance:
     audit_sha256: str = ""
     judged: str = ""
     """The command that judged the run by a gates file of its own."""
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What a shard measured: which it is of how many, the digest of the whole audit's units, the resume keys of its
+    own, and the document, versions and processor that it was measured with."""
+
+    __pydantic_config__ = _STRICT
+    number: int
+    of: int
+    plan: str
+    units: tuple[str, ...]
+    audit: str
+    audit_sha256: str
+    given: tuple[str, ...]
+    versions: Mapping[str, str]
+    processor: str
 
 
 @dataclass(frozen=True)

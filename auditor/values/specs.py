@@ -422,6 +422,8 @@ class Unit:
     models: tuple[tuple[ModelSpec, Delegate], ...]
     seed: int
     resume_key: str
+    timeout_s: float | None = None
+    """How long an invocation may take."""
 
     @property
     def scenario_key(self) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from auditor.run.session import Session, State
 from auditor.run.stages.comparing import compare_inputs
 from auditor.run.stages.describing import describe_data
-from auditor.run.stages.evaluating import evaluate
+from auditor.run.stages.grid import fill_grid
 from auditor.run.stages.making import locate_errors, make_asked, make_remedies
-from auditor.run.stages.measuring import measure
 from auditor.run.stages.returning import add_elsewhere
 from auditor.run.stages.timing import measure_speeds
 
@@ -18,10 +17,8 @@ __all__ = ["STAGES"]
 STAGES: tuple[Callable[[Session, State], State], ...] = (
     make_asked,
     add_elsewhere,
-    measure,
     make_remedies,
-    measure,
-    evaluate,
+    fill_grid,
     compare_inputs,
     locate_errors,
     describe_data,

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auditor.evaluate.comparison import compare_with_declared, error_of_look, undecided
+from auditor.evaluate.comparison import compare_with_declared, error_of_look, is_hopeless, may_be_worth, undecided
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.plan import Entry, lay_out
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.variants import InputVariant, combined, input_variants, readings
 from auditor.run.forecast import ALTERNATIVES, begin
 from auditor.run.session import Session, State
-from auditor.run.stages.evaluating import timed_evaluation
-from auditor.run.stages.looks import Candidate, Looked, Subject
+from auditor.run.stages.looks import Candidate, Looked, Looking, Subject
 from auditor.run.stages.measuring import measure_units
+from auditor.run.stages.remembering import remembered
 from auditor.store import has_unit, load_predictions
 from auditor.tasks.anatomy.cells import task_of
 from auditor.values import DECLARED, CellResult, Compared, Gain, ImageRecord, MetricValue, Unit, surest
@@ -26,6 +26,8 @@ __all__ = ["compare_inputs"]
 
 _TELLING = 4
 """Images on which variants that feed the same tensors are told."""
+_FEW = (10, 20)
+"""Images after which what is hopeless is dropped."""
 _COARSE = {"color", "range", "resize"}
 """What of an input makes a model find next to nothing."""
 _STEPS = 6
@@ -45,7 +47,8 @@ def compare_inputs(session: Session, state: State) -> State:
     for entry in state.plan.subjects.entries if options else ():
         subject = _subject(session, state, entry) if entry.leads else None
         if subject is not None and options:
-            cells += _Comparison(session, state, subject).cells(options.images)
+            first = options.images
+            cells += remembered(session, state, subject, first, _Comparison(session, state, subject).cells)
     return dataclasses.replace(state, cells=(*state.cells, *cells))
 
 
@@ -72,7 +75,8 @@ def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
 
 
 class _Comparison:
-    """One model's comparison as it grows: the candidates so far, and the units that measure their inputs."""
+    """One model's comparison as it grows: the candidates so far, the units that measure their inputs, what each was
+    found to be by the number of images, and on how many it was looked at last."""
 
     def __init__(self, session: Session, state: State, subject: Subject) -> None:
         self._session, self._state, self._subject = session, state, subject
@@ -80,11 +84,12 @@ class _Comparison:
         self._readings = readings(subject.spec, self._dataset.categories)
         self._units: dict[str, list[Unit]] = {}
         self._candidates = [Candidate()]
-        self._done: dict[str, CellEvaluation] = {}
+        self._done: dict[tuple[str, int], CellEvaluation] = {}
+        self._last: dict[str, int] = {}
 
     def cells(self, first: int) -> list[CellResult]:
-        """Look at `first` images, then at twice as many, until nothing that matters may be chance; go on from what is
-        surely better, until nothing else is."""
+        """Screen what is one change away on a few images, look at what is left on `first` images, then on twice as
+        many, until nothing that matters may be chance; go on from what is surely better, until nothing else is."""
         count = len(self._subject.images)
         sizes = [min(first, count)]
         while sizes[-1] < count:
@@ -96,37 +101,60 @@ class _Comparison:
                 break
             base = better
             self._session.progress.say(f"{self._subject.spec.name}: {base.name} is better; looking on from there")
-        if DECLARED not in self._done:
-            return []
+        found: list[CellResult] = []
         others = self._candidates[1:]
-        found = [candidate for candidate in others if candidate.name in self._done]
-        values = self._values(self._candidates[0], found, error_of_look(look, len(sizes)))
-        return [
-            _cell(self._done[item.name].result, value, item.compared(len(values), chosen=item is base))
-            for item, value in zip(found, values, strict=True)
-        ]
+        for size in sorted(set(self._last.values())):
+            last = sizes.index(size) + 1 if size in sizes else 1
+            mine = [item for item in others if self._last.get(item.name) == size]
+            values = self._values(self._candidates[0], mine, size, error_of_look(last, len(sizes)))
+            found += [
+                _cell(self._done[item.name, size].result, value, item.compared(len(others), chosen=item is base))
+                for item, value in zip(mine, values, strict=True)
+                if (item.name, size) in self._done and (DECLARED, size) in self._done
+            ]
+        place = {item.name: index for index, item in enumerate(others)}
+        return sorted(found, key=lambda cell: place[cell.key.input])
 
     def _step(self, base: Candidate, sizes: Sequence[int], look: int) -> tuple[int, Candidate | None]:
         """Compare all that is one change from `base` with it, beginning with that look; the last look that it took, and
         what is surely better: one of these, or else the best two together."""
         near = self._near(base)
         self._candidates += near
+        left = self._screened(base, near, sizes[look - 1])
+        values: list[MetricValue] = []
         for number in range(look, len(sizes) + 1):
-            look, error = number, error_of_look(number, len(sizes))
-            self._look(sizes[number - 1])
-            values = self._values(base, near, error)
+            look, size, error = number, sizes[number - 1], error_of_look(number, len(sizes))
+            self._look([base, *left], size)
+            values = self._values(base, left, size, error)
             if not undecided(values):
                 break
-        better = _surest(base, near, values)
+            if number < len(sizes):  # what can no longer be worth having is decided
+                left = [item for item, value in zip(left, values, strict=True) if may_be_worth(value)]
+        better = _surest(base, left, values)
         if better is not None or base.name != DECLARED:
             return look, better
-        pairs = self._pairs(near, values)
+        pairs = self._pairs(near)
         if not pairs:
             return look, None
         self._candidates += pairs
-        self._look(sizes[look - 1])
-        every = [*near, *pairs]
-        return look, _surest(base, every, self._values(base, every, error))
+        size = sizes[look - 1]
+        every = [*left, *self._screened(base, pairs, size)]
+        self._look([base, *every], size)
+        return look, _surest(base, every, self._values(base, every, size, error_of_look(look, len(sizes))))
+
+    def _screened(self, base: Candidate, near: Sequence[Candidate], size: int) -> list[Candidate]:
+        """What may be worth having after the first few images, where a look has many more."""
+        left = list(near)
+        for few in _FEW:
+            if size < 2 * few or not left:
+                break
+            self._look([base, *left], few)
+            mine = self._done.get((base.name, few))
+            if mine is None:
+                break
+            found = [(item, self._done.get((item.name, few))) for item in left]
+            left = [item for item, other in found if other is not None and not is_hopeless(mine, other)]
+        return left
 
     def _near(self, base: Candidate) -> list[Candidate]:
         """What is one change from `base` and was not tried: another input, or another reading."""
@@ -136,81 +164,83 @@ class _Comparison:
         tried = {candidate.name for candidate in self._candidates}
         return [candidate for candidate in (*fed, *read) if candidate.name not in tried]
 
-    def _look(self, size: int) -> None:
-        """Measure and evaluate everything on the first `size` images that was not yet."""
+    def _look(self, candidates: Sequence[Candidate], size: int) -> None:
+        """Measure and evaluate candidates, and the declared one, on the first `size` images, each as soon as it is
+        measured."""
         images = self._subject.images[:size]
-        if any(done.result.images != len(images) for done in self._done.values()):
-            self._done = {}
-        todo = [candidate for candidate in self._candidates if candidate.name not in self._done]
-        variants = {item.variant.name: item.variant for item in todo if item.variant is not None}
-        units = [unit for variant in variants.values() for unit in self._added_units(variant, images)]
+        wanted = dict.fromkeys([DECLARED, *(item.name for item in candidates)])
+        todo = [item for item in self._candidates if item.name in wanted and (item.name, size) not in self._done]
+        units = {item.name: self._units_of(item.variant, images) if item.variant is not None else [] for item in todo}
+        self._last |= {item.name: size for item in todo}
         session, plan = self._session, self._state.plan
         begin(
             session,
             self._state,
             "comparing inputs",
             of=sum(item.name != DECLARED for item in todo),
-            what=f"alternatives for {self._subject.spec.name}, on {len(images)} images",
-            share=len(todo) / ALTERNATIVES,
+            what=f"alternatives for {self._subject.spec.name}, on {size} images",
+            share=len(todo) / ALTERNATIVES * size / max(1, len(self._subject.images)),
         )
-        measure_units(session, plan, units)
         looked = Looked(
-            self._subject,
-            self._dataset,
-            session.folder,
-            plan.subjects.seed,
-            todo,
-            self._units,
-            self._readings,
+            self._subject, self._dataset, session.folder, plan.subjects.seed, todo, self._units, self._readings
         )
-        for outcome in session.executor.map(timed_evaluation, looked.cells(images), ahead=session.executor.jobs):
-            if outcome.error is None:
-                evaluation, spent = outcome.result
-                self._done[evaluation.result.input] = evaluation
-                session.stopwatch.add("evaluate", spent)
-            session.progress.done(int(outcome.item.cell.input != DECLARED))
+        following = Looking(session, looked, images, {name: _keys(found) for name, found in units.items()})
+        every = {unit.resume_key: unit for found in units.values() for unit in found}
+        measure_units(session, plan, list(every.values()), following=following)
+        self._done |= {(name, size): found for name, found in following.found.items()}
 
-    def _values(self, base: Candidate, others: Sequence[Candidate], error: float) -> list[MetricValue]:
-        """How each differs from `base`; undefined where it could not be evaluated."""
-        there = [candidate for candidate in others if candidate.name in self._done]
+    def _values(self, base: Candidate, others: Sequence[Candidate], size: int, error: float) -> list[MetricValue]:
+        """How each differs from `base` on the first `size` images; undefined where it could not be evaluated."""
+        there = [candidate for candidate in others if (candidate.name, size) in self._done]
         found: dict[str, MetricValue] = {}
-        if base.name in self._done:
+        if (base.name, size) in self._done:
             values = compare_with_declared(
-                self._done[base.name], [self._done[candidate.name] for candidate in there], error=error
+                self._done[base.name, size], [self._done[candidate.name, size] for candidate in there], error=error
             )
             found = {candidate.name: value for candidate, value in zip(there, values, strict=True)}
         absent = MetricValue(DECLARED, None, reason="it could not be evaluated")
         return [found.get(candidate.name, absent) for candidate in others]
 
-    def _added_units(self, variant: InputVariant, images: Sequence[ImageRecord]) -> list[Unit]:
-        """The units of images that a variant was not laid out for yet."""
+    def _units_of(self, variant: InputVariant, images: Sequence[ImageRecord]) -> list[Unit]:
+        """The units that measure a variant on `images`, laid out in the order in which they were first asked for."""
         known = self._units.setdefault(variant.name, [])
         measured = sum(len(unit.images) for unit in known)
         spec = variant.spec
         running = {spec.name: [self._subject.delegate]}
         rest = {spec.dataset: images[measured:]}
-        added = list(lay_out(self._state.plan.subjects, [spec], (), running, rest))
-        known += added
-        return added
+        known += lay_out(self._state.plan.subjects, [spec], (), running, rest)
+        return known
 
-    def _pairs(self, near: Sequence[Candidate], values: Sequence[MetricValue]) -> list[Candidate]:
+    def _pairs(self, near: Sequence[Candidate]) -> list[Candidate]:
         """Two changes of the declared model at once, where no one is better: the two best inputs of different factors,
         where two factors have one that seems better at all; of a model that finds next to nothing, every input with
         every reading, since what is fed and read wrongly is mended by neither alone."""
         best: dict[tuple[str, ...], Candidate] = {}
-        gains = [value.value or 0.0 for value in values]
+        gains = [self._gain(item) for item in near]
         for gain, item in sorted(zip(gains, near, strict=True), key=lambda found: -found[0]):
             if gain > 0 and item.variant is not None:
                 best.setdefault(item.factors, item)
         fed = [item.variant for item in best.values() if item.variant is not None][:2]
         pairs = [Candidate(combined(self._subject.spec, *fed))] if len(fed) == 2 else []
-        value, least = self._done[DECLARED].result.value, task_of(self._subject.spec.task).broken_below
+        value = self._done[DECLARED, self._last[DECLARED]].result.value
+        least = task_of(self._subject.spec.task).broken_below
         if value is not None and least is not None and value < least:
             coarse = [item for item in near if item.variant is not None and set(item.factors) <= _COARSE]
             pairs += [item.read(reading) for item in coarse for reading in self._readings]
             labels, boxes = ([r for r in self._readings if r.kind == kind] for kind in ("labels", "boxes"))
             pairs += [Candidate().read(one).read(other) for one in labels for other in boxes]
         return pairs
+
+    def _gain(self, item: Candidate) -> float:
+        """What a candidate gains over the declared model on the images that it was looked at last."""
+        size = self._last.get(item.name, 0)
+        mine, theirs = self._done.get((DECLARED, size)), self._done.get((item.name, size))
+        values = [found.result.value if found is not None else None for found in (theirs, mine)]
+        return 0.0 if None in values else (values[0] or 0.0) - (values[1] or 0.0)
+
+
+def _keys(units: Sequence[Unit]) -> list[str]:
+    return [unit.resume_key for unit in units]
 
 
 def _surest(base: Candidate, others: Sequence[Candidate], values: Sequence[MetricValue]) -> Candidate | None:

@@ -1,66 +1,113 @@
-"""Evaluate every cell of a plan from its stored predictions, and compare the cells."""
+"""Evaluate every cell of a plan from its stored predictions as soon as they are there, and compare the cells."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from auditor.evaluate.differences import with_differences
 from auditor.evaluate.evaluated import CellEvaluation
-from auditor.executors import run_isolated
+from auditor.executors import Outcome, Shared, run_isolated
 from auditor.plan import Plan
 from auditor.run.forecast import CELLS, begin
 from auditor.run.session import Session, State
-from auditor.run.stages.measuring import UNIT_TIMEOUT_S
-from auditor.store import load_predictions
-from auditor.tasks.anatomy.cells import CellTask, cell_task, evaluate_cell, task_of
+from auditor.run.stages.measuring import UNIT_TIMEOUT_S, Job, Waiting, carry_out
+from auditor.store import Stored
+from auditor.tasks.anatomy.cells import CellTask, cell_task, evaluate_cell, judged_truth, task_of
 from auditor.values import Cell, CellResult, DelegateOps, InRun, Measurement
 
-__all__ = ["evaluate", "timed_evaluation"]
+__all__ = ["Evaluating", "timed_evaluation"]
 
 
-def evaluate(session: Session, state: State) -> State:
-    """Evaluate every cell, take each file's time from its clean cell, and tell what could not be measured, and what
-    each delegate took of each file as its first invocation showed."""
-    plan = state.plan
-    evaluations: dict[Cell, CellEvaluation] = {}
-    results = [*_lost(state)]
-    order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
-    tasks = _tasks(session, state)
-    begin(session, state, "evaluating", of=len(order), what=CELLS)
-    session.progress.done(len(results))
-    started = time.monotonic()
-    for outcome in session.executor.map(timed_evaluation, tasks, ahead=session.executor.jobs):
+class Evaluating:
+    """The evaluation of a plan's cells: each is ready when the last of its units was measured."""
+
+    def __init__(self, session: Session, state: State) -> None:
+        self._session, self._state = session, state
+        self._cells = dict(state.plan.cells())
+        self._waiting = Waiting({cell: [unit.resume_key for unit in units] for cell, units in self._cells.items()})
+        self._results: list[CellResult] = []
+        self._evaluations: dict[Cell, CellEvaluation] = {}
+        self._truths: dict[tuple[str, tuple[str, ...]], Shared[Mapping[int, Any]]] = {}
+        self._at_hand = session.executor.sees([session.folder])
+        self._alone = False
+
+    @property
+    def of(self) -> int:
+        """How many cells there are."""
+        return len(self._cells)
+
+    def ready(self) -> Job | None:
+        """The evaluation of a cell whose units are all there."""
+        cell = self._waiting.pop()
+        return None if cell is None else Job(timed_evaluation, self._task(cell))
+
+    def measured(self, resume_key: str, *, failed: bool) -> None:
+        """A unit is there; where it failed, its cells fail with it."""
+        self._waiting.measured(resume_key, failed=failed)
+
+    def took(self, outcome: Outcome) -> None:
+        """Keep the evaluation of a cell; one whose worker died is tried again in a process of its own."""
         if outcome.died:
-            (outcome,) = run_isolated(timed_evaluation, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
+            (outcome,) = run_isolated(carry_out, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
+        task: CellTask = outcome.item.argument
         if outcome.error is not None:
-            results.append(_failed(plan, outcome.item.cell, f"evaluation failed: {outcome.error}"))
+            self._results.append(_failed(self._state.plan, task.cell, f"evaluation failed: {outcome.error}"))
         else:
             evaluation, spent = outcome.result
-            results.append(evaluation.result)
-            evaluations[evaluation.result.key] = evaluation
-            session.stopwatch.add("evaluate", spent)
-        session.progress.done()
-    session.pace.saw(CELLS, len(order), time.monotonic() - started)
-    results.sort(key=lambda result: order[result.key])
-    unreadable: dict[str, dict[int, str]] = {}
-    for cell, found in evaluations.items():
-        unreadable.setdefault(plan.subjects.spec(cell.file).dataset, {}).update(found.unreadable)
-    cells = with_differences(results, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
-    times = {
-        cell: found.invoke_ms for cell, found in evaluations.items() if found.invoke_ms is not None and cell.is_clean
-    }
-    return dataclasses.replace(
-        state,
-        cells=(*cells, *_unmeasured(plan), *state.cells),
-        unreadable=unreadable,
-        measurements=(
-            *(_time_of(cell, times[cell]) for cell in sorted(times, key=order.__getitem__)),
-            *_delegate_ops(plan),
-            *state.measurements,
-        ),
-    )
+            self._results.append(evaluation.result)
+            self._evaluations[task.cell] = evaluation
+            self._session.stopwatch.add("evaluate", spent)
+        if self._alone:
+            self._session.progress.done()
+
+    def alone(self) -> None:
+        """All units are there: what is left to do is told."""
+        self._alone = True
+        left = len(self._cells) - len(self._results)
+        begin(self._session, self._state, "evaluating", of=left, what=CELLS, share=left / max(1, len(self._cells)))
+
+    def _task(self, cell: Cell) -> CellTask:
+        """What evaluating a cell needs; its predictions are read where it is evaluated, if they can be seen there."""
+        plan = self._state.plan
+        spec = plan.subjects.spec(cell.file)
+        dataset, match = plan.datasets[spec.dataset], plan.subjects.matches[cell.file]
+        key = (spec.dataset, match.judged)
+        if key not in self._truths:
+            self._truths[key] = judged_truth(spec.task, dataset, match.judged)
+        keys = tuple(unit.resume_key for unit in self._cells[cell])
+        stored = Stored(self._session.folder, keys, spec.key, cell.delegate, cell.severity)
+        return dataclasses.replace(
+            cell_task(cell, spec, dataset.categories, match, self._truths[key]),
+            predictions=stored if self._at_hand else stored.load(),
+            seed=plan.subjects.seed,
+            evaluation=plan.subjects.evaluation,
+        )
+
+    def concluded(self, state: State) -> State:
+        """All that is known of the cells, compared with each other, those that could not be measured among them."""
+        plan, evaluations = state.plan, self._evaluations
+        order = {cell: index for index, cell in enumerate(self._cells)}
+        results = sorted([*self._results, *_lost(state)], key=lambda result: order[result.key])
+        unreadable: dict[str, dict[int, str]] = {}
+        for cell in sorted(evaluations, key=order.__getitem__):
+            found = evaluations[cell].unreadable
+            unreadable.setdefault(plan.subjects.spec(cell.file).dataset, {}).update(found)
+        cells = with_differences(results, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
+        times = {cell: found.invoke_ms for cell, found in evaluations.items() if found.invoke_ms is not None}
+        clean = sorted((cell for cell in times if cell.is_clean), key=order.__getitem__)
+        return dataclasses.replace(
+            state,
+            cells=(*cells, *_unmeasured(plan), *state.cells),
+            unreadable=unreadable,
+            measurements=(
+                *(_time_of(cell, times[cell]) for cell in clean),
+                *_delegate_ops(plan),
+                *state.measurements,
+            ),
+        )
 
 
 def _time_of(cell: Cell, invoke_ms: float) -> Measurement:
@@ -99,24 +146,3 @@ def _unmeasured(plan: Plan) -> Iterator[CellResult]:
     by_model = {spec.model: task_of(spec.task).primary for spec in plan.specs}
     for cell, status, cause, reason in plan.unmeasured_cells():
         yield CellResult.of(cell, status=status, images=0, judged_by=by_model[cell.model], error=reason, cause=cause)
-
-
-def _tasks(session: Session, state: State) -> Iterator[CellTask]:
-    """What evaluating each measured cell needs; predictions are loaded one cell at a time."""
-    plan = state.plan
-    last: CellTask | None = None
-    for cell, units in plan.cells():
-        keys = [unit.resume_key for unit in units]
-        if any(key in state.failures for key in keys):
-            continue
-        spec = plan.subjects.spec(cell.file)
-        found = load_predictions(session.folder, keys, file=spec.key, delegate=cell.delegate, severity=cell.severity)
-        if last is None or last.cell.file != cell.file:  # the cells of a file share its truth
-            last = cell_task(cell, spec, plan.datasets[spec.dataset], plan.subjects.matches[cell.file])
-        yield dataclasses.replace(
-            last,
-            cell=cell,
-            predictions=tuple(found),
-            seed=plan.subjects.seed,
-            evaluation=plan.subjects.evaluation,
-        )

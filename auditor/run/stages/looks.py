@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,18 @@ from auditor.datasets.images import read_record
 from auditor.datasets.shared_classes import match_classes
 from auditor.delegate import Delegate
 from auditor.encoding import geometry_of
+from auditor.evaluate.evaluated import CellEvaluation
+from auditor.executors import Outcome, Shared
 from auditor.resolve.variants import InputVariant
+from auditor.run.session import Session
+from auditor.run.stages.evaluating import timed_evaluation
+from auditor.run.stages.measuring import Job, Waiting
 from auditor.store import ImagePrediction, has_unit, load_predictions
-from auditor.tasks.anatomy.cells import CellTask, cell_task, task_of
+from auditor.tasks.anatomy.cells import CellTask, cell_task, judged_truth, task_of
 from auditor.tasks.anatomy.task import Framed, Reading
 from auditor.values import CLEAN, DECLARED, Cell, Compared, ImageRecord, ModelSpec, Patch, Unit
 
-__all__ = ["Candidate", "Looked", "Subject"]
+__all__ = ["Candidate", "Looked", "Looking", "Subject"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,27 +102,36 @@ class Looked:
     units: Mapping[str, Sequence[Unit]]
     readings: Sequence[Reading]
 
-    def cells(self, images: Sequence[ImageRecord]) -> Iterator[CellTask]:
-        """What is evaluated on the same images, over the classes that any reading knows; predictions are loaded one
-        cell at a time."""
+    def cells(self, images: Sequence[ImageRecord]) -> dict[str, Callable[[], CellTask]]:
+        """What is evaluated on the same images, over the classes that any reading knows, by the candidates' names; each
+        reads its predictions when it is asked for."""
         spec, categories = self.subject.spec, self.dataset.categories
         lists = [spec.labels, *(reading.labels for reading in self.readings)]
         known = {category for labels in lists for category in match_classes(labels, categories).judged}
         judged = [category for category in categories if category in known]
-        for candidate in self.candidates:
-            yield self._task(candidate, judged, images)
+        seen = dataclasses.replace(self.dataset, truth={record.id: self.dataset.truth[record.id] for record in images})
+        truth = judged_truth(spec.task, seen, judged)
+        return {
+            candidate.name: functools.partial(self._task, candidate, judged, images, truth)
+            for candidate in self.candidates
+        }
 
-    def _task(self, candidate: Candidate, judged: Sequence[str], images: Sequence[ImageRecord]) -> CellTask:
+    def _task(
+        self,
+        candidate: Candidate,
+        judged: Sequence[str],
+        images: Sequence[ImageRecord],
+        truth: Shared[Mapping[int, Any]],
+    ) -> CellTask:
         spec = self.subject.spec
         named = [reading for reading in candidate.readings if reading.kind == "labels"]
         labels = named[0].labels if named else spec.labels
         key = Cell(spec.model, spec.name, spec.quantization, self.subject.delegate.name, CLEAN, 0, candidate.name)
         match = match_classes(labels, self.dataset.categories)
-        seen = dataclasses.replace(self.dataset, truth={record.id: self.dataset.truth[record.id] for record in images})
-        task = cell_task(key, spec, seen, dataclasses.replace(match, judged=tuple(judged)))
+        task = cell_task(key, spec, self.dataset.categories, dataclasses.replace(match, judged=tuple(judged)), truth)
         offset = named[0].label_offset if named else task.label_offset
         said = tuple(self._said(candidate, images))
-        return dataclasses.replace(task, seed=self.seed, predictions=said, label_offset=offset)
+        return dataclasses.replace(task, seed=self.seed, predictions=said, label_offset=offset, screens=True)
 
     def _said(self, candidate: Candidate, images: Sequence[ImageRecord]) -> Iterator[ImagePrediction]:
         """What the model said of each image, fed and read as the candidate is."""
@@ -144,3 +159,35 @@ class Looked:
             return item
         framed = Framed(spec, geometry_of(size, spec.input), (size[1], size[0]))
         return dataclasses.replace(item, values=reread(item.values, reading, framed))
+
+
+class Looking:
+    """The evaluation of candidates, each when its input was measured."""
+
+    def __init__(
+        self, session: Session, looked: Looked, images: Sequence[ImageRecord], units: Mapping[str, Collection[str]]
+    ) -> None:
+        self._session, self._tasks = session, looked.cells(images)
+        self._waiting = Waiting(units)
+        self.found: dict[str, CellEvaluation] = {}
+
+    def ready(self) -> Job | None:
+        """The evaluation of a candidate whose input was measured."""
+        name = self._waiting.pop()
+        return None if name is None else Job(timed_evaluation, self._tasks[name]())
+
+    def measured(self, resume_key: str, *, failed: bool) -> None:
+        """A unit is there, or will not be."""
+        self._waiting.measured(resume_key, failed=failed)
+
+    def took(self, outcome: Outcome) -> None:
+        """Keep what a candidate was found to be."""
+        name = outcome.item.argument.cell.input
+        if outcome.error is None:
+            evaluation, spent = outcome.result
+            self.found[name] = evaluation
+            self._session.stopwatch.add("evaluate", spent)
+        self._session.progress.done(int(name != DECLARED))
+
+    def alone(self) -> None:
+        """Nothing is left to measure."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,39 +13,55 @@ from numpy.typing import NDArray
 from auditor import extensions
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
+from auditor.errors import StoreError
 from auditor.evaluate.bootstrap import draw_weights, interval
 from auditor.evaluate.evaluated import CellEvaluation
-from auditor.store import ImagePrediction
+from auditor.executors import Shared
+from auditor.provenance import digest
+from auditor.store import ImagePrediction, Stored
 from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
 from auditor.values import Cell, CellResult, Evaluation, MetricValue, ModelSpec
 
-__all__ = ["CellTask", "cell_task", "evaluate_cell", "registered_metrics", "task_of"]
+__all__ = ["CellTask", "cell_task", "evaluate_cell", "judged_truth", "registered_metrics", "task_of"]
+
+_KEPT = 4
+"""Truths that a process keeps prepared."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellTask:
     """What evaluating one cell needs. `to_judged` gives for each label index of the model the index in `judged`, or
-    None; `truth` holds only judged classes, by that index."""
+    None; `truth` holds only judged classes, by that index. What only `screens` is evaluated no further than its primary
+    metric."""
 
     cell: Cell
-    truth: Mapping[int, Any]
+    truth: Shared[Mapping[int, Any]]
     judged: tuple[str, ...]
     to_judged: tuple[int | None, ...]
     label_offset: int
     task: str
-    predictions: tuple[ImagePrediction, ...] = ()
+    predictions: tuple[ImagePrediction, ...] | Stored = ()
     seed: int = 0
     evaluation: Evaluation = field(default_factory=Evaluation)
+    screens: bool = False
 
 
-def cell_task(cell: Cell, spec: ModelSpec, dataset: Dataset, match: ClassMatch) -> CellTask:
-    """What evaluating a cell of a model needs, but for its predictions."""
-    judged = {dataset.categories.index(category): index for index, category in enumerate(match.judged)}
-    restrict = task_of(spec.task).restrict
+def judged_truth(task: str, dataset: Dataset, judged: Sequence[str]) -> Shared[Mapping[int, Any]]:
+    """The truth of the judged classes, by their index, as all cells of a data set share it."""
+    places = {dataset.categories.index(category): index for index, category in enumerate(judged)}
+    restrict = task_of(task).restrict
+    return Shared({image_id: restrict(found, places) for image_id, found in dataset.truth.items()})
+
+
+def cell_task(
+    cell: Cell, spec: ModelSpec, categories: Sequence[str], match: ClassMatch, truth: Shared[Mapping[int, Any]]
+) -> CellTask:
+    """What evaluating a cell of a model on a data set of these `categories` needs, but for its predictions."""
+    judged = {categories.index(category): index for index, category in enumerate(match.judged)}
     offset: Any = spec.decoder_options.get("label_offset", 0)
     return CellTask(
         cell=cell,
-        truth={image_id: restrict(found, judged) for image_id, found in dataset.truth.items()},
+        truth=truth,
         judged=match.judged,
         to_judged=tuple(None if category is None else judged[category] for category in match.to_category),
         label_offset=int(offset),
@@ -72,35 +89,39 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
     """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only
     counted."""
     task = task_of(given.task)
-    predictions = given.predictions
+    try:
+        predictions = given.predictions.load() if isinstance(given.predictions, Stored) else given.predictions
+    except StoreError as error:
+        return _failed(given, task, {}, str(error))
+    every = given.truth.get()
     fatal = [item for item in predictions if item.error and item.scope != "image"]
     unreadable = {item.image_id: item.error or "" for item in predictions if item.scope == "image"}
-    missing = given.truth.keys() - {item.image_id for item in predictions}
+    missing = every.keys() - {item.image_id for item in predictions}
     if fatal or missing:
-        error = fatal[0].error if fatal else f"{len(missing)} images were not measured"
+        told = fatal[0].error if fatal else f"{len(missing)} images were not measured"
         on = f" (on {len(fatal)} of {len(predictions)} images, first {fatal[0].image_id})" if fatal else ""
-        return _failed(given, task, {"failed_images": len(fatal) or len(missing)}, f"{error}{on}")
-    truth = {image_id: found for image_id, found in given.truth.items() if image_id not in unreadable}
+        return _failed(given, task, {"failed_images": len(fatal) or len(missing)}, f"{told}{on}")
+    truth = {image_id: found for image_id, found in every.items() if image_id not in unreadable}
     counts = {
         "failed_images": len(unreadable),
         "images_of_other_size": sum(item.scope == "size" for item in predictions),
     }
-    if 2 * len(truth) < len(given.truth) or not truth:
+    if 2 * len(truth) < len(every) or not truth:
         reason = next((item.error for item in predictions if item.scope == "image"), "")
         return _failed(
             given,
             task,
             counts,
-            f"only {len(truth)} of {len(given.truth)} images could be read; the first failed with {reason}",
+            f"only {len(truth)} of {len(every)} images could be read; the first failed with {reason}",
             unreadable,
         )
     times = [item.invoke_ms for item in predictions if item.invoke_ms is not None]
-    judged = _judged(given, task, truth)
+    judged = _judged(given, task, truth, predictions)
     found = task.evaluate(judged)
     counts |= found.counts
     if found.error is not None:
         return _failed(given, task, counts, found.error)
-    metrics, samples = _with_registered(given.task, judged, found)
+    metrics, samples = _with_registered("" if given.screens else given.task, judged, found)
     result = CellResult.of(
         given.cell,
         status="ok",
@@ -120,28 +141,50 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
     )
 
 
-def _judged(given: CellTask, task: Task, truth: Mapping[int, Any]) -> Judged:
+def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: Sequence[ImagePrediction]) -> Judged:
     """Truth and predictions of the images that could be read; one that could not is left out of the resamples that drew
     it."""
     table = np.array([-1 if index is None else index for index in given.to_judged] or [-1], dtype=np.int64)
     predictions, dropped = {}, 0
-    for item in given.predictions:
+    for item in said:
         if item.image_id in truth:
             predictions[item.image_id], more = task.to_prediction(item.values, table, given.label_offset)
             dropped += more
-    weights = draw_weights(len(given.truth), seed=given.seed)
-    present = [position for position, image_id in enumerate(given.truth) if image_id in truth]
+    every = given.truth.get()
+    weights = _weights(len(every), given.seed)
+    if len(truth) < len(every):
+        weights = weights[:, [position for position, image_id in enumerate(every) if image_id in truth]]
     keep = given.cell.is_clean and given.cell.is_declared
     return Judged(
         given.judged,
         truth,
         {image_id: predictions[image_id] for image_id in truth},
-        weights[:, present],
+        weights,
         dropped=dropped,
         keep=keep,
-        orders=given.cell.is_declared,
+        orders=given.cell.is_declared and not given.screens,
         evaluation=given.evaluation,
+        prepared=_prepared(given, task, truth),
+        screens=given.screens,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _weights(images: int, seed: int) -> NDArray[np.int64]:
+    return draw_weights(images, seed=seed)
+
+
+_ready: dict[tuple[str, ...], Any] = {}
+
+
+def _prepared(given: CellTask, task: Task, truth: Mapping[int, Any]) -> Any:
+    """What a task makes of the truth of these images before anything is said of them, once in this process."""
+    key = (given.truth.key, given.task, digest(sorted(truth), given.judged, repr(given.evaluation)))
+    if key not in _ready:
+        while len(_ready) >= _KEPT:
+            del _ready[next(iter(_ready))]
+        _ready[key] = task.prepare(truth, given.judged, given.evaluation)
+    return _ready[key]
 
 
 def _with_registered(

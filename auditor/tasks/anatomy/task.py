@@ -76,7 +76,8 @@ class Judged:
     """What a cell is evaluated from: truth and predictions of the images that could be read, by image id, their labels
     indices of `categories`; `weights` (R, N) are the resamples of these images, in their order. `dropped` are
     predictions of classes that are not judged. `keep` asks for what two cells are compared by, `orders` for what other
-    orders of equal scores would give. `evaluation` is what is evaluated beside the task's own metrics."""
+    orders of equal scores would give. `evaluation` is what is evaluated beside the task's own metrics. `prepared` is
+    what the task made of the truth. What only `screens` needs the primary metric and its samples alone."""
 
     categories: tuple[str, ...]
     truth: Mapping[int, Any]
@@ -86,6 +87,8 @@ class Judged:
     keep: bool = False
     orders: bool = False
     evaluation: Evaluation = field(default_factory=Evaluation)
+    prepared: Any = None
+    screens: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +142,8 @@ class Task:
     to_prediction: Callable[[Values, NDArray[np.int64], int], tuple[Any, int]]
     restrict: Callable[[Any, Mapping[int, int]], Any]
     evaluate: Callable[[Judged], Evaluated]
+    prepare: Callable[[Mapping[int, Any], Sequence[str], Evaluation], Any] = lambda *_: None
+    """What is made of the truth of images once, and used by every cell of them."""
     compare: Callable[[CellResult, Any, Any, str, str], CellResult] = lambda result, *_: result
     compared_metrics: Mapping[str, str] = field(default_factory=dict)
     """Metrics that `compare` adds."""

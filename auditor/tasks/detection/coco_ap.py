@@ -21,7 +21,7 @@ from auditor.tasks.detection.coco_truth import ClassTruth, CocoTruth, limits_of,
 from auditor.tasks.detection.resampling import ClassMatches
 from auditor.values import COCO_LIMITS, Detections, Evaluation, GroundTruth, MetricValue, iou_metric
 
-__all__ = ["ABOUT", "NAMES", "CocoEvaluation", "evaluate_coco", "per_class"]
+__all__ = ["ABOUT", "NAMES", "NOTHING_COUNTS", "CocoEvaluation", "evaluate_coco", "match_all_sizes", "per_class"]
 
 ABOUT = {
     "AP": "COCO average precision, the mean over IoU 0.50 to 0.95 and classes",
@@ -40,6 +40,7 @@ ABOUT = {
 """COCO's twelve metrics. Source: https://cocodataset.org/#detection-eval."""
 NAMES = tuple(ABOUT)
 
+NOTHING_COUNTS = "no true object counts here"
 _THRESHOLDS = 10
 """COCO's IoU thresholds, 0.50 to 0.95, the first that are evaluated."""
 _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
@@ -147,6 +148,29 @@ def evaluate_coco(
     )
 
 
+def match_all_sizes(
+    truth: Mapping[int, GroundTruth],
+    predictions: Mapping[int, Detections],
+    categories: Sequence[str],
+    prepared: CocoTruth | None = None,
+) -> tuple[ClassMatches, ...]:
+    """How the detections of each class are matched, over all sizes, as in `evaluate_coco`: all that AP itself needs."""
+    from pycocotools.cocoeval import COCOeval
+
+    known = prepared or prepare_truth(truth, categories, Evaluation())
+    evaluation, params = COCOeval(iouType="bbox"), copy.copy(known.params)
+    params.areaRng, params.iouThrs = params.areaRng[:1], params.iouThrs[:_THRESHOLDS]
+    rows = _rows([predictions[image_id] for image_id in known.images], known)
+    found = []
+    for label, of_class in enumerate(known.classes):
+        mine = rows.of(label)
+        mine = mine.at(mine.rank < COCO_LIMITS[-1])
+        alone = dataclasses.replace(of_class, ignored=of_class.ignored[:1])
+        hit, ignored = _matched(evaluation, alone, mine, params)
+        found.append(ClassMatches(mine.image, mine.score, hit[0], ignored[0], of_class.counted))
+    return tuple(found)
+
+
 def _at(found: ClassMatches, thresholds: slice) -> ClassMatches:
     """The matching at some of the thresholds."""
     return dataclasses.replace(found, hit=found.hit[thresholds], ignored=found.ignored[thresholds])
@@ -165,7 +189,7 @@ def _metric(name: str, values: NDArray[np.float64], images: int) -> MetricValue:
     """Average as pycocotools' summarize does: -1 marks what is absent."""
     present = values[values > -1]
     if present.size == 0:
-        return MetricValue(name, None, reason="no true object counts here", images=images)
+        return MetricValue(name, None, reason=NOTHING_COUNTS, images=images)
     return MetricValue(name, float(np.mean(present)), images=images)
 
 
@@ -224,7 +248,7 @@ def _matched(
     hit = np.zeros((len(ranges), len(thresholds), len(area)), dtype=bool)
     ignored = np.repeat(outside[:, np.newaxis], len(thresholds), axis=1)
     least = min(float(thresholds.min()), 1 - 1e-10)
-    counts = (~truth.ignored).any(axis=1)
+    counts = np.asarray((~truth.ignored).any(axis=1))
     counts[0] = True  # all sizes: what is resampled
     places = np.array(list(truth.objects), dtype=np.int64)
     begins, ends = np.searchsorted(found.image, places), np.searchsorted(found.image, places, side="right")

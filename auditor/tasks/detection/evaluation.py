@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import interval
 from auditor.tasks.anatomy.task import Evaluated, Judged
-from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco
+from auditor.tasks.detection.coco_ap import NAMES, NOTHING_COUNTS, evaluate_coco, match_all_sizes
 from auditor.tasks.detection.parity import SCORE, compare_detections
 from auditor.tasks.detection.resampling import resampled_ap
 from auditor.tasks.detection.ties import ORDERS, ap_of_orders, has_ties
@@ -25,7 +25,9 @@ _SAME = 1e-9
 
 def evaluate(judged: Judged) -> Evaluated:
     """Evaluate the detections of all images by pycocotools, and AP on each resample."""
-    evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories, judged.evaluation)
+    if judged.screens:
+        return _screened(judged)
+    evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories, judged.evaluation, judged.prepared)
     first, *others = evaluation.metrics()
     at_iou = {iou_metric(iou): resampled_ap(found, judged.weights) for iou, found in evaluation.at_iou.items()}
     others = [
@@ -49,6 +51,18 @@ def evaluate(judged: Judged) -> Evaluated:
         kept=dict(judged.predictions) if judged.keep else None,
         ties=ties,
     )
+
+
+def _screened(judged: Judged) -> Evaluated:
+    """AP alone, from the same matching: what only screens is told by nothing else."""
+    matches = match_all_sizes(judged.truth, judged.predictions, judged.categories, judged.prepared)
+    everything = np.ones((1, judged.weights.shape[1]), dtype=np.int64)
+    (value, *samples) = resampled_ap(matches, np.concatenate([everything, judged.weights]))
+    name, images = NAMES[0], len(judged.truth)
+    if not np.isfinite(value):
+        return Evaluated((MetricValue(name, None, reason=NOTHING_COUNTS, images=images),), {})
+    drawn = np.array(samples)
+    return Evaluated((MetricValue(name, float(value), interval=interval(drawn), images=images),), {name: drawn})
 
 
 def _ties(judged: Judged, value: float) -> tuple[Ties, NDArray[np.float64]]:

@@ -1,8 +1,4 @@
-"""Run a function over items and yield each outcome as it completes: in this process, in worker processes, or on Dask.
-
-An item that raises gives an outcome with the traceback; a worker that dies or outlives its time gives an outcome too
-and is replaced, so one item never costs another.
-"""
+"""Processes of this machine that run items: several at once with an executor, or one after the other in isolation."""
 
 from __future__ import annotations
 
@@ -20,94 +16,12 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
-from auditor.errors import InputError
+from auditor.executors.outcomes import AHEAD, Outcome, Shipping, alike, attempt, unlimited
 
-__all__ = [
-    "DaskExecutor",
-    "Executor",
-    "Outcome",
-    "ProcessExecutor",
-    "SerialExecutor",
-    "each_isolated",
-    "open_executor",
-    "run_isolated",
-]
-
-
-AHEAD = 1024
-"""How many small items may wait in memory."""
-
-
-def _alike(item: Any) -> None:
-    """The affinity of items that share nothing."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of `item`: a `result`, or an `error` text; `died` when the worker did not survive it."""
-
-    item: Any
-    result: Any = None
-    error: str | None = None
-    died: bool = False
-
-
-def _unlimited(_: Any) -> float | None:
-    """The time limit of items that have none."""
-    return None
-
-
-class Executor(Protocol):
-    """Runs a picklable function over picklable items."""
-
-    jobs: int
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        affinity: Callable[[Any], Any] = ...,
-        ahead: int = ...,
-        timeout_s: Callable[[Any], float | None] = ...,
-    ) -> Iterator[Outcome]:
-        """Yield the outcome of every item in the order of completion; items of one `affinity` share a worker while
-        others are left for the rest, so that a worker's caches are of use. At most `ahead` items are taken from
-        `items` before they run, so that large ones need not all be in memory. A worker that takes longer over an item
-        than `timeout_s` of it is stopped, where the executor can; that is an outcome that `died`."""
-
-    def close(self, *, wait: bool = True) -> None:
-        """Stop the workers; without `wait` they end on their own, and another call waits for them."""
-
-    def kill(self) -> None:
-        """End the workers at once, whatever they do."""
-
-
-class SerialExecutor:
-    """Everything in this process, in order."""
-
-    jobs = 1
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        affinity: Callable[[Any], Any] = _alike,
-        ahead: int = AHEAD,
-        timeout_s: Callable[[Any], float | None] = _unlimited,
-    ) -> Iterator[Outcome]:
-        for item in items:
-            yield _attempt(function, item)
-
-    def close(self, *, wait: bool = True) -> None:
-        """Nothing to stop."""
-
-    def kill(self) -> None:
-        """Nothing to end."""
+__all__ = ["Lane", "ProcessExecutor", "each_isolated", "hidden_script", "run_isolated"]
 
 
 class ProcessExecutor:
@@ -126,9 +40,10 @@ class ProcessExecutor:
         function: Callable[[Any], Any],
         items: Iterable[Any],
         *,
-        affinity: Callable[[Any], Any] = _alike,
+        affinity: Callable[[Any], Any] = alike,
         ahead: int = AHEAD,
-        timeout_s: Callable[[Any], float | None] = _unlimited,
+        timeout_s: Callable[[Any], float | None] = unlimited,
+        shipping: Shipping | None = None,
     ) -> Iterator[Outcome]:
         source = iter(items)
         queues: dict[Any, list[Any]] = {}
@@ -149,7 +64,7 @@ class ProcessExecutor:
                 if not queues[key]:
                     del queues[key]
                 last[lane] = key
-                future = _submitted(self._pool(lane), _attempt, function, item)
+                future = _submitted(self._pool(lane), attempt, function, item)
                 running[future] = (lane, item)
                 limit = timeout_s(item)
                 if limit is not None:
@@ -161,6 +76,10 @@ class ProcessExecutor:
                 idle.append(lane)
                 limits.pop(future, None)
                 yield self._stopped(lane, item) if future in late else self._outcome(future, lane, item)
+
+    def sees(self, paths: Sequence[Path]) -> bool:
+        """They are on this machine."""
+        return True
 
     def close(self, *, wait: bool = True) -> None:
         for pool in self._lanes:
@@ -197,85 +116,6 @@ class ProcessExecutor:
             return Outcome(item, error=traceback.format_exc())
 
 
-class DaskExecutor:
-    """A Dask cluster by the address of its scheduler, or `dask` for one on this machine."""
-
-    def __init__(self, address: str | None, jobs: int) -> None:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise InputError('--executor dask needs the extra: pip install "tflite-auditor[dask]"') from error
-        try:
-            self._client = (
-                Client(address, timeout=10)
-                if address
-                else Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
-            )
-        except (OSError, TimeoutError, ValueError) as error:
-            raise InputError(f"--executor {address}: no Dask scheduler answers there ({error})") from error
-        self.jobs = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        affinity: Callable[[Any], Any] = _alike,
-        ahead: int = AHEAD,
-        timeout_s: Callable[[Any], float | None] = _unlimited,
-    ) -> Iterator[Outcome]:
-        from distributed import as_completed
-
-        source = iter(items)
-        most = min(ahead, 4 * self.jobs)
-        futures = {self._submit(function, item): item for item in itertools.islice(source, most)}
-        completed = as_completed(futures)
-        for future in completed:
-            item = futures.pop(future)
-            for more in itertools.islice(source, 1):
-                added = self._submit(function, more)
-                futures[added] = more
-                completed.add(added)
-            if future.status == "finished":
-                yield future.result()
-            else:
-                yield Outcome(item, error=f"Dask lost this: {future.exception()}", died=True)
-            future.release()
-
-    def _submit(self, function: Callable[[Any], Any], item: Any) -> Any:
-        return self._client.submit(_attempt, function, item, pure=False, retries=0)
-
-    def close(self, *, wait: bool = True) -> None:
-        if not wait:
-            return
-        self._client.close()
-        cluster = getattr(self._client, "cluster", None)
-        if cluster is not None:
-            cluster.close()
-
-    def kill(self) -> None:
-        self.close()
-
-
-def open_executor(name: str, *, jobs: int | None, imports: Sequence[str] = ()) -> Executor:
-    """Open the executor `name`: `processes`, `serial`, `dask` or the address of a Dask scheduler.
-
-    `jobs` defaults to the cores that this process may use; worker processes load the modules `imports` at once.
-    """
-    count = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if name == "serial":
-        return SerialExecutor()
-    if name == "processes":
-        return ProcessExecutor(count, imports=imports)
-    if name == "dask":
-        return DaskExecutor(None, count)
-    if "://" in name:
-        return DaskExecutor(name, count)
-    raise InputError(
-        f"--executor {name}: expected processes, serial, dask or the address of a scheduler (tcp://host:port)"
-    )
-
-
 def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float) -> list[Outcome]:
     """Run `function` over items in one spawned process, in order; an item that kills or hangs it costs only itself."""
     return list(each_isolated(function, items, timeout_s=timeout_s))
@@ -283,23 +123,46 @@ def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeou
 
 def each_isolated(function: Callable[[Any], Any], items: Iterable[Any], *, timeout_s: float) -> Iterator[Outcome]:
     """As `run_isolated`, one outcome after the other; an item is taken when its turn comes."""
-    pool: ProcessPoolExecutor | None = None
-    for item in items:
-        pool = pool or _spawned_pool()
-        future = _submitted(pool, _attempt, function, item)
+    lane = Lane()
+    try:
+        for item in items:
+            yield lane.run(function, item, timeout_s=timeout_s)
+    finally:
+        lane.close()
+
+
+class Lane:
+    """One spawned process that runs one item at a time, and is replaced when an item kills or hangs it."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, function: Callable[[Any], Any], item: Any, *, timeout_s: float | None) -> Outcome:
+        """Run a function over an item."""
+        pool = self._pool = self._pool or _spawned_pool()
+        future = _submitted(pool, attempt, function, item)
         processes = list((pool._processes or {}).values())
         try:
-            outcome = future.result(timeout=timeout_s)
+            return future.result(timeout=timeout_s)  # type: ignore[no-any-return]
         except BrokenProcessPool:
-            outcome = Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True)
-            pool = None
+            self._pool = None
+            return Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True)
         except TimeoutError:
-            outcome = Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True)
+            self._pool = None
             _kill(pool)
-            pool = None
-        yield outcome
-    if pool is not None:
-        pool.shutdown()
+            return Outcome(item, error=f"nothing came back within {timeout_s:g} s, and it was stopped", died=True)
+        except Exception:  # noqa: BLE001 (it could not be sent there or back, for whatever reason)
+            return Outcome(item, error=traceback.format_exc())
+        except BaseException:  # interrupted: what it does is of no use any more
+            self._pool = None
+            _kill(pool)
+            raise
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
 
 def _ending(processes: Sequence[Any]) -> str:
@@ -331,11 +194,20 @@ def _choose(queues: dict[Any, list[Any]], own: Any, busy: set[Any]) -> Any:
     return free[0] if free else max(queues, key=lambda key: len(queues[key]))
 
 
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-"""Read by numpy and OpenCV as they are loaded: a worker has one core, and threads of several would fight over it."""
+_ONE_THREAD = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+    "RAYON_NUM_THREADS",
+)
+"""Read by numpy, OpenCV and hotcoco as they are loaded: a worker has one core, and threads of several would fight over
+it."""
 
 
 def _spawned_pool() -> ProcessPoolExecutor:
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # as Dask's nannies make
+    # their workers; a daemon may have no children, for fear that they outlive it, which ours do not
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
     return ProcessPoolExecutor(
@@ -353,11 +225,18 @@ def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *argumen
     """Submit work to a pool, whose process may start here. A spawned process runs the script of its parent again, to
     find what the script defines; ours needs nothing of it, so it is told of none: a script without a main guard
     works."""
+    with hidden_script():
+        return pool.submit(function, *arguments)
+
+
+@contextlib.contextmanager
+def hidden_script() -> Iterator[None]:
+    """While processes are started that need nothing of the script that this one runs."""
     with _starting:
         script = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            return pool.submit(function, *arguments)
+            yield
         finally:
             sys.modules["__main__"] = script
 
@@ -383,10 +262,3 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome:
-    try:
-        return Outcome(item, result=function(item))
-    except Exception:  # noqa: BLE001 (whatever an item raises is its outcome)
-        return Outcome(item, error=traceback.format_exc())

@@ -1,0 +1,37 @@
+"""Open the executor that a name stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from auditor.errors import InputError
+from auditor.executors.lanes import ProcessExecutor
+from auditor.executors.outcomes import Executor, SerialExecutor
+
+__all__ = ["open_executor"]
+
+
+def open_executor(
+    name: str, *, jobs: int | None, imports: Sequence[str] = (), packages: Sequence[str] = ()
+) -> Executor:
+    """Open the executor `name`: `processes`, `serial`, `dask` or the address of a Dask scheduler.
+
+    `jobs` defaults to the cores that this process may use; worker processes load the modules `imports` at once.
+    Workers of other programs must have the same versions of `packages`.
+
+    Raises:
+        InputError: there is no such executor, nothing answers at the address, or its workers have other versions.
+    """
+    count = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if name == "serial":
+        return SerialExecutor()
+    if name == "processes":
+        return ProcessExecutor(count, imports=imports)
+    if name == "dask" or "://" in name:
+        from auditor.executors.cluster import DaskExecutor
+
+        return DaskExecutor(None if name == "dask" else name, count, packages)
+    raise InputError(
+        f"--executor {name}: expected processes, serial, dask or the address of a scheduler (tcp://host:port)"
+    )
