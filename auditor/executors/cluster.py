@@ -68,13 +68,21 @@ class DaskExecutor:
             self._client.wait_for_workers(1, timeout=_ALONE_S)
         except NotYet as error:
             raise InputError(f"{self._name}: no worker has come within {_ALONE_S:g} s; start some") from error
+        packages = list(self._versions)
+        try:
+            there = {f"worker {name}": found for name, found in self._client.run(_versions, packages).items()}
+            there["scheduler"] = self._client.run_on_scheduler(_versions, packages)
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"{self._name}: the scheduler and every worker need the auditor installed, as here ({error})"
+            ) from error
         problems = []
-        for worker, found in self._client.run(_versions, list(self._versions)).items():
+        for program, found in there.items():
             other = [name for name, mine in self._versions.items() if found[name] != mine]
             if other:
                 theirs, ours = (", ".join(f"{name} {of[name]}" for name in other) for of in (found, self._versions))
                 problems.append(
-                    f"{self._name}: the worker {worker} has {theirs}, this machine has {ours}; only the same versions "
+                    f"{self._name}: the {program} has {theirs}, this machine has {ours}; only the same versions "
                     "give the same bits: install these there"
                 )
         if problems:
