@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import stat
 import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ __all__ = [
     "SAME_PACKAGES",
     "auditor_version",
     "clashing_wheels",
+    "content_hash",
     "describe",
     "digest",
     "image_seed",
@@ -39,9 +42,23 @@ _EXTRA_PACKAGES = ("litert-quantizer", "tensorflow", "keras")
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(path: Path) -> str | None:
+    """The SHA-256 of a file's content; None where it cannot be read, which is told when it is."""
+    try:
+        return sha256_of(path)
+    except (OSError, ValueError):
+        return None
 
 
 def digest(*parts: Any) -> str:

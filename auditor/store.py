@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from auditor.errors import StoreError
+from auditor.files import parsed_json, whole_bytes
 
 __all__ = [
     "MEASUREMENT_FORMAT",
@@ -72,13 +73,15 @@ _KEY = [
 ]
 _WIDTH = b"width"
 """In a column's metadata: how many numbers a row of its array has, 0 where it has one dimension."""
+_UNIT = b"unit"
+"""In a file's metadata: the resume key of the unit that it holds."""
 _GROUPS = b"groups"
 """In a file's metadata: the file, delegate and severity that each row group is of."""
 
 
 def save_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
-    _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    _write(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "replace")))
 
 
 def save_bytes(path: Path, content: bytes) -> None:
@@ -98,7 +101,7 @@ def load_json(path: Path) -> Any:
         StoreError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed_json(whole_bytes(path), finite=True)
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
@@ -185,13 +188,13 @@ def has_unit(folder: Path, resume_key: str, *, whole: bool = False) -> bool:
     if not path.is_file():
         return False
     try:
-        file = _opened(path)
-        if whole:
-            file.read()
-        metadata = file.schema_arrow.metadata or {}
+        with _opened(path) as file:
+            metadata = file.schema_arrow.metadata or {}
+            if whole:
+                file.read()
     except (pa.ArrowException, OSError):
         return False
-    return bool(metadata.get(b"complete") == b"true" and _GROUPS in metadata)
+    return bool(metadata.get(b"complete") == b"true" and metadata.get(_UNIT) == resume_key.encode())
 
 
 def save_unit(
@@ -217,6 +220,7 @@ def save_unit(
     notes = {
         "times_s": json.dumps(dict(times_s)),
         "complete": str(complete).lower(),
+        _UNIT: resume_key,
         _GROUPS: json.dumps([list(group) for group in groups]),
     }
     schema = pa.schema(fields, metadata=notes)
@@ -254,9 +258,9 @@ def load_predictions(
     for key in resume_keys:
         path = unit_path(folder, key)
         try:
-            opened = _opened(path)
-            groups = json.loads((opened.schema_arrow.metadata or {})[_GROUPS])
-            tables = [opened.read_row_group(index) for index, group in enumerate(groups) if group == wanted]
+            with _opened(path) as opened:
+                groups = json.loads((opened.schema_arrow.metadata or {})[_GROUPS])
+                tables = [opened.read_row_group(index) for index, group in enumerate(groups) if group == wanted]
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise StoreError(
                 f"{path}: cannot be read ({error}); delete it, and the same command measures it again"
@@ -333,7 +337,8 @@ def _write(path: Path, write: Any) -> None:
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its name is too long, as the other's
+            temporary.unlink(missing_ok=True)
 
 
 def _to_disk(path: Path) -> None:

@@ -9,6 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from auditor.files import readable
+
 __all__ = ["BarProgress", "duration"]
 
 _SILENCE_S = 4.0
@@ -89,7 +91,7 @@ class BarProgress:
     def say(self, text: str) -> None:
         with self._lock:
             self._spoken = time.monotonic()
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(readable(text), highlight=False, markup=False, soft_wrap=True)
 
     def _keep_telling(self) -> None:
         while not self._ended.wait(0.5):

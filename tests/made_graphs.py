@@ -196,3 +196,43 @@ def postprocess(path: Path, boxes: np.ndarray, scores: np.ndarray, anchors: np.n
     builder.Finish(made.model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))
     return path
+
+
+def hangs_on_bright(path: Path) -> Path:
+    """A classifier of four classes that never ends on an image that has a value above 0.9."""
+    made = Builder()
+    brightest, looped, out = made.tensor("brightest", (1,)), made.tensor("looped", (1,)), made.tensor("scores", (1, 4))
+    reducing = schema.ReducerOptionsT()
+    made.add(OPS.REDUCE_MAX, [made.flat, made.constant("axis", np.array([1], np.int32))], [brightest], 27, reducing)
+    looping = schema.WhileOptionsT()
+    looping.condSubgraphIndex, looping.bodySubgraphIndex = 1, 2
+    made.add(OPS.WHILE, [brightest], [looped], OPTIONS.WhileOptions, looping)
+    zero, added = made.constant("zero", np.zeros(1, np.float32)), made.tensor("added", (1,))
+    made.add(OPS.MUL, [looped, zero], [added], OPTIONS.MulOptions, schema.MulOptionsT())
+    scores = made.tensor("plain", (1, 4))
+    full = schema.FullyConnectedOptionsT()
+    made.add(OPS.FULLY_CONNECTED, [made.flat, made.constant("weights", _weights(4, 12)), -1], [scores], 8, full)
+    made.add(OPS.ADD, [scores, added], [out], OPTIONS.AddOptions, schema.AddOptionsT())
+    main = made.graph
+    subgraphs = []
+    for name in (b"cond", b"body"):
+        made.graph = schema.SubGraphT()
+        made.graph.tensors, made.graph.operators, made.graph.name = [], [], name
+        value = made.tensor("value", (1,))
+        made.graph.inputs = [value]
+        if name == b"cond":
+            result = made.tensor("again", (1,), "bool")
+            limit = made.constant("limit", np.array([0.9], np.float32))
+            made.add(OPS.GREATER, [value, limit], [result], OPTIONS.GreaterOptions, schema.GreaterOptionsT())
+        else:
+            result = made.tensor("same", (1,))
+            made.add(OPS.RESHAPE, [value, made.constant("one", np.array([1], np.int32))], [result])
+        made.graph.outputs = [result]
+        subgraphs.append(made.graph)
+    made.graph = main
+    made.write(path, out)
+    made.model.subgraphs = [main, *subgraphs]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(made.model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path

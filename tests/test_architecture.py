@@ -29,7 +29,7 @@ LAYERS = [
     {"heads", "runtimes", "datasets", "corruptions"},
     {"config", "store", "provenance", "executors", "extensions", "encoding"},
     {"values"},
-    {"delegate", "boxes", "errors"},
+    {"delegate", "boxes", "errors", "files"},
 ]
 
 HOMES = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import zipfile
+import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.bundle.format import META, Item, fingerprint, items, packed
+from auditor.config import latency_of
 from auditor.datasets.images import read_record
 from auditor.encoding import dequantize, geometry_of
 from auditor.errors import DataError, InputError, ModelError
 from auditor.evaluate.differences import with_differences
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.files import parsed_json
 from auditor.measure.predict import decoded
 from auditor.plan import Plan
 from auditor.runtimes.anatomy.runtime import FileFacts, facts_of
 from auditor.store import ImagePrediction
 from auditor.tasks.anatomy.cells import cell_task, evaluate_cell, judged_truth, task_of
-from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Latency, Measurement, ModelSpec
+from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Measurement, ModelSpec
 
 __all__ = ["Elsewhere", "devices_of", "load_elsewhere"]
+
+_SHOWN = 20
+_PARTS = 10_000
+_RATIO = 200
+"""Outputs of a model are packed to no less than this share of their size."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class _File:
     """One file that a bundle's runner wrote: its note, and raw outputs by (model file, delegate, number of the
     item)."""
 
+    path: Path
     meta: Mapping[str, Any]
     outputs: Mapping[tuple[str, str, int], Mapping[int, NDArray[Any]]]
 
@@ -56,8 +64,8 @@ def devices_of(files: Sequence[Path]) -> list[str]:
     found = []
     for path in files:
         try:
-            with np.load(path, allow_pickle=False) as loaded:
-                found.append(str(json.loads(bytes(loaded["meta"]).decode())["device"]))
+            with _opened(path) as loaded:
+                found.append(str(_note(loaded)["device"]))
         except _NOT_MEASUREMENTS as error:
             problems.append(_not_measurements(path, error))
     if problems:
@@ -75,12 +83,13 @@ def load_elsewhere(plan: Plan, files: Sequence[Path]) -> Elsewhere:
     problems: list[str] = []
     devices = _devices(files, fingerprint(plan, specs), {spec.name for spec in specs}, problems)
     for device, parts in devices.items():
-        total = int(next(iter(parts.values())).meta["parts"])
+        first = next(iter(parts.values()))
+        total = int(first.meta["parts"])
         missing = [str(part + 1) for part in range(total) if part not in parts]
         if missing:
             problems.append(
-                f"--measurements: of {device} the parts {', '.join(missing)} of {total} are missing; measure them too, "
-                "and give all"
+                f"{first.path}: of {device} the parts {', '.join(missing[:_SHOWN])} of {total} are missing; measure "
+                "them too, and give all"
             )
     if problems:
         raise InputError(problems)
@@ -114,7 +123,44 @@ def _devices(
     return devices
 
 
-_NOT_MEASUREMENTS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+_NOT_MEASUREMENTS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_MOST_BYTES = 16 * 2**30
+"""Unpacked, a part of a bundle's measurements is never larger."""
+
+
+def _opened(path: Path) -> Any:
+    """The arrays of a measurements file, none of which is read yet.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: it is not such a file, or would unpack to more than its size explains.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(item.file_size for item in archive.infolist())
+    if unpacked > min(_MOST_BYTES, _RATIO * path.stat().st_size + 2**20):
+        raise ValueError(f"it would unpack to {unpacked:,} bytes")
+    return np.load(path, allow_pickle=False)
+
+
+def _note(loaded: Any) -> dict[str, Any]:
+    """The note of a measurements file."""
+    found = parsed_json(bytes(loaded["meta"]), finite=True)
+    if not isinstance(found, dict):
+        raise TypeError("its note is no mapping")
+    return found
 
 
 def _not_measurements(path: Path, error: Exception) -> str:
@@ -124,8 +170,8 @@ def _not_measurements(path: Path, error: Exception) -> str:
 
 def _load(path: Path, expected: str, names: Container[str], problems: list[str]) -> _File | None:
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            meta = json.loads(bytes(loaded["meta"]).decode())
+        with _opened(path) as loaded:
+            meta = _note(loaded)
             arrays = {name: loaded[name] for name in loaded.files if name != "meta"}
         outputs: dict[tuple[str, str, int], dict[int, NDArray[Any]]] = {}
         for name, array in arrays.items():
@@ -133,7 +179,10 @@ def _load(path: Path, expected: str, names: Container[str], problems: list[str])
             outputs.setdefault((file, delegate, int(number)), {})[int(index)] = array
         right = all(isinstance(meta[key], kind) for key, kind in META.items())
         right = right and meta["device"].strip() not in ("", LOCAL)
-        right = right and all(key.partition("|")[0] in names for key in meta["speeds"])
+        right = right and 0 <= meta["part"] < meta["parts"] <= _PARTS
+        for key, speeds in meta["speeds"].items():
+            right = right and key.partition("|")[0] in names and latency_of(_timing(speeds)) is not None
+            right = right and isinstance(speeds.get("peak_memory_mb"), int | float | None)
     except _NOT_MEASUREMENTS as error:
         problems.append(_not_measurements(path, error))
         return None
@@ -148,7 +197,7 @@ def _load(path: Path, expected: str, names: Container[str], problems: list[str])
             "again and measure anew"
         )
     else:
-        return _File(meta, outputs)
+        return _File(path, meta, outputs)
     return None
 
 
@@ -224,14 +273,12 @@ def _speeds(specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str)
         file, _, delegate = key.partition("|")
         spec = known[file]
         here = Measurement("", file, spec.quantization, delegate, None, "MB", device=device)
-        latency = {name: value for name, value in facts.items() if name != "peak_memory_mb"}
-        yield dataclasses.replace(here, probe="latency_ms", value=_latency(latency), unit="ms")
+        yield dataclasses.replace(here, probe="latency_ms", value=latency_of(_timing(facts)), unit="ms")
         yield dataclasses.replace(here, probe="file_mb", value=spec.size_bytes / 1e6)
         yield dataclasses.replace(here, probe="arena_mb", value=facts_of(Path(spec.path)).arena_bytes / 1e6)
         if facts.get("peak_memory_mb") is not None:
             yield dataclasses.replace(here, probe="peak_memory_mb", value=float(facts["peak_memory_mb"]))
 
 
-def _latency(facts: Mapping[str, Any]) -> Latency:
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-    return Latency(**values)
+def _timing(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name != "peak_memory_mb"}

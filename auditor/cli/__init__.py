@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -25,6 +25,7 @@ from auditor.cli.scenario_commands import scenarios
 from auditor.cli.shard_commands import SHARD, measure_shard, merge
 from auditor.cli.telling import tell, tell_estimate
 from auditor.errors import AuditorError, InputError
+from auditor.files import readable
 
 if TYPE_CHECKING:
     from auditor.values import AuditResult
@@ -33,6 +34,8 @@ _PATH = click.Path(path_type=Path)
 _CONTINUES = "what is complete is kept, and the same command continues"
 _KEPT = {"run": _CONTINUES, "demo": _CONTINUES, "merge": _CONTINUES, "init": "nothing was written"}
 """What is said of an interrupted command."""
+_SHOWN = 300
+"""Of a path, where it is no path, so many characters are told."""
 _GRACE_S = 10.0
 """How long ending in order may take."""
 
@@ -70,7 +73,7 @@ class _Group(click.Group):
 
             problems = error.problems if isinstance(error, InputError) else (str(error),)
             for problem in without_repeats(problems):
-                click.echo(f"error: {problem}", err=True)
+                click.echo(f"error: {readable(problem)}", err=True)
             context.exit(2)
         except (KeyboardInterrupt, _Stopped) as stop:
             kept = _KEPT.get(context.invoked_subcommand or "", "what was not complete is lost")
@@ -79,12 +82,19 @@ class _Group(click.Group):
         except BrokenPipeError:  # whoever read the output has enough of it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(141)
+        except OSError as error:
+            if error.filename is None:
+                _tell_bug(context)
+            click.echo(f"error: {readable(str(error.filename))[:_SHOWN]}: {error.strerror}", err=True)
+            context.exit(2)
         except Exception:  # noqa: BLE001 (a bug of ours must not end with 1, which says that a gate failed)
-            click.echo(traceback.format_exc(), err=True)
-            click.echo(
-                "this is a bug in the auditor, please report it with the lines above; nothing was judged", err=True
-            )
-            context.exit(3)
+            _tell_bug(context)
+
+
+def _tell_bug(context: click.Context) -> NoReturn:
+    click.echo(traceback.format_exc(), err=True)
+    click.echo("this is a bug in the auditor, please report it with the lines above; nothing was judged", err=True)
+    context.exit(3)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.files import readable
+
 if TYPE_CHECKING:
     from auditor.values import AuditResult, Finding
 
@@ -25,7 +27,7 @@ def tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
     why = [f"  {reason}" for reason in reasons(result)]
     lines = why if quiet else [*_numbers(result), *_gates(result), *why, *_findings(result)]
     for line in lines:
-        click.echo(line, err=True)
+        click.echo(readable(line), err=True)
     click.echo(f"{result.verdict.upper()}: {folder / 'report.html'}", err=True)
     return EXIT[result.verdict]
 

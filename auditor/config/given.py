@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from auditor.config.yaml_file import Loc, YamlFile, nearest
+from auditor.config.yaml_file import Loc, YamlFile, loaded_yaml, nearest
 from auditor.errors import InputError
+from auditor.files import whole_text
 
 __all__ = ["put", "text_of"]
 
@@ -35,9 +36,9 @@ def put(data: Any, source: YamlFile, given: Sequence[str]) -> tuple[Any, YamlFil
             parent: Any = whole
             for part in loc[:-1]:
                 parent = parent[part]
-            parent[loc[-1]] = yaml.safe_load(value)
+            parent[loc[-1]] = loaded_yaml(value)
             places[loc] = text
-        except (ValueError, yaml.YAMLError) as error:
+        except (ValueError, yaml.YAMLError, RecursionError) as error:
             problems.append(f"--set {text}: {' '.join(str(error).split())}")
     if problems:
         raise InputError(problems)
@@ -46,10 +47,10 @@ def put(data: Any, source: YamlFile, given: Sequence[str]) -> tuple[Any, YamlFil
 
 def text_of(path: Path, given: Sequence[str]) -> str:
     """The text of a document as it was read: its own, or with the values that the command line gave."""
-    text = path.read_text(encoding="utf-8")
+    text = whole_text(path)
     if not given:
         return text
-    data, _ = put(yaml.safe_load(text), YamlFile(path, {}), given)
+    data, _ = put(loaded_yaml(text), YamlFile(path, {}), given)
     told = "".join(f"#   --set {value}\n" for value in given)
     return f"# {path.name}, with\n{told}{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}"
 

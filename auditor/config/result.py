@@ -12,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.config.migrations import MIGRATIONS
 from auditor.errors import StoreError
-from auditor.values import AuditResult, CellResult, ShardRecord
+from auditor.values import AuditResult, CellResult, Latency, ShardRecord
 
 __all__ = [
     "RESULT_SCHEMA_VERSION",
     "cells_document",
+    "latency_of",
     "parse_cells",
     "parse_result",
     "parse_shard",
@@ -50,6 +51,14 @@ def _cells_adapter() -> TypeAdapter[tuple[CellResult, ...]]:
 def cells_document(cells: Sequence[CellResult]) -> Any:
     """Turn cells into a plain document."""
     return _cells_adapter().dump_python(tuple(cells), mode="json")
+
+
+def latency_of(data: Any) -> Latency | None:
+    """Turn what a device says of a model's speed into a value; None where it is none."""
+    try:
+        return TypeAdapter(Latency).validate_python(data)
+    except ValidationError:
+        return None
 
 
 def parse_shard(data: Any) -> ShardRecord | None:
@@ -87,7 +96,15 @@ def parse_result(data: Any, *, path: Path) -> AuditResult:
         raise StoreError(
             f"{path}: {field}: {first['msg']}; the file was damaged or edited: run the audit again"
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:  # of a document that is migrated
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        StopIteration,
+        RecursionError,
+    ) as error:  # of a document that is migrated
         raise StoreError(
             f"{path}: it is not the result that its schema_version {data['schema_version']} says "
             f"({type(error).__name__}: {error}); the file was damaged or edited: run the audit again"

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from auditor.errors import InputError
+from auditor.files import DOCUMENT_BYTES, whole_text
 
 __all__ = ["Document", "Loc", "YamlFile", "load_yaml", "nearest", "read_yaml", "without_repeats"]
 
@@ -22,6 +23,10 @@ class Document(BaseModel):
     """A part of a document: unknown keys are errors, values do not change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+_NODES = 1_000_000
+"""So many values a document may have, aliases written out."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def read_yaml(path: Path) -> tuple[Any, YamlFile, list[str]]:
         InputError: the file is missing, is not UTF-8 or is not YAML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = whole_text(path, most=DOCUMENT_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a YAML document") from None
     except IsADirectoryError:
@@ -140,8 +145,9 @@ def read_yaml(path: Path) -> tuple[Any, YamlFile, list[str]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
             raise InputError(f"{path}: the file is empty; expected a YAML document")
+        _check_size(node, path)
         _walk(node, (), lines, YamlFile(path, lines), problems)
-        data = yaml.safe_load(text)
+        data = loaded_yaml(text)
     except yaml.constructor.ConstructorError as error:
         if problems:
             raise InputError(problems) from error
@@ -153,7 +159,58 @@ def read_yaml(path: Path) -> tuple[Any, YamlFile, list[str]]:
         raise InputError(f"{path}:{line}: not valid YAML: {what}") from error
     except RecursionError:
         raise InputError(f"{path}: an alias in this document contains itself, or it is nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
     return data, YamlFile(path, lines), problems
+
+
+def loaded_yaml(text: str) -> Any:
+    """The data of a YAML document.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+        ValueError: a value is none of its type (a date with a 13th month, a number without digits), or half a surrogate
+            pair.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
+        raise ValueError(f"a value is none of its type ({type(error).__name__}: {str(error)[:100]})") from error
+    if "\\u" in text:
+        _check_text(data, set())
+    return data
+
+
+def _check_text(data: Any, seen: set[int]) -> None:
+    if isinstance(data, str):
+        data.encode()
+    elif isinstance(data, list | dict) and id(data) not in seen:
+        seen.add(id(data))
+        for item in (*data, *data.values()) if isinstance(data, dict) else data:
+            _check_text(item, seen)
+
+
+def _check_size(node: yaml.Node, path: Path) -> None:
+    """Refuse aliases that stand for more than a document can hold; aliases of aliases grow without end."""
+    sizes: dict[int, int] = {}
+
+    def size(part: yaml.Node) -> int:
+        if id(part) not in sizes:
+            sizes[id(part)] = _NODES  # until it is known, of what contains itself
+            children: list[yaml.Node] = []
+            if isinstance(part, yaml.SequenceNode):
+                children = part.value
+            elif isinstance(part, yaml.MappingNode):
+                children = [item for pair in part.value for item in pair]
+            sizes[id(part)] = 1 + sum(map(size, children))
+        return sizes[id(part)]
+
+    if size(node) > _NODES:
+        raise InputError(
+            f"{path}: with its aliases it stands for more than {_NODES:,} values, or an alias contains itself; write "
+            "them out"
+        )
 
 
 def _walk(node: yaml.Node, loc: Loc, lines: dict[Loc, int], source: YamlFile, problems: list[str]) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
-from collections.abc import Iterable, Sequence
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from auditor.config import load_pack, nearest, read_pack, specs_of
-from auditor.config.yaml_file import YamlFile
 from auditor.corruptions.corrupt import build, corrupt
 from auditor.errors import InputError, ScenarioError
+from auditor.executors import run_isolated
 from auditor.values import ScenarioSpec
 
 __all__ = ["built_in_packs", "load_scenarios", "scenario_names", "select_scenarios"]
+
+
+_TRY_S, _TRY_BYTES = 30.0, 3 * 2**30
+"""What corrupting a small image at five severities may take."""
 
 
 def built_in_packs() -> dict[str, Path]:
@@ -43,8 +50,14 @@ def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[Sce
             "another name"
         )
     specs = specs_of(config, folder=path.parent.absolute())
-    for spec in specs:
-        problems += _try(spec, source, allow_code=allow_code)
+    tries = [_Try(spec, source.where("scenarios", spec.name, "transforms"), allow_code) for spec in specs]
+    if built_in:
+        problems += [problem for item in tries for problem in _try(item)]
+    else:  # what a stranger's pack asks for may take for ever, or all memory
+        for outcome in run_isolated(_bounded, tries, timeout_s=_TRY_S):
+            reason = (outcome.error or "").strip().splitlines()[-1:]
+            told = [f"{outcome.item.where}: a small image could not be corrupted: {''.join(reason)}"]
+            problems += outcome.result if outcome.error is None else told
     if problems:
         raise InputError(problems)
     return specs
@@ -120,9 +133,25 @@ def _is_path(name: str) -> bool:
     return name.partition("#")[0].endswith((".yaml", ".yml"))
 
 
-def _try(spec: ScenarioSpec, source: YamlFile, *, allow_code: bool) -> Iterable[str]:
+@dataclass(frozen=True)
+class _Try:
+    """A scenario to try, and the line of its transforms."""
+
+    spec: ScenarioSpec
+    where: str
+    allow_code: bool
+
+
+def _bounded(item: _Try) -> list[str]:
+    """As `_try`, in a process that can fill no more than so much memory."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_TRY_BYTES, _TRY_BYTES))
+    return _try(item)
+
+
+def _try(item: _Try) -> list[str]:
     """Build and run a scenario at every severity; what is wrong, with the line of its transforms."""
-    where = source.where("scenarios", spec.name, "transforms")
+    spec, where, allow_code = item.spec, item.where, item.allow_code
     code = [step.target for step in spec.transforms if step.kind == "function"]
     if code and not allow_code:
         return [

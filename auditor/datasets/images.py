@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from auditor.datasets.idx_file import load_idx
 from auditor.datasets.named_files import no_folder
 from auditor.errors import DataError, InputError
-from auditor.provenance import sha256_of
+from auditor.files import whole_bytes
+from auditor.provenance import content_hash
 from auditor.values import AS_FOUND, ImageRecord, Meant
 
 __all__ = [
@@ -36,9 +37,13 @@ _EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")
 """How notes of a camera are marked in JPEG, PNG and WebP."""
 _PNG = b"\x89PNG"
 _PNG_END = b"IEND"
+_HEADER = 2**16
+_MOST_BYTES, _MOST_PIXELS = 2**30, 2**27
+"""Larger images are no input of a detector, and a few bytes of one that is all of one colour can fill the memory."""
 _JPEG, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", 0xDA, 0xD9
 """How a JPEG begins, and two of its markers. Source: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1."""
-_ORIENTATION = 274
+_WIDTH, _HEIGHT, _ORIENTATION, _SHORT = 256, 257, 274, 3
+"""Tags of a TIFF, and the type of a number of 16 bits."""
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
@@ -165,7 +170,7 @@ def folder_images(folder: Path, *, limit: int | None, meant: Meant = AS_FOUND) -
     if not paths:
         raise InputError(f"{folder}: no image there ({', '.join(SUFFIXES)})")
     records = (
-        ImageRecord(number, path, None, sha256_of(path), meant=meant) for number, path in enumerate(paths, start=1)
+        ImageRecord(number, path, None, content_hash(path), meant=meant) for number, path in enumerate(paths, start=1)
     )
     return tuple(sorted(records, key=lambda record: record.sha256 or ""))
 
@@ -177,14 +182,62 @@ def _files_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
-        yield from (Path(place) / name for name in files if (Path(place) / name).exists())
+        yield from (Path(place) / name for name in files if (Path(place) / name).is_file())
 
 
 def _content(path: Path) -> NDArray[np.uint8]:
     try:
-        return np.fromfile(path, dtype=np.uint8)
+        content = np.frombuffer(whole_bytes(path, most=_MOST_BYTES), dtype=np.uint8)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    tags = _tiff_tags(content)
+    wide = (tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)) if tags else _declared(content[:_HEADER].tobytes())
+    if wide is not None and wide[0] * wide[1] > _MOST_PIXELS:
+        raise DataError(
+            f"{path}: an image of {wide[0]} × {wide[1]} pixels, more than {_MOST_PIXELS:,}; cut it up first"
+        )
+    if content[:4].tobytes() == _PNG and not _has_its_chunks(content):
+        raise DataError(f"{path}: it is a truncated PNG ({len(content)} bytes)")
+    return content
+
+
+def _declared(header: bytes) -> tuple[int, int] | None:
+    """The (width, height) that the header of a PNG, JPEG, BMP or WebP file declares, None of
+    others. Sources: https://www.w3.org/TR/png-3/,
+    https://developers.google.com/speed/webp/docs/riff_container, TIFF 6.0."""
+    if header[:4] == _PNG:
+        return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
+    if header[:2] == b"BM":
+        width, height = (int.from_bytes(header[at : at + 4], "little", signed=True) for at in (18, 22))
+        return abs(width), abs(height)
+    if header[:4] == b"RIFF" and header[12:16] == b"VP8X":
+        return 1 + int.from_bytes(header[24:27], "little"), 1 + int.from_bytes(header[27:30], "little")
+    if header[:2] == _JPEG:
+        return _declared_by_jpeg(header)
+    return None
+
+
+def _declared_by_jpeg(header: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 < len(header) and header[at] == 0xFF:
+        marker = header[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
+            return int.from_bytes(header[at + 7 : at + 9], "big"), int.from_bytes(header[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(header[at + 2 : at + 4], "big")
+    return None
+
+
+def _has_its_chunks(content: NDArray[np.uint8]) -> bool:
+    """Whether a PNG is as long as its chunks say: a decoder makes room for what they say first."""
+    at = 8
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at : at + 4].tobytes(), "big")
+        if at + 12 + length > len(content):
+            return False
+        if content[at + 4 : at + 8].tobytes() == _PNG_END:
+            return True
+        at += 12 + length
+    return False
 
 
 def _decoded(content: NDArray[np.uint8], path: Path, meant: Meant, *, as_stored: bool) -> NDArray[np.uint8]:
@@ -247,17 +300,23 @@ def _ends(content: bytes) -> bool:
 def _tiff_turn(content: NDArray[np.uint8]) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
     """What turns a TIFF as OpenCV gives it, by its tag 274 whatever the flag, back to how it is stored; None where
     there is nothing to turn. Source: TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf."""
+    return _TURNS.get(_tiff_tags(content).get(_ORIENTATION, 0))
+
+
+def _tiff_tags(content: NDArray[np.uint8]) -> dict[int, int]:
+    """The tags of the first image of a TIFF that are one number, by their number; none of other files."""
     start = content[:8].tobytes()
     if start[:4] not in (b"II*\0", b"MM\0*"):
-        return None
+        return {}
     order: Literal["little", "big"] = "little" if start[:2] == b"II" else "big"
     at = int.from_bytes(start[4:8], order)
     count = int.from_bytes(content[at : at + 2].tobytes(), order)
+    found = {}
     for number in range(min(count, 512)):
         entry = content[at + 2 + 12 * number : at + 14 + 12 * number].tobytes()
-        if int.from_bytes(entry[:2], order) == _ORIENTATION:
-            return _TURNS.get(int.from_bytes(entry[8:10], order))
-    return None
+        size = 2 if int.from_bytes(entry[2:4], order) == _SHORT else 4
+        found[int.from_bytes(entry[:2], order)] = int.from_bytes(entry[8 : 8 + size], order)
+    return found
 
 
 def _deep(content: NDArray[np.uint8], orientation: int = 0) -> NDArray[Any] | None:

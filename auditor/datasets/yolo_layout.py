@@ -19,6 +19,7 @@ from auditor.datasets.images import SUFFIXES, list_images
 from auditor.datasets.named_files import endings, no_folder, spellings
 from auditor.datasets.truth_boxes import BoxReading
 from auditor.errors import InputError
+from auditor.files import whole_bytes, whole_text
 from auditor.values.label_lists import decoded_text, parse_labels
 
 __all__ = ["FRACTIONS", "YoloLayout", "label_file", "layout_of", "usual_label_file", "yaml_keys"]
@@ -157,7 +158,7 @@ def _from_yaml(path: Path, request: DatasetRequest) -> YoloLayout:
 
 def _from_darknet(path: Path, request: DatasetRequest) -> YoloLayout:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = whole_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); expected data.yaml or obj.data") from error
     values = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines) if value.strip()}
@@ -178,7 +179,7 @@ def _from_darknet(path: Path, request: DatasetRequest) -> YoloLayout:
 
 def _names_of(path: Path) -> tuple[str, ...]:
     try:
-        names = parse_labels(decoded_text(path.read_bytes()))
+        names = parse_labels(decoded_text(whole_bytes(path)))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); expected a file of class names, one a line"
@@ -227,7 +228,7 @@ def _images_at(file: Path, root: str, entry: str, where: str) -> list[Path]:
     if place.suffix.lower() in SUFFIXES:
         return [place]
     try:
-        lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        lines = [line.strip() for line in whole_text(place, encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: {place} cannot be read as a list of images ({error})") from error
     if not lines:
@@ -267,7 +268,7 @@ def usual_label_file(image: Path) -> Path:
             beside = image.with_suffix(".txt")
             if not beside.is_file():
                 return mirrored
-            if mirrored.is_file() and mirrored.read_bytes() != beside.read_bytes():
+            if mirrored.is_file() and whole_bytes(mirrored) != whole_bytes(beside):
                 raise InputError(
                     f"{image}: two label files are its own, {mirrored} and {beside}, and they differ; remove one: "
                     "which is meant cannot be told"

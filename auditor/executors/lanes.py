@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from auditor.errors import StoreError
 from auditor.executors.outcomes import AHEAD, Outcome, Shipping, alike, attempt, unlimited
 
 __all__ = ["Lane", "ProcessExecutor", "each_isolated", "hidden_script", "run_isolated"]
@@ -64,7 +65,7 @@ class ProcessExecutor:
                 if not queues[key]:
                     del queues[key]
                 last[lane] = key
-                future = _submitted(self._pool(lane), attempt, function, item)
+                future = self._begun(lane, function, item)
                 running[future] = (lane, item)
                 limit = timeout_s(item)
                 if limit is not None:
@@ -99,6 +100,14 @@ class ProcessExecutor:
         if pool is not None:
             _kill(pool)
         return Outcome(item, error="the worker took too long over this, and was stopped", died=True)
+
+    def _begun(self, lane: int, function: Callable[[Any], Any], item: Any) -> Future[Outcome]:
+        """An item under way; a worker that ended while it had nothing to do is replaced."""
+        try:
+            return _submitted(self._pool(lane), attempt, function, item)
+        except BrokenProcessPool:
+            self._lanes[lane] = None
+            return _submitted(self._pool(lane), attempt, function, item)
 
     def _pool(self, lane: int) -> ProcessPoolExecutor:
         pool = self._lanes[lane]
@@ -140,7 +149,11 @@ class Lane:
     def run(self, function: Callable[[Any], Any], item: Any, *, timeout_s: float | None) -> Outcome:
         """Run a function over an item."""
         pool = self._pool = self._pool or _spawned_pool()
-        future = _submitted(pool, attempt, function, item)
+        try:
+            future = _submitted(pool, attempt, function, item)
+        except BrokenProcessPool:  # it ended while it had nothing to do
+            pool = self._pool = _spawned_pool()
+            future = _submitted(pool, attempt, function, item)
         processes = list((pool._processes or {}).values())
         try:
             return future.result(timeout=timeout_s)  # type: ignore[no-any-return]
@@ -225,8 +238,11 @@ def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *argumen
     """Submit work to a pool, whose process may start here. A spawned process runs the script of its parent again, to
     find what the script defines; ours needs nothing of it, so it is told of none: a script without a main guard
     works."""
-    with hidden_script():
-        return pool.submit(function, *arguments)
+    try:
+        with hidden_script():
+            return pool.submit(function, *arguments)
+    except BrokenPipeError as error:  # not that of whoever reads what a command prints
+        raise StoreError(f"a worker process could not be started ({error}); --executor serial needs none") from error
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ def predict_unit(unit: Unit) -> UnitPredictions:
         seed = image_seed(unit.seed, unit.scenario_key, record.sha256)
         for severity in unit.severities:
             try:
-                with clock.stage("corrupt"):
+                with clock.stage("corrupt"), _limited(unit.timeout_s):
                     seen = (
                         image if unit.scenario is None else corrupt(image, unit.scenario, severity=severity, seed=seed)
                     )

@@ -37,5 +37,8 @@ def verify(request: VerifyRequest) -> Verified:
     except (ModelError, RuntimeError, ValueError) as error:
         return Verified(failed=f"{request.delegate.name}: {type(error).__name__}: {error}")
     seconds = time.perf_counter() - begin
-    delegated, ops = opened.delegated() or (None, None)
+    try:
+        delegated, ops = opened.delegated() or (None, None)
+    except UnicodeDecodeError:  # a name in the file is no text, which is no hindrance to running it
+        delegated, ops = None, None
     return Verified(delegated, ops, seconds)

@@ -12,6 +12,7 @@ import numpy as np
 
 from auditor import extensions
 from auditor.errors import AuditorError, ModelError
+from auditor.executors import run_isolated
 from auditor.heads.anatomy.head import Head
 from auditor.resolve.model import ModelRequest, resolve_model
 from auditor.runtimes.anatomy.runtime import FileFacts, TensorFacts, facts_of, runtime_of
@@ -19,6 +20,7 @@ from auditor.values import Compatibility, Diagnosis, Json, Source, yaml_flow
 
 __all__ = ["Inspection", "Likely", "as_lines", "inspect_model"]
 
+_TIMEOUT_S = 120.0
 _SHOWN = 5
 
 
@@ -100,6 +102,18 @@ def _metadata(facts: FileFacts) -> dict[str, Any]:
 
 
 def _likely(path: Path, labels: str | None) -> Likely:
+    """What a file is likely to be, found out in a process that a damaged one may end."""
+    (outcome,) = run_isolated(_found, [(path, labels)], timeout_s=_TIMEOUT_S)
+    if outcome.died:
+        return Likely(None, None, f"opening it and running it once failed: {outcome.error}")
+    if outcome.error is not None:
+        return Likely(None, None, outcome.error.strip().splitlines()[-1])
+    found: Likely = outcome.result
+    return found
+
+
+def _found(given: tuple[Path, str | None]) -> Likely:
+    path, labels = given
     request = ModelRequest(
         path.stem, path.stem, str(path), "default", ".", labels=labels, need_labels=False, images=_noise()
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auditor.errors import ModelError
+from auditor.files import DOCUMENT_BYTES, whole_bytes
 from auditor.values.label_lists import BUILT_IN_LABELS, decoded_text, parse_labels
 
 __all__ = ["load_labels"]
@@ -19,7 +20,7 @@ def load_labels(name: str, path: Path) -> tuple[str | None, ...]:
     if name in BUILT_IN_LABELS:
         return BUILT_IN_LABELS[name]
     try:
-        labels = parse_labels(decoded_text(path.read_bytes()))
+        labels = parse_labels(decoded_text(whole_bytes(path, most=DOCUMENT_BYTES)))
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(BUILT_IN_LABELS)
         raise ModelError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from auditor import extensions
@@ -46,17 +48,39 @@ def load_run(run: Path) -> tuple[AuditResult, Path]:
 def judge_run(run: Path, *, gates: Path | None = None) -> AuditResult:
     """Judge a run again, with other gates where given; rewrites result.json, report and summaries, opens no model."""
     result, folder = load_run(run)
-    result = judged(_by(result, run, gates), folder)
-    render(result, folder)
+    with _of_file(run):
+        result = _judge(_by(result, run, gates))
+        documents = _rendered(result, folder)
+    save_json(folder / "result.json", result_document(result))
+    for name, text in documents.items():
+        save_text(folder / name, text)
     return result
 
 
 def report_run(run: Path, *, gates: Path | None = None) -> Path:
     """Write report.html again from result.json; return its path."""
     result, folder = load_run(run)
-    result = _judge(_by(result, run, gates))
-    save_text(folder / "report.html", render_report(result, load_pictures(folder, result)))
+    with _of_file(run):
+        page = render_report(shown := _judge(_by(result, run, gates)), load_pictures(folder, shown))
+    save_text(folder / "report.html", page)
     return folder / "report.html"
+
+
+@contextlib.contextmanager
+def _of_file(run: Path) -> Iterator[None]:
+    """While a result of a file is judged and shown: one whose fields are right, each for itself, may not be that of an
+    audit.
+
+    Raises:
+        StoreError: it cannot be judged or shown.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{run}: this result cannot be judged and shown ({type(error).__name__}: {error}). If result.json was "
+            "edited or damaged, run the audit again; if not, this is a bug in the auditor, please report it"
+        ) from error
 
 
 def catalogue() -> dict[str, Row]:
@@ -108,6 +132,13 @@ def judged(result: AuditResult, folder: Path) -> AuditResult:
 
 def render(result: AuditResult, folder: Path) -> None:
     """Write the report and the summaries of what was judged into its run folder."""
-    save_text(folder / "junit.xml", render_junit(result))
-    save_text(folder / "summary.md", render_summary(result))
-    save_text(folder / "report.html", render_report(result, load_pictures(folder, result)))
+    for name, text in _rendered(result, folder).items():
+        save_text(folder / name, text)
+
+
+def _rendered(result: AuditResult, folder: Path) -> dict[str, str]:
+    return {
+        "junit.xml": render_junit(result),
+        "summary.md": render_summary(result),
+        "report.html": render_report(result, load_pictures(folder, result)),
+    }

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from auditor.datasets.images import folder_images, read_record
 from auditor.datasets.named_files import no_folder
-from auditor.errors import InputError, ModelError
+from auditor.errors import AuditorError, InputError, ModelError
+from auditor.executors import run_isolated
 from auditor.judge.quantization import of_outputs
 from auditor.judge.told import as_finding
 from auditor.quantize import LevelRequest, MadeLevel, can_read, make_levels
@@ -19,13 +20,14 @@ from auditor.resolve.model import ModelRequest, derived_spec, resolve_model
 from auditor.run.judging import catalogue
 from auditor.run.progress import Progress
 from auditor.runtimes.anatomy.runtime import runtime_of
-from auditor.values import Diagnosis, Finding
+from auditor.values import Diagnosis, Finding, ModelSpec
 from auditor.values.label_lists import BUILT_IN_LABELS
 from auditor.values.levels import ASKABLE, ASKED, CALIBRATED, FLOAT32, FLOAT_HEAD
 
 __all__ = ["Tried", "file_findings", "quantize_file"]
 
 _FIRST = 4
+_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,25 @@ def quantize_file(
     request = ModelRequest(
         model.stem, model.stem, str(model), "default", ".", labels=labels, images=first, need_labels=False
     )
-    spec = resolve_model(request)
+    (opened,) = run_isolated(_opened, [request], timeout_s=_TIMEOUT_S)
+    if opened.error is not None:
+        raise ModelError(f"{model}: opening it and running it once failed: {opened.error.strip().splitlines()[-1]}")
+    if isinstance(opened.result, AuditorError):
+        raise opened.result
+    spec: ModelSpec = opened.result
     progress.stage("making levels")
     requests = [LevelRequest(spec, level, str(folder), images, io) for level in dict.fromkeys(levels)]
     again = f"auditor quantize {model} --levels {FLOAT_HEAD} --calibration {calibration or 'FOLDER'} --output {folder}"
     again += f" --labels {labels}" if labels else ""
     return [_tried(made, first, again) for made in make_levels(requests, say=progress.say)]
+
+
+def _opened(request: ModelRequest) -> ModelSpec | AuditorError:
+    """A model, opened and run once in a process that a damaged one may end; or what is wrong with it."""
+    try:
+        return resolve_model(request)
+    except AuditorError as error:
+        return error
 
 
 def _tried(made: MadeLevel, images: Sequence[NDArray[np.uint8]], again: str) -> Tried:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from auditor.files import parsed_json
+
 __all__ = ["BUILT_IN_LABELS", "decoded_text", "named_label", "parse_labels"]
 
 _COCO80 = """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,
@@ -47,10 +49,10 @@ def named_label(line: str) -> str | None:
     return None if name in ("???", "") else name
 
 
-_ITEM = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
+_ITEM = re.compile(r"item\s*\{([^{}]*)\}")
 _FIELD = re.compile(r"""(\w+)\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(-?\d+))""")
-_NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;=.]\s*(\S.*)")
-_NUMBERED_LAST = re.compile(r"\s*(\S.*?)\s*[\t,;]\s*(\d+)\s*")
+_NUMBERED = re.compile(r"\s*(\d+)(?:\s*[:,;=.]\s*|\s+)(\S.*)")
+_NUMBERED_LAST = re.compile(r"\s*(\S.*)[\t,;]\s*(\d+)\s*")
 _BEFORE_ITEMS = re.compile(r"(\s*#[^\n]*\n)*\s*item\b")
 _QUOTED = re.compile(r"""(["']).*\1""")
 _MOST = 100_000
@@ -73,16 +75,17 @@ def parse_labels(text: str) -> tuple[str | None, ...]:
     stripped = text.strip()
     if stripped[:1] in ("{", "["):
         try:
-            return _of_json(json.loads(stripped))
+            document = parsed_json(stripped)
         except json.JSONDecodeError as error:
             raise ValueError(f"it begins as JSON, but is none: line {error.lineno}: {error.msg}") from error
+        return _of_json(document)
     items = _ITEM.findall(text)
     if items and _BEFORE_ITEMS.match(text):
         return _of_items(items)
     lines = [line for line in text.splitlines() if line.strip()]
     for form, number, name in ((_NUMBERED, 1, 2), (_NUMBERED_LAST, 2, 1)):
         matched = [form.fullmatch(line) for line in lines]
-        found = {int(match[number]): match[name] for match in matched if match}
+        found = {int(match[number]): match[name].strip() for match in matched if match}
         distinct = len(found) == len(set(found.values())) == len(lines)
         if distinct and next(iter(found)) in (0, 1) and list(found) == sorted(found) and max(found) < _MOST:
             return _by_number(found)

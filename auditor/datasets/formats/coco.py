@@ -17,7 +17,8 @@ from auditor.datasets.named_files import find_named, no_folder
 from auditor.datasets.shared_classes import normal_name
 from auditor.datasets.truth_boxes import BOX_KEYS, BoxReading, box_reading
 from auditor.errors import InputError
-from auditor.provenance import sha256_of
+from auditor.files import parsed_json, whole_text
+from auditor.provenance import content_hash, sha256_of
 from auditor.values import GroundTruth, ImageRecord
 
 __all__ = ["FORMAT"]
@@ -145,7 +146,8 @@ def _misread(
 def _with_whole_ids(document: Any) -> Any:
     """Turn ids that are whole numbers written as 1.0 into whole numbers."""
     for key, fields in _IDS.items():
-        for item in document.get(key) or [] if isinstance(document, dict) else []:
+        listed = document.get(key) if isinstance(document, dict) else None
+        for item in listed if isinstance(listed, list) else []:
             for field in fields if isinstance(item, dict) else ():
                 value = item.get(field)
                 if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -169,7 +171,7 @@ def _without_roots(document: Any) -> list[Any]:
 
 def _document(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parsed_json(whole_text(path, encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected COCO annotations (instances_*.json)") from None
     except IsADirectoryError:
@@ -263,8 +265,9 @@ def _record(record: Mapping[str, Any], folder: Path) -> ImageRecord:
     """Find an image's file: by its name below `folder`, else by its base name there."""
     found = find_named(folder, record["file_name"])
     path = found or folder / record["file_name"]
-    size = (int(record["width"]), int(record["height"])) if record.get("width") and record.get("height") else None
-    return ImageRecord(id=record["id"], path=path, size=size, sha256=None if found is None else sha256_of(path))
+    sides = [record.get(side) or 0 for side in ("width", "height")]
+    size = (int(sides[0]), int(sides[1])) if min(sides) >= 1 else None
+    return ImageRecord(id=record["id"], path=path, size=size, sha256=None if found is None else content_hash(path))
 
 
 def _truth(found: Sequence[_Annotated], labels: Mapping[int, int], *, areas: bool) -> GroundTruth:
@@ -311,7 +314,7 @@ def _detect(folder: Path) -> dict[str, Path | str] | None:
         key=lambda path: ("instances" not in path.name, path.name),
     ):
         try:
-            document = json.loads(path.read_text(encoding="utf-8-sig"))
+            document = parsed_json(whole_text(path, encoding="utf-8-sig"))
         except (OSError, ValueError):
             continue  # another JSON file
         if not isinstance(document, dict) or not {"images", "annotations", "categories"} <= document.keys():

@@ -7,7 +7,7 @@ from pathlib import Path
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import list_images
 from auditor.errors import InputError
-from auditor.provenance import sha256_of
+from auditor.provenance import content_hash
 from auditor.values import ClassTruth, ImageRecord
 
 __all__ = ["FORMAT"]
@@ -42,7 +42,9 @@ def load(request: DatasetRequest) -> Dataset:
         if turn < len(found[name])
     )
     chosen = [(found[classes[index]][turn], index) for turn, index in turns][: request.limit]
-    images = tuple(ImageRecord(number, path, None, sha256_of(path)) for number, (path, _) in enumerate(chosen, start=1))
+    images = tuple(
+        ImageRecord(number, path, None, content_hash(path)) for number, (path, _) in enumerate(chosen, start=1)
+    )
     stray = sum(path.is_file() for path in root.iterdir())
     return Dataset(
         name=request.name,

@@ -23,7 +23,8 @@ from auditor.datasets.images import list_images, sizes_of
 from auditor.datasets.named_files import no_folder, spellings
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.errors import InputError
-from auditor.provenance import digest, sha256_of
+from auditor.files import DOCUMENT_BYTES, whole_bytes
+from auditor.provenance import content_hash, digest
 from auditor.values import GroundTruth, ImageRecord
 
 __all__ = ["FORMAT"]
@@ -81,7 +82,7 @@ def load(request: DatasetRequest) -> Dataset:
     counts = Counter(zero_area_boxes=0, difficult_objects=0, missing_files=0, images_without_truth=0)
     images, truth = [], {}
     for number, (file, path) in enumerate(chosen, start=1):
-        images.append(ImageRecord(number, path or folder / file.image, file.size, sha256_of(path) if path else None))
+        images.append(ImageRecord(number, path or folder / file.image, file.size, content_hash(path) if path else None))
         truth[number] = _truth(file, reading, shift, categories, counts)
         counts["missing_files"] += path is None
         counts["images_without_truth"] += not len(truth[number].labels)
@@ -101,7 +102,7 @@ def load(request: DatasetRequest) -> Dataset:
         counts=dict(counts),
         about={
             "annotations": str(folder),
-            "annotations_sha256": digest([sha256_of(path) for path in paths]),
+            "annotations_sha256": digest([content_hash(path) for path in paths]),
             "pixels_counted_from": int(shift),
             **({"first_pixel": int(shift)} if "first_pixel" in request.options else {}),
         },
@@ -181,7 +182,7 @@ def _stem(name: str) -> str:
 
 def _parsed(path: Path) -> Element:
     """The root of an XML file, without namespaces, in whatever encoding it declares: expat knows no multi-byte ones."""
-    content = path.read_bytes()
+    content = whole_bytes(path, most=DOCUMENT_BYTES)
     declared = _ENCODING.search(content[:200])
     if declared and not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         text = content.decode(declared[2].decode("ascii"))

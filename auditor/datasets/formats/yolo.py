@@ -22,7 +22,8 @@ from auditor.datasets.images import list_images, sizes_of
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.datasets.yolo_layout import FRACTIONS, YoloLayout, label_file, layout_of, usual_label_file, yaml_keys
 from auditor.errors import InputError
-from auditor.provenance import digest, sha256_of
+from auditor.files import DOCUMENT_BYTES, whole_bytes, whole_text
+from auditor.provenance import content_hash, digest
 from auditor.values import GroundTruth, ImageRecord
 
 __all__ = ["FORMAT"]
@@ -102,8 +103,8 @@ def load(request: DatasetRequest) -> Dataset:
         file = files.get(path)
         counts["missing_labels"] += file is None
         lines = _lines(file, layout, problems, counts) if file is not None else []
-        used += [sha256_of(file)] if file is not None else []
-        digest_of = sha256_of(path) if path.is_file() else None
+        used += [content_hash(file) or ""] if file is not None else []
+        digest_of = content_hash(path)
         images.append(ImageRecord(number, path, size, digest_of, sized=False, meant=request.meant))
         truth[number] = _truth(lines, reading, size or (1, 1), counts)
         written += [(line, size) for line in lines if size is not None and not line.polygon]
@@ -156,7 +157,7 @@ def _lines(file: Path, layout: YoloLayout, problems: list[_Problem], counts: Cou
     """The object of each line of a label file."""
     boxes = []
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = whole_text(file, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         problems.append(_Problem(f"{file}: cannot be read as text ({error})"))
         return []
@@ -226,8 +227,9 @@ def _detect(folder: Path) -> dict[str, Path | str] | None:
                 found: dict[str, Path | str] = {"format": "yolo", "annotations": path}
                 return {**found, "split": split} if split in ("test", "train") else found
     for path in sorted(folder.glob("*.data")):
-        if "names" in path.read_text(encoding="utf-8", errors="replace"):
-            return {"format": "yolo", "annotations": path}
+        with contextlib.suppress(OSError):
+            if b"names" in whole_bytes(path, most=DOCUMENT_BYTES):
+                return {"format": "yolo", "annotations": path}
     names = next(
         (
             path

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from auditor.boxes import to_xyxy
 from auditor.errors import ModelError
+from auditor.files import whole_text
 
 __all__ = ["as_corners", "generate_anchors", "load_anchors"]
 
@@ -80,4 +81,4 @@ def _layer(rows: int, columns: int, shapes: Sequence[tuple[float, float]]) -> ND
 
 
 def _delimiter(path: Path) -> str | None:
-    return "," if "," in path.read_text(encoding="utf-8")[:200] else None
+    return "," if "," in whole_text(path)[:200] else None

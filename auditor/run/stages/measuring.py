@@ -105,10 +105,12 @@ class _Lost:
     """Models that hung, or that ended their process too often, on a delegate; and how often each did."""
 
     given_up: set[tuple[str, str]] = field(default_factory=set)
+    scenarios: set[str] = field(default_factory=set)
     deaths: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def has(self, model: tuple[ModelSpec, Delegate]) -> bool:
-        return _named(model) in self.given_up
+    def has(self, model: tuple[ModelSpec, Delegate], scenario: str) -> bool:
+        """Whether a model, or a scenario for all models, is not to be tried again."""
+        return _named(model) in self.given_up or scenario in self.scenarios
 
     def saw(self, model: tuple[ModelSpec, Delegate], *, hung: bool) -> None:
         """It took a worker with it."""
@@ -135,7 +137,7 @@ class _Work:
         if job is not None:
             return job
         unit = next(self._units)
-        models = tuple(model for model in unit.models if not self._lost.has(model))
+        models = tuple(model for model in unit.models if not self._lost.has(model, unit.scenario_key))
         return Job(predict_unit, dataclasses.replace(unit, models=models))
 
 
@@ -266,9 +268,18 @@ def _retried(session: Session, plan: Plan, unit: Unit, lost: _Lost) -> Outcome:
     lost."""
     predictions: list[ImagePrediction] = []
     times_s: dict[str, float] = {}
+    most = session.config.measure.timeout
+    alone = Outcome(unit)
+    if unit.scenario is not None and any(step.kind == "function" for step in unit.scenario.transforms):
+        (alone,) = run_isolated(predict_unit, [dataclasses.replace(unit, models=())], timeout_s=UNIT_TIMEOUT_S + most)
+    if alone.died:  # its code ended or hung the process: no model did
+        lost.scenarios.add(unit.scenario_key)
+        for model in unit.models:
+            predictions += _lost(dataclasses.replace(unit, models=(model,)), str(alone.error), "scenario")
+        return Outcome(Job(predict_unit, unit), result=UnitPredictions(tuple(predictions), {}, complete=False))
     for model in unit.models:
         part = dataclasses.replace(unit, models=(model,))
-        limit, most = _limit(session, plan, part), session.config.measure.timeout
+        limit = _limit(session, plan, part)
         begin = time.monotonic()
         (outcome,) = run_isolated(predict_unit, [part], timeout_s=limit or max(UNIT_TIMEOUT_S, 2 * most))
         if outcome.error is not None:
@@ -288,7 +299,7 @@ def _retried(session: Session, plan: Plan, unit: Unit, lost: _Lost) -> Outcome:
     )
 
 
-def _lost(part: Unit, error: str) -> Iterator[ImagePrediction]:
+def _lost(part: Unit, error: str, scope: str = "model") -> Iterator[ImagePrediction]:
     for record in part.images:
         for severity in part.severities:
-            yield failed_prediction(part.models[0], record, severity, error, "model")
+            yield failed_prediction(part.models[0], record, severity, error, scope)

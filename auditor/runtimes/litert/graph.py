@@ -6,6 +6,7 @@ that the `ai-edge-litert` wheel ships.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from auditor.errors import ModelError
+from auditor.files import whole_bytes
 from auditor.values.levels import DYNAMIC, FLOAT16, FLOAT32, INT8, INT16X8, WEIGHT_ONLY
 
 __all__ = [
@@ -38,6 +40,8 @@ VARIABLES, RESOURCES, RANDOM = "variable tensors", "resource variables", "random
 """What a file may keep between invocations."""
 _RANDOM_OPS = ("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL")
 WEIGHTED_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
+_MOST_ELEMENTS = 2**30
+"""A tensor of more would fill the memory of any device, and of this machine."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,15 @@ def load_graph(path: Path) -> Graph:
         ModelError: the file is missing, is not a TFLite flatbuffer (a Git LFS pointer, empty, truncated) or has none.
     """
     try:
-        content = path.read_bytes()
+        content = whole_bytes(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     _check_header(path, content)
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-        return _graph(path, model, len(content), content)
+        graph = _graph(path, model, len(content), content)
+        quantization_level(graph)
+        return graph
     except (
         struct.error,
         IndexError,
@@ -126,7 +132,7 @@ def quantization_level(graph: Graph) -> str:
     takes beside float activations, `weight_only` integer weights behind a DEQUANTIZE, `float16` half-precision weights.
     The level that most of the weighted ops have is named; input and output types do not count.
     """
-    behind = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE" and op.outputs}
+    behind = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE" and op.outputs and op.inputs}
     levels = [_op_level(graph, op, behind) for op in graph.ops if op.name in WEIGHTED_OPS and len(op.inputs) > 1]
     if not levels:
         integer = any(tensor.scales and tensor.dtype in ("int8", "uint8") for tensor in graph.tensors)
@@ -184,6 +190,11 @@ def _graph(path: Path, model: Any, size_bytes: int, content: bytes) -> Graph:
     if any(not 0 <= index < len(tensors) for index in used):
         raise ModelError(
             f"{path}: the graph refers to tensors that it does not have: the file is damaged; get it again"
+        )
+    largest = max((math.prod(side for side in tensor.shape if side > 0) for tensor in tensors), default=0)
+    if largest > _MOST_ELEMENTS:
+        raise ModelError(
+            f"{path}: a tensor of {largest:,} numbers, more than {_MOST_ELEMENTS:,}: the file is damaged; get it again"
         )
     buffers = {_text(item.name): _buffer(model.buffers[item.buffer], content) for item in model.metadata or []}
     called = [_text(item.name) for signature in model.signatureDefs or [] for item in signature.inputs or []]

@@ -7,15 +7,17 @@ https://docs.ultralytics.com (the exporter writes a dict as `temp_meta.txt`, lat
 from __future__ import annotations
 
 import ast
-import json
+import lzma
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table
 
+from auditor.files import parsed_json
 from auditor.runtimes.anatomy.runtime import FileNotes
 from auditor.runtimes.litert.graph import Graph
 from auditor.values.label_lists import named_label
@@ -26,6 +28,8 @@ _AXIS_LABELS, _VALUE_LABELS = 2, 3  # AssociatedFileType
 _NORMALIZATION = 1  # ProcessUnitOptions
 _IMAGE = 2  # ContentProperties
 _GRAYSCALE = 2  # ColorSpaceType
+_MEMBERS, _MEMBER_BYTES, _MEMBERS_BYTES = 200, 2**20, 16 * 2**20
+"""Notes and label files are few and small."""
 
 
 def load_notes(graph: Graph) -> FileNotes:
@@ -55,12 +59,16 @@ def load_notes(graph: Graph) -> FileNotes:
 
 def _zipped(path: Path, problems: list[str]) -> dict[str, bytes]:
     """The small files of the zip archive that may be appended to a model."""
-    if not zipfile.is_zipfile(path):
-        return {}
     try:
+        if not zipfile.is_zipfile(path):
+            return {}
+        found: dict[str, bytes] = {}
         with zipfile.ZipFile(path) as archive:
-            return {item.filename: archive.read(item) for item in archive.infolist() if item.file_size < 1 << 20}
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            for item in archive.infolist()[:_MEMBERS]:
+                if item.file_size < _MEMBER_BYTES and sum(map(len, found.values())) < _MEMBERS_BYTES:
+                    found[item.filename] = archive.read(item)
+        return found
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
         problems.append(f"the files packed into it cannot be read ({error})")
         return {}
 
@@ -71,7 +79,7 @@ def _ultralytics(files: dict[str, bytes], problems: list[str]) -> dict[str, Any]
             continue
         text = files[name].decode("utf-8", "replace")
         try:
-            said = json.loads(text)
+            said = parsed_json(text)
         except ValueError:
             try:
                 said = ast.literal_eval(text)
