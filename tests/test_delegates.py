@@ -7,9 +7,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from auditor.errors import InputError
+from auditor.errors import InputError, ModelError
 from auditor.run import run_audit
 
 
@@ -96,7 +97,45 @@ def test_what_a_delegate_takes_is_counted(project, library):
     assert finding.facts["delegate"] == "libfaulty.so"
 
 
-def test_a_delegate_that_computes_nothing_is_told_by_parity(project, library):
+def test_a_delegate_that_writes_no_output_is_caught_by_a_canary(project, library):
+    result, cells = audited(project, ["xnnpack", {"path": str(library), "options": {"fault": "writes_nothing"}}])
+    assert cells["xnnpack"].status == "ok"
+    assert cells["libfaulty.so"].status == "failed"
+    assert "came back without having written the output" in cells["libfaulty.so"].error
+    assert result.verdict == "incomplete"
+
+
+class Buffer:
+    """An output buffer of a CompiledModel."""
+
+    def write(self, values):
+        self.values = np.array(values)
+
+    def read(self, count, dtype):
+        return self.values[:count].astype(dtype)
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_compiled_model_that_writes_no_output_is_caught_too(writes):
+    from auditor.runtimes.litert.interpreter import _CompiledModel
+
+    class Model:
+        def run_by_index(self, _, inputs, outputs):
+            if writes:
+                outputs[0].write(np.zeros(6, np.float32))
+
+    opened = _CompiledModel.__new__(_CompiledModel)
+    opened._model, opened._names, opened._called = Model(), ("out",), ["called"]
+    opened._details = {"called": {"shape": [1, 6]}}
+    opened._inputs, opened._outputs = [Buffer()], [Buffer()]
+    if writes:
+        assert opened.invoke(np.zeros(3, np.float32))["out"].shape == (1, 6)
+    else:
+        with pytest.raises(ModelError, match="without having written the output out"):
+            opened.invoke(np.zeros(3, np.float32))
+
+
+def test_a_delegate_that_computes_zeros_is_told_by_parity(project, library):
     result, cells = audited(project, ["xnnpack", {"path": str(library)}])
     assert cells["libfaulty.so"].status == "ok"
     assert cells["libfaulty.so"].metrics["AP"].value < 0.1

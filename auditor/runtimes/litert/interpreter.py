@@ -33,6 +33,7 @@ class _Fresh:
         self._variables = VARIABLES in state
         self._is_fresh = True
         self.interpreter = build()
+        self._watched = _of_input(self.interpreter)
 
     def reset(self) -> None:
         if self._is_fresh:
@@ -45,9 +46,55 @@ class _Fresh:
 
     def invoke(self, tensor: NDArray[Any]) -> None:
         self.reset()
+        marked = [index for index in self._watched if _mark(self.interpreter, index)]
         self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], tensor)
         self.interpreter.invoke()
         self._is_fresh = False
+        for index in marked:
+            if _is_canary(self.interpreter.get_tensor(index)):
+                raise ModelError(UNWRITTEN.format(self._watched[index]))
+
+
+UNWRITTEN = "the runtime came back without having written the output {}"
+_LEAST_BYTES = 8
+"""Shorter outputs could be a canary by chance."""
+
+
+def _canary(size: int) -> NDArray[np.uint8]:
+    """Bytes that no model gives: of every type not all alike, and as floats of no use."""
+    return np.resize(np.array([0xA5, 0x5A, 0xC3, 0x7F, 0x13, 0x37, 0xE9, 0xFF], dtype=np.uint8), size)
+
+
+def _is_canary(values: NDArray[Any]) -> bool:
+    found = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return bool(np.array_equal(found[:64], _canary(len(found[:64]))) and np.array_equal(found, _canary(len(found))))
+
+
+def _of_input(interpreter: Any) -> dict[int, str]:
+    """The names of the outputs that an invocation must write, by their index: those that depend on the input. Others
+    may be constants of the file, which nobody may write."""
+    try:
+        reached = {int(details["index"]) for details in interpreter.get_input_details()}
+        inputs = set(reached)
+        for node in interpreter._get_ops_details():
+            if reached & {int(index) for index in node["inputs"]}:
+                reached |= {int(index) for index in node["outputs"]}
+        outputs = interpreter.get_output_details()
+    except UnicodeDecodeError:  # a name in the file is no text
+        return {}
+    return {int(item["index"]): item["name"] for item in outputs if int(item["index"]) in reached - inputs}
+
+
+def _mark(interpreter: Any, index: int) -> bool:
+    """Fill an output with a canary before it is computed; not one whose memory is only made then."""
+    try:
+        view = interpreter.tensor(index)()
+    except (ValueError, RuntimeError):
+        return False
+    if view.dtype.kind not in "fiub" or view.nbytes < _LEAST_BYTES:
+        return False
+    view.reshape(-1).view(np.uint8)[:] = _canary(view.nbytes)
+    return True
 
 
 class _LiteRtModel:
@@ -103,12 +150,16 @@ class _CompiledModel:
         self._inputs, self._outputs = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
 
     def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        shapes = [[max(1, int(side)) for side in self._details[called]["shape"]] for called in self._called]
+        for shape, buffer in zip(shapes, self._outputs, strict=True):
+            buffer.write(_canary(4 * int(np.prod(shape))).view(np.float32))
         self._inputs[0].write(np.ascontiguousarray(tensor))
         self._model.run_by_index(0, self._inputs, self._outputs)
         values = {}
-        for name, called, buffer in zip(self._names, self._called, self._outputs, strict=True):
-            shape = [max(1, int(side)) for side in self._details[called]["shape"]]
+        for name, shape, buffer in zip(self._names, shapes, self._outputs, strict=True):
             values[name] = np.asarray(buffer.read(int(np.prod(shape)), np.float32)).reshape(shape)
+            if _is_canary(values[name]):
+                raise ModelError(UNWRITTEN.format(name))
         return values
 
     def reset(self) -> None:
