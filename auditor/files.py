@@ -9,11 +9,19 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DOCUMENT_BYTES", "parsed_json", "readable", "whole_bytes", "whole_text"]
+__all__ = ["DOCUMENT_BYTES", "is_there", "parsed_json", "readable", "whole_bytes", "whole_text"]
 
 DOCUMENT_BYTES = 64 * 2**20
 """More than any document written by hand has."""
 _MOST_BYTES = 8 * 2**30
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; nothing is where no path can be (a name that is too long, a NUL)."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def whole_bytes(path: Path, *, most: int = _MOST_BYTES) -> bytes:

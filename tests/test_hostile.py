@@ -141,7 +141,7 @@ def test_audits(tmp_path):
 
 
 def test_gates(tmp_path):
-    text = AUDIT[AUDIT.index("gates:") :]
+    text = AUDIT[AUDIT.index("\ngates:") + 1 :]
 
     def attempt(rng):
         load_gates(write(tmp_path / "gates.yaml", text_or_structure(text, rng, yaml.safe_dump, yaml.safe_load)))

@@ -19,7 +19,7 @@ from auditor.datasets.images import SUFFIXES, list_images
 from auditor.datasets.named_files import endings, no_folder, spellings
 from auditor.datasets.truth_boxes import BoxReading
 from auditor.errors import InputError
-from auditor.files import whole_bytes, whole_text
+from auditor.files import is_there, whole_bytes, whole_text
 from auditor.values.label_lists import decoded_text, parse_labels
 
 __all__ = ["FRACTIONS", "YoloLayout", "label_file", "layout_of", "usual_label_file", "yaml_keys"]
@@ -206,7 +206,7 @@ def _found(file: Path, root: str, entry: str) -> Path | None:
         if shorter and Path(spelling).name in _EVERYWHERE:
             shorter = shorter[:-1]
         tries += [file.parent / ending for ending in shorter]
-        found = next((path for path in tries if path.exists()), None)
+        found = next((path for path in tries if is_there(path)), None)
         if found is not None:
             return found
     return None
