@@ -145,6 +145,7 @@ def locked(folder: Path) -> Iterator[None]:
         StoreError: another run has it.
     """
     lock = filelock.FileLock(folder / ".lock", timeout=0)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -157,6 +158,11 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if made and [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()  # nothing was written: nothing stays
+            with contextlib.suppress(OSError):
+                for place in made:
+                    place.rmdir()
         lock.release()
 
 

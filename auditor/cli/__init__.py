@@ -23,7 +23,7 @@ import click
 from auditor.cli import help_commands, reading_commands
 from auditor.cli.scenario_commands import scenarios
 from auditor.cli.shard_commands import SHARD, measure_shard, merge
-from auditor.cli.telling import tell, tell_estimate
+from auditor.cli.telling import deciding, tell, tell_estimate
 from auditor.errors import AuditorError, InputError
 from auditor.files import readable
 
@@ -143,6 +143,9 @@ def _run_options(default: str) -> Callable[[Callable[..., None]], Callable[..., 
     help="Measure part I of N alone, as 3/20, for `auditor merge`  [output: reports/ and AUDIT-shard-I-of-N]",
 )
 @click.option(
+    "--decide", "decide", is_flag=True, help="Stop measuring what no open gate needs, at an error of 5 % over all gates"
+)
+@click.option(
     "--dry-run", "dry", is_flag=True, help="Say what the run would take, from a few timed images; write nothing"
 )
 @_run_options("reports/ and the name of AUDIT without .yaml")
@@ -153,9 +156,12 @@ def run(
     given: tuple[str, ...],
     shard: tuple[int, int] | None,
     dry: bool,
+    decide: bool,
     **options: Any,
 ) -> None:
     """Run the audit that AUDIT (an audit.yaml) describes; an interrupted run continues in the same folder."""
+    if decide:
+        given = deciding(audit, given)
     if dry:
         return tell_estimate(audit, output, given=given, **options)
     if shard is not None:

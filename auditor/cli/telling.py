@@ -13,7 +13,7 @@ from auditor.files import readable
 if TYPE_CHECKING:
     from auditor.values import AuditResult, Finding
 
-__all__ = ["EXIT", "tell", "tell_estimate"]
+__all__ = ["EXIT", "deciding", "tell", "tell_estimate"]
 
 EXIT = {"passed": 0, "not judged": 0, "failed": 1, "incomplete": 3}
 _WIDTH = 110
@@ -68,6 +68,13 @@ def _finding(finding: Finding) -> list[str]:
     remedy = finding.remedy if finding.fix is None else finding.remedy.replace(str(finding.fix), "").rstrip()
     lines += textwrap.wrap(remedy, _WIDTH, break_long_words=False, initial_indent="  → ", subsequent_indent="    ")
     return [f"  {line}" for line in [*lines, *(f"      {line}" for line in (finding.fix.lines if finding.fix else ()))]]
+
+
+def deciding(audit: Path, given: tuple[str, ...]) -> tuple[str, ...]:
+    """What `--decide` gives in place of the document's, unless that says itself how gates are decided."""
+    from auditor.config import read_audit
+
+    return given if read_audit(audit, given=given).decide is not None else (*given, "decide={}")
 
 
 def tell_estimate(audit: Path, output: Path | None, *, quiet: bool, **options: Any) -> None:

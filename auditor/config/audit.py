@@ -259,6 +259,12 @@ class ChecksConfig(BaseModel):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
+class DecideConfig(Document):
+    """Whether gates are decided before all images are measured: with which error, over all of them."""
+
+    error: Annotated[float, Field(strict=True, gt=0, le=0.5)] = 0.05
+
+
 class AuditConfig(Document):
     """One audit."""
 
@@ -277,6 +283,8 @@ class AuditConfig(Document):
     gates: tuple[GateConfig, ...] = ()
     fail_on: FailOn | None = None
     """From which level on findings of checks fail the audit, as gates do; left out: never."""
+    decide: DecideConfig | None = None
+    """Decide gates on as few images as that takes; left out: every cell is measured in whole."""
     allow_code: bool = False
 
     _read: Partly[AuditConfig] = PrivateAttr()

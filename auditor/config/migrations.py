@@ -194,9 +194,15 @@ def _to_2_2(old: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": "2.2"}
 
 
+def _to_2_3(old: Mapping[str, Any]) -> dict[str, Any]:
+    """2.3 adds fields: what gates were decided by early."""
+    return {**old, "schema_version": "2.3"}
+
+
 MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "1.0": _to_2_0,
     "2.0": _to_2_1,
     "2.1": _to_2_2,
+    "2.2": _to_2_3,
 }
 """From a schema version to the function that turns its document into the next version's."""

@@ -43,6 +43,8 @@ def with_differences(
         found = (_clean(cell), leader, _parent(cell, by_cell), first)
         for name, reference in zip(REFERENCES, found, strict=True):
             compared = evaluations.get(reference) if reference is not None else None
+            if compared is not None and _of_other_images(result, compared.result):
+                continue
             if result.status == "ok" and compared is not None and compared.result.status == "ok":
                 metrics |= {value.name: value for value in difference(evaluations[cell], compared, against=name)}
         more = dataclasses.replace(result, metrics=metrics)
@@ -53,6 +55,12 @@ def with_differences(
                 more = compare(cell.file)(more, mine, theirs, kind, called)
         added.append(more)
     return added
+
+
+def _of_other_images(first: CellResult, second: CellResult) -> bool:
+    """Whether one was decided early on other images than the other: few images have another AP than many."""
+    early = first.of_images is not None or second.of_images is not None
+    return early and first.images != second.images
 
 
 def _first_delegate(cell: Cell, by_cell: Mapping[Cell, CellResult]) -> Cell | None:

@@ -61,6 +61,9 @@ def _summary(cells: Sequence[CellResult], metric: str) -> list[MetricValue]:
     if not values or missing:
         reason = missing or "the audit has no scenario but clean"
         return [first, *(MetricValue(name, None, reason=reason, images=images) for name in OVER_SCENARIOS)]
+    if any(cell.of_images is not None for cell in cells) and len({cell.images for cell in cells}) > 1:
+        reason = "its cells were measured on different images, since gates were decided early"
+        return [first, *(MetricValue(name, None, reason=reason, images=images) for name in OVER_SCENARIOS)]
     means = [sum(value.value or 0.0 for value in found) / len(found) for found in by_scenario.values()]
     mpc = MetricValue("mPC", sum(means) / len(means), images=images)
     if not clean.value:

@@ -25,14 +25,14 @@ from auditor.values import (
     Ties,
 )
 
-__all__ = ["Applied", "apply_gates"]
+__all__ = ["Applied", "Subject", "apply_gates", "limit_of", "subjects_of"]
 
 _OVER_ALL = ("scenario", "severity")
 """Selectors that a metric over all cells of a model has no use for."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Subject:
+class Subject:
     """One value a rule looks at: a cell's, a summary's or a probe's metric, and what it is called."""
 
     cell: Place
@@ -41,6 +41,8 @@ class _Subject:
     reason: str | None
     reference: CellResult | None = None
     ties: Ties | None = None
+    skipped_early: bool = False
+    """Whether it was not measured since no gate needed it any more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +65,23 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
     told: list[Told] = []
     near: list[Told] = []
     met: list[Met] = []
-    for subject in _subjects(result, rule):
+    decided = {item.where: item for item in result.decisions if item.rule == rule}
+    for subject in subjects_of(result, rule):
+        early = decided.get(subject.label)
+        if early is not None:
+            margin = early.limit - early.value if rule.kind == "max" else early.value - early.limit
+            met.append(Met(subject.label, early.value, early.limit, margin, subject.cell))
+            if not early.holds:
+                shown = dataclasses.replace(subject, metric=MetricValue(rule.metric, early.value))
+                told.append(_violation(rule, shown, early.limit, rule.against or ""))
+            continue
+        if result.decisions and subject.skipped_early:
+            continue  # its gate was decided by others
         if subject.metric is None or subject.metric.value is None:
             reason = subject.reason or (subject.metric.reason if subject.metric else "not computed")
             told.append(_unmeasured(rule, subject, reason or "undefined"))
             continue
-        limit, why = _limit(rule, subject)
+        limit, why = limit_of(rule, subject)
         if limit is None:
             told.append(_unmeasured(rule, subject, why))
             continue
@@ -99,7 +112,8 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
     return Applied(outcome, findings)
 
 
-def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
+def subjects_of(result: AuditResult, rule: Rule) -> Iterator[Subject]:
+    """Every value that a rule looks at."""
     if any(rule.metric in summary.metrics for summary in result.summaries):
         for summary in result.summaries:
             metric = summary.metrics.get(rule.metric)
@@ -108,14 +122,14 @@ def _subjects(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
             )
             if metric is not None and selected and _is_asked(result, rule, summary.file):
                 fields = ("model", "file", "quantization", "delegate", "device")
-                yield _Subject({name: getattr(summary, name) for name in fields}, str(summary), metric, None)
+                yield Subject({name: getattr(summary, name) for name in fields}, str(summary), metric, None)
     elif rule.metric in MEASURED_METRICS:
         yield from _measured(result, rule)
     else:
         yield from _cells(result, rule)
 
 
-def _cells(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
+def _cells(result: AuditResult, rule: Rule) -> Iterator[Subject]:
     levels: dict[str, set[str]] = {}
     for cell in result.cells:
         levels.setdefault(cell.model, set()).add(cell.quantization)
@@ -133,7 +147,8 @@ def _cells(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
         reason = None if cell.status == "ok" else f"the cell {cell.status}: {cell.error}"
         reference = _reference(result, rule, cell) if rule.kind == "max_drop" else None
         ties = cell.ties if rule.metric == cell.judged_by else None
-        yield _Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference, ties)
+        early = cell.cause == "decided"
+        yield Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference, ties, early)
 
 
 def _is_asked(result: AuditResult, rule: Rule, file: str) -> bool:
@@ -144,7 +159,7 @@ def _is_asked(result: AuditResult, rule: Rule, file: str) -> bool:
     return rule.selectors.get("quantization") == model.quantization or rule.selectors.get("model") == file
 
 
-def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
+def _measured(result: AuditResult, rule: Rule) -> Iterator[Subject]:
     """What probes found of each file, delegate and number of threads."""
     probe, key, _ = MEASURED_METRICS[rule.metric]
     families = {model.name: model.model for model in result.models}
@@ -169,7 +184,7 @@ def _measured(result: AuditResult, rule: Rule) -> Iterator[_Subject]:
         threads = f", {found.threads} threads" if found.threads > 1 else ""
         device = "" if found.device == LOCAL else f", {found.device}"
         label = f"{found.model} ({found.quantization}, {found.delegate}{threads}{device})"
-        yield _Subject(where, label, metric, found.error)
+        yield Subject(where, label, metric, found.error)
 
 
 def _matches(subject: Cell | Summary, key: str, wanted: str | int | float) -> bool:
@@ -180,7 +195,7 @@ def _matches(subject: Cell | Summary, key: str, wanted: str | int | float) -> bo
     return bool(getattr(subject, key) == wanted)
 
 
-def _limit(rule: Rule, subject: _Subject) -> tuple[float | None, str]:
+def limit_of(rule: Rule, subject: Subject) -> tuple[float | None, str]:
     """The limit a value is held against, and for a drop what it is a drop from."""
     if rule.kind != "max_drop":
         return rule.limit, ""
@@ -214,7 +229,7 @@ def _reference(result: AuditResult, rule: Rule, cell: CellResult) -> CellResult 
     return None
 
 
-def _violation(rule: Rule, subject: _Subject, limit: float, why: str) -> Told:
+def _violation(rule: Rule, subject: Subject, limit: float, why: str) -> Told:
     value = (subject.metric.value if subject.metric is not None else None) or 0.0
     return Told(
         "gate.violated",
@@ -234,7 +249,7 @@ def _violation(rule: Rule, subject: _Subject, limit: float, why: str) -> Told:
     )
 
 
-def _tied(rule: Rule, subject: _Subject, limit: float, value: float, between: tuple[float, float]) -> Told:
+def _tied(rule: Rule, subject: Subject, limit: float, value: float, between: tuple[float, float]) -> Told:
     facts: dict[str, Json] = {
         "metric": rule.metric,
         "value": value,
@@ -245,6 +260,6 @@ def _tied(rule: Rule, subject: _Subject, limit: float, value: float, between: tu
     return Told("gate.ties", facts, subject.cell, observed=value, limit=limit)
 
 
-def _unmeasured(rule: Rule, subject: _Subject, reason: str) -> Told:
+def _unmeasured(rule: Rule, subject: Subject, reason: str) -> Told:
     facts = {"metric": rule.metric, "where": subject.label, "reason": reason}
     return Told("gate.unmeasured", facts, subject.cell, limit=rule.limit, level=rule.level)

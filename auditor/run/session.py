@@ -16,7 +16,7 @@ from auditor.plan import Plan
 from auditor.provenance import SAME_PACKAGES
 from auditor.run.progress import Progress
 from auditor.store import check_writable, locked
-from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Measurement, Rule
+from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Decision, Measurement, Rule
 
 __all__ = ["Pace", "Session", "State", "Stopwatch", "open_session"]
 
@@ -111,8 +111,8 @@ def open_session(
 @dataclass(frozen=True)
 class State:
     """What is known so far: the plan with all that was added to it, why units could not be measured (by resume key),
-    cells and measurements, what is wrong with images that could not be read (by data set and id), and descriptions of
-    data sets and calibration images."""
+    cells and measurements, what is wrong with images that could not be read (by data set and id), descriptions of data
+    sets and calibration images, and what gates were decided by early."""
 
     plan: Plan
     rules: tuple[Rule, ...]
@@ -122,3 +122,4 @@ class State:
     unreadable: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     datasets: Mapping[str, DatasetRecord] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()

@@ -16,6 +16,7 @@ from auditor.values.arrays import (
     Meant,
 )
 from auditor.values.findings import (
+    Decision,
     Finding,
     GateOutcome,
     Level,
@@ -121,6 +122,7 @@ __all__ = [
     "Compatibility",
     "Confusion",
     "DatasetRecord",
+    "Decision",
     "DecoderRecord",
     "DelegateOps",
     "DelegateRecord",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from auditor.values.specs import Json, Patch
 
-__all__ = ["Finding", "GateOutcome", "Level", "Met", "Place", "Rule"]
+__all__ = ["Decision", "Finding", "GateOutcome", "Level", "Met", "Place", "Rule"]
 
 Level = Literal["error", "warning", "info"]
 
@@ -64,6 +64,23 @@ class Finding:
     limit: float | None = None
     facts: Mapping[str, Json] = field(default_factory=dict)
     fix: Patch | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a gate was decided by before all images were measured: of what (`where`), whether it holds, the value and
+    the limit it was held against, the interval that the whole set's value lies in, and on how many images of how
+    many."""
+
+    __pydantic_config__ = _STRICT
+    rule: Rule
+    where: str
+    holds: bool
+    value: float
+    limit: float
+    interval: tuple[float, float]
+    images: int
+    of: int
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.values.findings import Finding, GateOutcome
+from auditor.values.findings import Decision, Finding, GateOutcome
 from auditor.values.records import DatasetRecord, ModelRecord, PlanRecord, Provenance
 from auditor.values.specs import (
     CLEAN,
@@ -184,7 +184,9 @@ class CellResult(Cell):
     metrics: Mapping[str, MetricValue] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
-    cause: Literal["delegate", "level", "measuring", "evaluating"] | None = None
+    cause: Literal["delegate", "level", "measuring", "evaluating", "decided"] | None = None
+    of_images: int | None = None
+    """How many images it is of in whole, where fewer were measured since its gates were decided by then."""
     parity: Agreement | None = None
     level_parity: Agreement | None = None
     level_test: LevelTest | None = None
@@ -258,6 +260,8 @@ class AuditResult:
     cells: tuple[CellResult, ...]
     summaries: tuple[Summary, ...]
     measurements: tuple[Measurement, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    """What gates were decided by early, where the audit asks for that."""
     findings: tuple[Finding, ...] = ()
     gates: tuple[GateOutcome, ...] = ()
     verdict: Verdict = "incomplete"

@@ -74,6 +74,16 @@ def _failed(where: str, reason: str) -> Words:
     )
 
 
+@row("run.decided", "run", "info", "scale", "Gates were decided before all images were measured.")
+def _decided(error: float, partial: int, skipped: int, share: float) -> Words:
+    return Words(
+        f"gates were decided early: {share:.0%} of the inferences were made, {partial} cells are of a part of their "
+        f"images, and {skipped} were not measured, since no open gate needed them; the verdict is that of all images "
+        f"but for a chance of {error:g}",
+        "Their figures are of few images: run without `decide` for the figures themselves.",
+    )
+
+
 @row("run.dirty", "run", "info", "findings", "The auditor ran from a source tree with uncommitted changes.")
 def _dirty(commit: str) -> Words:
     return Words(

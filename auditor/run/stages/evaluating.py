@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from auditor.evaluate.differences import with_differences
@@ -14,25 +14,34 @@ from auditor.plan import Plan
 from auditor.run.forecast import CELLS, begin
 from auditor.run.session import Session, State
 from auditor.run.stages.measuring import UNIT_TIMEOUT_S, Job, Waiting, carry_out
+from auditor.run.stages.partial import Part
 from auditor.store import Stored
 from auditor.tasks.anatomy.cells import CellTask, cell_task, evaluate_cell, judged_truth, task_of
 from auditor.values import Cell, CellResult, DelegateOps, InRun, Measurement
 
-__all__ = ["Evaluating", "timed_evaluation"]
+__all__ = ["Evaluating", "failed_cell", "timed_evaluation"]
 
 
 class Evaluating:
     """The evaluation of a plan's cells: each is ready when the last of its units was measured."""
 
-    def __init__(self, session: Session, state: State) -> None:
-        self._session, self._state = session, state
-        self._cells = dict(state.plan.cells())
+    def __init__(self, session: Session, state: State, parts: Mapping[Cell, Part] | None = None) -> None:
+        """`parts` are the cells that are evaluated on a part of their images; None: all of the plan, on all."""
+        self._session, self._state, self._parts = session, state, parts
+        every = dict(state.plan.cells())
+        self._cells = every if parts is None else {cell: part.units for cell, part in parts.items()}
         self._waiting = Waiting({cell: [unit.resume_key for unit in units] for cell, units in self._cells.items()})
         self._results: list[CellResult] = []
         self._evaluations: dict[Cell, CellEvaluation] = {}
         self._truths: dict[tuple[str, tuple[str, ...]], Shared[Mapping[int, Any]]] = {}
         self._at_hand = session.executor.sees([session.folder])
         self._alone = False
+
+    @property
+    def found(self) -> Mapping[Cell, CellEvaluation]:
+        """What was evaluated, failed cells included."""
+        failed = {result.key: CellEvaluation(result) for result in self._results if result.key not in self._evaluations}
+        return {**self._evaluations, **failed}
 
     @property
     def of(self) -> int:
@@ -54,7 +63,7 @@ class Evaluating:
             (outcome,) = run_isolated(carry_out, [outcome.item], timeout_s=UNIT_TIMEOUT_S)
         task: CellTask = outcome.item.argument
         if outcome.error is not None:
-            self._results.append(_failed(self._state.plan, task.cell, f"evaluation failed: {outcome.error}"))
+            self._results.append(failed_cell(self._state.plan, task.cell, f"evaluation failed: {outcome.error}"))
         else:
             evaluation, spent = outcome.result
             self._results.append(evaluation.result)
@@ -76,7 +85,11 @@ class Evaluating:
         dataset, match = plan.datasets[spec.dataset], plan.subjects.matches[cell.file]
         key = (spec.dataset, match.judged)
         if key not in self._truths:
-            self._truths[key] = judged_truth(spec.task, dataset, match.judged)
+            seen = dataset
+            if self._parts is not None:
+                chosen = {record.id for record in self._parts[cell].images}
+                seen = dataclasses.replace(dataset, truth={i: dataset.truth[i] for i in dataset.truth if i in chosen})
+            self._truths[key] = judged_truth(spec.task, seen, match.judged)
         keys = tuple(unit.resume_key for unit in self._cells[cell])
         stored = Stored(self._session.folder, keys, spec.key, cell.delegate, cell.severity)
         return dataclasses.replace(
@@ -88,14 +101,20 @@ class Evaluating:
 
     def concluded(self, state: State) -> State:
         """All that is known of the cells, compared with each other, those that could not be measured among them."""
-        plan, evaluations = state.plan, self._evaluations
-        order = {cell: index for index, cell in enumerate(self._cells)}
-        results = sorted([*self._results, *_lost(state)], key=lambda result: order[result.key])
+        return self.concluded_from(state, [*self._results, *_lost(state)], self._evaluations)
+
+    def concluded_from(
+        self, state: State, results: Sequence[CellResult], evaluations: Mapping[Cell, CellEvaluation]
+    ) -> State:
+        """As `concluded`, from these results."""
+        plan = state.plan
+        order = {cell: index for index, (cell, _) in enumerate(plan.cells())}
+        ordered = sorted(results, key=lambda result: order[result.key])
         unreadable: dict[str, dict[int, str]] = {}
         for cell in sorted(evaluations, key=order.__getitem__):
             found = evaluations[cell].unreadable
             unreadable.setdefault(plan.subjects.spec(cell.file).dataset, {}).update(found)
-        cells = with_differences(results, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
+        cells = with_differences(ordered, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
         times = {cell: found.invoke_ms for cell, found in evaluations.items() if found.invoke_ms is not None}
         clean = sorted((cell for cell in times if cell.is_clean), key=order.__getitem__)
         return dataclasses.replace(
@@ -133,10 +152,11 @@ def _lost(state: State) -> Iterator[CellResult]:
     for cell, units in state.plan.cells():
         lost = [state.failures[unit.resume_key] for unit in units if unit.resume_key in state.failures]
         if lost:
-            yield _failed(state.plan, cell, lost[0])
+            yield failed_cell(state.plan, cell, lost[0])
 
 
-def _failed(plan: Plan, cell: Cell, error: str) -> CellResult:
+def failed_cell(plan: Plan, cell: Cell, error: str) -> CellResult:
+    """A cell that could not be measured."""
     primary = task_of(plan.subjects.spec(cell.file).task).primary
     return CellResult.of(cell, status="failed", images=0, judged_by=primary, error=error, cause="measuring")
 

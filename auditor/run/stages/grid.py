@@ -8,6 +8,7 @@ import time
 
 from auditor.run.forecast import CELLS, INFERENCES, begin, inferences
 from auditor.run.session import Session, State
+from auditor.run.stages.deciding import decide_gates
 from auditor.run.stages.evaluating import Evaluating
 from auditor.run.stages.measuring import measure_units
 from auditor.store import has_unit
@@ -18,6 +19,8 @@ __all__ = ["fill_grid"]
 def fill_grid(session: Session, state: State) -> State:
     """Measure the plan's units and evaluate its cells, side by side; take each file's time from its clean cell, and
     tell what could not be measured, and what each delegate took of each file as its first invocation showed."""
+    if session.config.decide is not None:
+        return decide_gates(session, state)
     units, folder = state.plan.units, session.folder
     todo = [unit for unit in units if session.fresh or not has_unit(folder, unit.resume_key)]
     begin(session, state, "measuring", of=sum(map(inferences, todo)), what=INFERENCES)

@@ -148,12 +148,13 @@ def measure_units(
     *,
     done: Callable[[int], None] = lambda _: None,
     following: Following | None = None,
+    there: Collection[str] = (),
 ) -> dict[str, str]:
     """Measure units that are not complete; return the error of each that could not be, by its resume key. Tells how
-    many more inferences are `done`."""
+    many more inferences are `done`. What follows may wait for units that are `there` already, too."""
     follow = following or _Nothing()
     todo = [unit for unit in units if session.fresh or not has_unit(session.folder, unit.resume_key, whole=True)]
-    for key in {unit.resume_key for unit in units} - {unit.resume_key for unit in todo}:
+    for key in ({unit.resume_key for unit in units} | set(there)) - {unit.resume_key for unit in todo}:
         follow.measured(key, failed=False)
     failures: dict[str, str] = {}
     lost, left = _Lost(), len(todo)

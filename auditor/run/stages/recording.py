@@ -58,6 +58,7 @@ def record(session: Session, state: State, *, command: str, started: datetime) -
             left_out={spec.name for spec in plan.specs if spec.role == "evidence"},
         ),
         measurements=state.measurements,
+        decisions=state.decisions,
     )
 
 
@@ -72,6 +73,7 @@ def _plan(session: Session, state: State) -> PlanRecord:
         checks=session.config.checks.by_name,
         gates=state.rules,
         fail_on=session.config.fail_on,
+        decide=session.config.decide.error if session.config.decide is not None else None,
         evaluation=subjects.evaluation,
     )
 

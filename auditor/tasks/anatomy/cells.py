@@ -135,6 +135,8 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
     return CellEvaluation(
         result,
         samples,
+        means=found.means,
+        images=tuple(truth),
         invoke_ms=float(np.median(times)) if times else None,
         kept=found.kept,
         unreadable=unreadable,

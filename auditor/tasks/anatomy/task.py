@@ -98,6 +98,8 @@ class Evaluated:
 
     metrics: tuple[MetricValue, ...]
     samples: Mapping[str, NDArray[np.float64]]
+    means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """The values of each image, from 0 to 1, of metrics that are their mean."""
     counts: Mapping[str, int] = field(default_factory=dict)
     kept: Any = None
     confused: tuple[Confusion, ...] = ()

@@ -54,7 +54,7 @@ def _evaluate(judged: Judged) -> Evaluated:
     images = [image_id for image_id in every if judged.truth[image_id].label is not None]
     counts = {"images_of_classes_not_judged": len(every) - len(images)}
     if not images:
-        return Evaluated((), {}, counts, error="no image is of a class that the model knows")
+        return Evaluated((), {}, counts=counts, error="no image is of a class that the model knows")
     present = [position for position, image_id in enumerate(every) if judged.truth[image_id].label is not None]
     weights = judged.weights[:, present]
     found = [judged.predictions[image_id] for image_id in images]
@@ -71,6 +71,7 @@ def _evaluate(judged: Judged) -> Evaluated:
     return Evaluated(
         metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
         samples={next(iter(ABOUT)): samples},
+        means={next(iter(ABOUT)): evaluation.correct.astype(np.float64)} if len(images) == len(every) else {},
         ties=ties,
         counts=counts,
         kept=evaluation.correct,
