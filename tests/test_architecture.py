@@ -47,6 +47,7 @@ HOMES = {
     "packaging": {"doctor"},
     "platformdirs": {"store"},
     "filelock": {"store"},
+    "fsspec": {"resolve"},
     "pydantic_core": {"config"},
     "yaml": {"config"},
     "pyarrow": {"store"},

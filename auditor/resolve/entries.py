@@ -14,6 +14,7 @@ from auditor.errors import AuditorError, ModelError
 from auditor.executors import run_isolated
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.model import DATASET_LABELS, ModelRequest, resolve_model
+from auditor.resolve.places import place
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.values import ModelSpec
 from auditor.values.label_lists import BUILT_IN_LABELS
@@ -70,7 +71,7 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
 
 def _files_missing(config: AuditConfig, index: int, model: ModelConfig) -> Iterator[str]:
     """The files of an entry that are not there, whatever else is wrong with it."""
-    path = config.path(model.path)
+    path = place(config, model.path)
     if not path.exists():
         where = config.source.where("models", index, "path")
         yield f"{where}: {path}: no such file or folder; expected a .tflite file, a .keras file or a SavedModel folder"
@@ -79,11 +80,11 @@ def _files_missing(config: AuditConfig, index: int, model: ModelConfig) -> Itera
         wanted = "a SavedModel folder, a .keras file or a .tflite file"
         yield f"{where}: {path}: this folder holds no saved_model.pb; give {wanted}"
     labels = model.labels
-    if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not config.path(labels).is_file():
-        what = "is a folder; expected a file" if config.path(labels).is_dir() else "no such file; expected one"
+    if labels is not None and labels not in (*BUILT_IN_LABELS, DATASET_LABELS) and not place(config, labels).is_file():
+        what = "is a folder; expected a file" if place(config, labels).is_dir() else "no such file; expected one"
         known = ", ".join((*BUILT_IN_LABELS, DATASET_LABELS))
         where = config.source.where("models", index, "labels")
-        yield f"{where}: {config.path(labels)}: {what} with one label a line, or one of {known}"
+        yield f"{where}: {place(config, labels)}: {what} with one label a line, or one of {known}"
 
 
 def _whole(config: AuditConfig) -> Iterator[ModelConfig]:
@@ -128,13 +129,13 @@ def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dat
         model=leader.name,
         task=model.task or (leader.task if inherited else None),
         categories=datasets[dataset].categories if dataset in datasets else (),
-        path=str(config.path(model.path)),
+        path=str(place(config, model.path)),
         dataset=dataset,
         folder=str(config.source.path.parent.absolute()),
         quantization=model.quantization,
         decoder=model.decoder_name or (leader.decoder_name if inherited else None),
         decoder_options=model.decoder_options if own_options else leader.decoder_options,
-        labels=model.labels or (leader.labels if inherited else None),
+        labels=_labels(config, model.labels or (leader.labels if inherited else None)),
         input={**(_given(leader.input) if inherited else {}), **_given(model.input)},
         postprocess={**(_given(leader.postprocess) if inherited else {}), **_given(model.postprocess)},
         images=images,
@@ -150,3 +151,8 @@ def where_is(config: AuditConfig, name: str, *field: str) -> str:
     """The line of a model's entry in its document, or of a field there."""
     index = next(index for index, model in enumerate(config.models) if model.name == name)
     return config.source.where("models", index, *field)
+
+
+def _labels(config: AuditConfig, labels: str | None) -> str | None:
+    """A list's name or a file, as the document has it; what an address leads to."""
+    return str(place(config, labels)) if labels is not None and "://" in labels else labels

@@ -15,6 +15,7 @@ from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import OVER_SCENARIOS
+from auditor.resolve.places import place
 from auditor.resolve.reach import Reach, Reachable, cell_metrics, every_metric, summary_metrics
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.tasks.anatomy.cells import task_of
@@ -109,7 +110,7 @@ def _files(
     """The files of an entry with their levels and the delegates that they run on: its own, and those made of it."""
     spec = specs.get(model.name)
     level = model.quantization if spec is None else spec.quantization
-    own = runtime_of(config.path(model.path)).delegates(config.runs_on)
+    own = runtime_of(place(config, model.path)).delegates(config.runs_on)
     yield model.name, level, [delegate.name for delegate in own]
     for made in model.made_levels:
         if made != level:

@@ -16,6 +16,7 @@ from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.images import folder_images, read_record, sizes_of
 from auditor.datasets.shared_classes import normal_name
 from auditor.errors import DataError, InputError
+from auditor.resolve.places import place
 from auditor.values import GroundTruth, ImageRecord, Meant, some
 
 __all__ = ["first_images", "load_calibration", "load_datasets"]
@@ -31,7 +32,7 @@ def load_datasets(config: AuditConfig, problems: list[str]) -> dict[str, Dataset
         where = config.source.where(*loc)
         if not config.is_whole(*loc):  # what else is wrong is not known, but for files that are not there
             paths = {
-                key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))
+                key: place(config, text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))
             }
             problems += [
                 f"{config.source.where(*loc, key)}: {path}: no such file or folder"
@@ -79,8 +80,8 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     unknown = {key: f"unknown key; {nearest(key, taken)}" for key in given if key not in form.keys}
     if unknown:
         raise _KeyError(unknown)
-    paths = {key: config.path(text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
-    options = {key: config.path(str(value)) if key in form.paths else value for key, value in given.items()}
+    paths = {key: place(config, text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
+    options = {key: place(config, str(value)) if key in form.paths else value for key, value in given.items()}
     split = getattr(entry, "split", "val")
     meant = _meant(config, entry)
     judged = isinstance(entry, DatasetConfig)
@@ -153,7 +154,7 @@ def load_calibration(
 
 def _calibration_images(config: AuditConfig, entry: CalibrationConfig) -> tuple[ImageRecord, ...]:
     if _format(entry.format).truth_beside and entry.annotations is None:
-        return folder_images(config.path(entry.images), limit=entry.limit, meant=_meant(config, entry))
+        return folder_images(place(config, entry.images), limit=entry.limit, meant=_meant(config, entry))
     dataset = _load(config, "calibration", entry)
     position = {image_id: index for index, image_id in enumerate(dataset.listed)}
     present: Sequence[ImageRecord] = [image for image in dataset.images if image.sha256]
