@@ -310,14 +310,13 @@ class Stored:
     delegate: str
     severity: float
 
-    def load(self) -> tuple[ImagePrediction, ...]:
-        """Read them.
+    def load(self) -> Iterator[ImagePrediction]:
+        """Read them, one unit after the other.
 
         Raises:
             StoreError: a unit is missing or damaged.
         """
-        found = load_predictions(self.folder, self.keys, file=self.file, delegate=self.delegate, severity=self.severity)
-        return tuple(found)
+        return load_predictions(self.folder, self.keys, file=self.file, delegate=self.delegate, severity=self.severity)
 
 
 def load_unit_times(folder: Path, resume_keys: Iterable[str]) -> dict[str, float]:

@@ -94,7 +94,7 @@ class Evaluating:
         stored = Stored(self._session.folder, keys, spec.key, cell.delegate, cell.severity)
         return dataclasses.replace(
             cell_task(cell, spec, dataset.categories, match, self._truths[key]),
-            predictions=stored if self._at_hand else stored.load(),
+            predictions=stored if self._at_hand else tuple(stored.load()),
             seed=plan.subjects.seed,
             evaluation=plan.subjects.evaluation,
         )

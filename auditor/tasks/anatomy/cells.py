@@ -88,26 +88,21 @@ def registered_metrics(task: str) -> list[Metric]:
 def evaluate_cell(given: CellTask) -> CellEvaluation:
     """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only
     counted."""
-    task = task_of(given.task)
+    task, every = task_of(given.task), given.truth.get()
     try:
-        predictions = given.predictions.load() if isinstance(given.predictions, Stored) else given.predictions
+        said = _said(given, task, every)
     except StoreError as error:
         return _failed(given, task, {}, str(error))
-    every = given.truth.get()
-    fatal = [item for item in predictions if item.error and item.scope != "image"]
-    unreadable = {item.image_id: item.error or "" for item in predictions if item.scope == "image"}
-    missing = every.keys() - {item.image_id for item in predictions}
-    if fatal or missing:
-        told = fatal[0].error if fatal else f"{len(missing)} images were not measured"
-        on = f" (on {len(fatal)} of {len(predictions)} images, first {fatal[0].image_id})" if fatal else ""
-        return _failed(given, task, {"failed_images": len(fatal) or len(missing)}, f"{told}{on}")
+    missing = every.keys() - said.images
+    if said.fatal or missing:
+        told = said.fatal[0].error if said.fatal else f"{len(missing)} images were not measured"
+        on = f" (on {len(said.fatal)} of {said.count} images, first {said.fatal[0].image_id})" if said.fatal else ""
+        return _failed(given, task, {"failed_images": len(said.fatal) or len(missing)}, f"{told}{on}")
+    unreadable = said.unreadable
     truth = {image_id: found for image_id, found in every.items() if image_id not in unreadable}
-    counts = {
-        "failed_images": len(unreadable),
-        "images_of_other_size": sum(item.scope == "size" for item in predictions),
-    }
+    counts = {"failed_images": len(unreadable), "images_of_other_size": said.other_size}
     if 2 * len(truth) < len(every) or not truth:
-        reason = next((item.error for item in predictions if item.scope == "image"), "")
+        reason = next(iter(unreadable.values()), "")
         return _failed(
             given,
             task,
@@ -115,8 +110,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
             f"only {len(truth)} of {len(every)} images could be read; the first failed with {reason}",
             unreadable,
         )
-    times = [item.invoke_ms for item in predictions if item.invoke_ms is not None]
-    judged = _judged(given, task, truth, predictions)
+    judged = _judged(given, task, truth, said)
     found = task.evaluate(judged)
     counts |= found.counts
     if found.error is not None:
@@ -137,21 +131,54 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         samples,
         means=found.means,
         images=tuple(truth),
-        invoke_ms=float(np.median(times)) if times else None,
+        invoke_ms=float(np.median(said.times_ms)) if said.times_ms else None,
         kept=found.kept,
         unreadable=unreadable,
     )
 
 
-def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: Sequence[ImagePrediction]) -> Judged:
+@dataclass
+class _Said:
+    """What was said of each image, read in one pass, so that nothing is held twice."""
+
+    images: set[int] = field(default_factory=set)
+    count: int = 0
+    fatal: list[ImagePrediction] = field(default_factory=list)
+    unreadable: dict[int, str] = field(default_factory=dict)
+    other_size: int = 0
+    times_ms: list[float] = field(default_factory=list)
+    predictions: dict[int, Any] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def _said(given: CellTask, task: Task, every: Mapping[int, Any]) -> _Said:
+    """Read the predictions of a cell.
+
+    Raises:
+        StoreError: a unit is missing or damaged.
+    """
+    said = _Said()
+    table = np.array([-1 if index is None else index for index in given.to_judged] or [-1], dtype=np.int64)
+    for item in given.predictions.load() if isinstance(given.predictions, Stored) else given.predictions:
+        said.images.add(item.image_id)
+        said.count += 1
+        said.other_size += item.scope == "size"
+        if item.invoke_ms is not None:
+            said.times_ms.append(item.invoke_ms)
+        if item.scope == "image":
+            said.unreadable[item.image_id] = item.error or ""
+        elif item.error:
+            said.fatal.append(item)
+        elif item.image_id in every:
+            found, dropped = task.to_prediction(item.values, table, given.label_offset)
+            said.predictions[item.image_id] = found
+            said.dropped += dropped
+    return said
+
+
+def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Said) -> Judged:
     """Truth and predictions of the images that could be read; one that could not is left out of the resamples that drew
     it."""
-    table = np.array([-1 if index is None else index for index in given.to_judged] or [-1], dtype=np.int64)
-    predictions, dropped = {}, 0
-    for item in said:
-        if item.image_id in truth:
-            predictions[item.image_id], more = task.to_prediction(item.values, table, given.label_offset)
-            dropped += more
     every = given.truth.get()
     weights = _weights(len(every), given.seed)
     if len(truth) < len(every):
@@ -160,9 +187,9 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: Sequenc
     return Judged(
         given.judged,
         truth,
-        {image_id: predictions[image_id] for image_id in truth},
+        {image_id: said.predictions[image_id] for image_id in truth},
         weights,
-        dropped=dropped,
+        dropped=said.dropped,
         keep=keep,
         orders=given.cell.is_declared and not given.screens,
         evaluation=given.evaluation,
@@ -172,7 +199,7 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: Sequenc
 
 
 @functools.lru_cache(maxsize=4)
-def _weights(images: int, seed: int) -> NDArray[np.int64]:
+def _weights(images: int, seed: int) -> NDArray[np.int16]:
     return draw_weights(images, seed=seed)
 
 

@@ -82,7 +82,7 @@ class Judged:
     categories: tuple[str, ...]
     truth: Mapping[int, Any]
     predictions: Mapping[int, Any]
-    weights: NDArray[np.int64]
+    weights: NDArray[np.integer[Any]]
     dropped: int = 0
     keep: bool = False
     orders: bool = False

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def evaluate_classes(
     truth: NDArray[np.int64],
     to_judged: NDArray[np.int64],
     judged: Sequence[str],
-    weights: NDArray[np.int64],
+    weights: NDArray[np.integer[Any]],
 ) -> ClassificationEvaluation:
     """Evaluate `scores` (N, C) against `truth` (N,), indices of `judged`; `to_judged` (C,) maps the model's classes to
     these,
@@ -136,11 +137,11 @@ def per_class_top1(category: str) -> str:
     return f"top1/{category}"
 
 
-def resampled_top1(correct: NDArray[np.bool_], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def resampled_top1(correct: NDArray[np.bool_], weights: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """The share of right images of each resample: (R,)."""
     return _shares(correct, weights)
 
 
-def _shares(right: NDArray[np.bool_], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def _shares(right: NDArray[np.bool_], weights: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         return np.asarray((weights @ right.astype(np.int64)) / weights.sum(axis=1))

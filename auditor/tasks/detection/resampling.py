@@ -7,15 +7,21 @@ Source: AP as pycocotools accumulates it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["ClassMatches", "resampled_ap"]
 
+Weights = NDArray[np.integer[Any]]
+
 _RECALLS = np.linspace(0.0, 1.0, 101)
+_ELEMENTS = 4_000_000
+"""So many numbers a matrix of resamples has at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,7 @@ class ClassMatches:
     truths: NDArray[np.int64]
 
 
-def resampled_ap(matches: Sequence[ClassMatches], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def resampled_ap(matches: Sequence[ClassMatches], weights: Weights) -> NDArray[np.float64]:
     """COCO AP of each resample: (R,), NaN where a resample has no true object.
 
     `weights` is (R, N). Equal, to the last digits of a sum, to evaluating the resampled images themselves, each
@@ -49,7 +55,7 @@ def resampled_ap(matches: Sequence[ClassMatches], weights: NDArray[np.int64]) ->
         return np.asarray(np.where(count > 0, total / count, np.nan))
 
 
-def _split_ties(found: ClassMatches, weights: NDArray[np.int64]) -> tuple[ClassMatches, NDArray[np.int64]]:
+def _split_ties(found: ClassMatches, weights: Weights) -> tuple[ClassMatches, Weights]:
     """Replace each image with tied detections by as many copies as it is drawn at most, each weighing 0 or 1.
 
     A tie in which nothing is ever a hit is left alone: in which order false alarms of one score come does not matter.
@@ -80,20 +86,33 @@ def _split_ties(found: ClassMatches, weights: NDArray[np.int64]) -> tuple[ClassM
     return split, np.concatenate(columns, axis=1)
 
 
-def _class_ap(split: tuple[ClassMatches, NDArray[np.int64]], counted: NDArray[np.int64]) -> NDArray[np.float64]:
+def _class_ap(split: tuple[ClassMatches, Weights], counted: NDArray[np.int64]) -> NDArray[np.float64]:
     """AP of one class, averaged over the IoU thresholds: (R,)."""
     found, weights = split
     ranked = np.argsort(-found.score, kind="stable")
     seen, image = np.unique(found.image[ranked], return_inverse=True)
-    drawn = weights[:, seen].astype(np.float64)
+    drawn = weights[:, seen]
     values = np.zeros(len(weights))
     known: dict[bytes, NDArray[np.float64]] = {}
     for hit, ignored in zip(found.hit[:, ranked], found.ignored[:, ranked], strict=True):
-        alike = hit.tobytes() + ignored.tobytes()
+        alike = hashlib.sha256(hit.tobytes() + ignored.tobytes()).digest()
         if alike not in known:
-            known[alike] = _ap_at(hit & ~ignored, ~hit & ~ignored, image, drawn, counted)
+            known[alike] = _ap_in_parts(hit & ~ignored, ~hit & ~ignored, image, drawn, counted)
         values += known[alike]
     return values / len(found.hit)
+
+
+def _ap_in_parts(
+    hit: NDArray[np.bool_],
+    false: NDArray[np.bool_],
+    image: NDArray[np.int64],
+    drawn: Weights,
+    counted: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """AP of one class at one threshold: (R,), some resamples at a time, so that memory is bounded."""
+    rows = max(1, _ELEMENTS // max(1, len(image)))
+    parts = [slice(start, start + rows) for start in range(0, len(drawn), rows)]
+    return np.concatenate([_ap_at(hit, false, image, drawn[part].astype(np.float64), counted[part]) for part in parts])
 
 
 def _ap_at(
@@ -107,12 +126,7 @@ def _ap_at(
     steps, alarms_at = np.nonzero(hit)[0], np.nonzero(false)[0]
     if not len(steps):
         return np.zeros(len(drawn))
-    # How many false alarms each image has before each step, so that weights @ before counts those of a resample.
-    before = np.zeros((drawn.shape[1], len(steps)))
-    slot = np.searchsorted(steps, alarms_at)
-    inside = slot < len(steps)
-    np.add.at(before, (image[alarms_at[inside]], slot[inside]), 1.0)
-    alarms = drawn @ np.cumsum(before, axis=1)
+    alarms = _alarms(steps, alarms_at, image, drawn)
     hits = np.cumsum(drawn[:, image[steps]], axis=1)
     alarms += hits
     alarms += np.spacing(1)
@@ -121,6 +135,22 @@ def _ap_at(
     reached = _reached(np.divide(hits, np.maximum(counted, 1)[:, np.newaxis], out=hits))
     gained = np.diff(reached, axis=1, prepend=0)
     return np.asarray((envelope * gained).sum(axis=1) / len(_RECALLS))
+
+
+def _alarms(
+    steps: NDArray[np.int64], alarms_at: NDArray[np.int64], image: NDArray[np.int64], drawn: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How many false alarms each resample has before each hit: (R, steps)."""
+    slot = np.searchsorted(steps, alarms_at)
+    inside = slot < len(steps)
+    if drawn.shape[1] * len(steps) > _ELEMENTS:
+        counts = np.zeros((len(drawn), int(inside.sum()) + 1))
+        np.cumsum(drawn[:, image[alarms_at[inside]]], axis=1, out=counts[:, 1:])
+        return np.asarray(counts[:, np.searchsorted(alarms_at[inside], steps)])
+    # How many each image has before each step, so that weights @ before counts those of a resample.
+    before = np.zeros((drawn.shape[1], len(steps)))
+    np.add.at(before, (image[alarms_at[inside]], slot[inside]), 1.0)
+    return np.asarray(drawn @ np.cumsum(before, axis=1))
 
 
 def _reached(recall: NDArray[np.float64]) -> NDArray[np.int64]:
