@@ -15,7 +15,7 @@ from auditor.provenance import digest
 from auditor.values import CLEAN, Cell, Evaluation, ImageRecord, ModelSpec, ScenarioSpec, Unit, Verified
 from auditor.values.levels import FLOAT32, PARENT
 
-__all__ = ["Entry", "Plan", "Subjects", "lay_out", "make_plan", "measured_fields"]
+__all__ = ["Entry", "Plan", "Subjects", "lay_out", "make_plan", "measured_fields", "share_of"]
 
 SHARD = 8
 """Images of a unit: few enough that a unit takes seconds, enough that its models stay warm."""
@@ -95,6 +95,11 @@ class Plan:
     units: tuple[Unit, ...]
     verified: Mapping[tuple[str, str], Verified]
     skipped: tuple[tuple[ModelSpec, str, str], ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """What all shards of one audit have in common: everything that is measured, and with what."""
+        return digest([unit.resume_key for unit in self.units])
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
@@ -198,6 +203,21 @@ def make_plan(subjects: Subjects, verified: Mapping[tuple[str, str], Verified]) 
     """Lay out the units of everything that runs."""
     units = lay_out(subjects, subjects.specs, subjects.scenarios, _running(subjects, verified))
     return Plan(subjects, tuple(units), verified)
+
+
+def share_of(plan: Plan, number: int, of: int) -> list[Unit]:
+    """The units of shard `number` of so many: consecutive ones, since these share images, and about as many inferences
+    as each other's. Every unit is in exactly one shard."""
+
+    def weight(unit: Unit) -> int:
+        return len(unit.images) * len(unit.severities) * len(unit.models)
+
+    total, begins, mine = sum(map(weight, plan.units)), 0, []
+    for unit in plan.units:
+        if int((begins + weight(unit) / 2) * of / total) == number - 1:
+            mine.append(unit)
+        begins += weight(unit)
+    return mine
 
 
 Pairs = Mapping[str, Sequence[Delegate]]

@@ -43,3 +43,14 @@ def test_levels_that_are_to_be_made_count(project):
     found = estimate_run(audit, output=project / "out", executor="serial")
     assert (found.cells, found.inferences) == (10, 100)
     assert found.seconds["making levels"] > 0
+
+
+def test_a_shard_is_estimated_alone_and_an_output_that_cannot_be_is_told(project):
+    audit, output = project / "audit.yaml", project / "out"
+    parts = [estimate_run(audit, output=output, executor="serial", shard=(number, 2)) for number in (1, 2)]
+    assert sum(part.inferences for part in parts) == 50
+    assert all(set(part.seconds) == {"starting", "measuring"} for part in parts)
+    (project / "file").write_text("")
+    for place in ("file", "/proc/nowhere"):
+        done = CliRunner().invoke(main, ["run", str(audit), "--dry-run", "-o", str(project / place), "-q"])
+        assert done.exit_code == 2, done.output

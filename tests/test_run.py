@@ -146,7 +146,7 @@ def test_a_scenario_that_fails_costs_its_own_cells(project):
 
 
 def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
-    import auditor.run.composing as run_module
+    import auditor.run.session as run_module
 
     killed = []
 

@@ -132,3 +132,37 @@ def test_a_whole_run_is_no_place_for_a_shard_nor_a_shard_for_a_whole_run(parts):
         run_shard(parts / "audit.yaml", (1, 3), output=parts / "single", executor="serial")
     with pytest.raises(InputError, match="this is a shard"):
         merge_shards(folders(parts), output=parts / "s1", executor="serial")
+
+
+def test_a_merge_of_another_document_is_refused(parts, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text((parts / "audit.yaml").read_text().replace("seed: 3", "seed: 4"))
+    with pytest.raises(InputError, match="not the document that the shards were measured with"):
+        merge_shards(folders(parts), output=tmp_path / "out", audit=other, executor="serial")
+
+
+def test_a_merge_of_other_data_is_refused(parts, tmp_path):
+    """The document is the same, and lies where another model is."""
+    place = Path(shutil.copytree(parts, tmp_path / "moved", ignore=shutil.ignore_patterns("s?", "single", "merged")))
+    picture = next((place / "images").iterdir())
+    picture.write_bytes(next(path for path in (place / "images").iterdir() if path != picture).read_bytes())
+    with pytest.raises(InputError, match="not what the shards measured"):
+        merge_shards(folders(parts), output=tmp_path / "out", audit=place / "audit.yaml", executor="serial")
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_hint_for_a_missing_shard_has_its_values(parts, tmp_path):
+    given = ("dataset.limit=4", "severities=[5]")
+    run_shard(parts / "audit.yaml", (1, 2), output=tmp_path / "one", executor="serial", given=given)
+    with pytest.raises(InputError) as told:
+        merge_shards([tmp_path / "one"], output=tmp_path / "out")
+    (problem,) = told.value.problems
+    assert "--set dataset.limit=4 --set 'severities=[5]' --shard 2/2" in problem
+
+
+def test_shards_of_two_audits_are_not_taken_for_doubles(parts, tmp_path):
+    run_shard(parts / "audit.yaml", (1, 2), output=tmp_path / "other", executor="serial", given=("dataset.limit=4",))
+    with pytest.raises(InputError) as told:
+        merge_shards([*folders(parts), tmp_path / "other"], output=tmp_path / "out")
+    (problem,) = told.value.problems
+    assert "was cut into 3" in problem

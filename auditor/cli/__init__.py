@@ -22,7 +22,7 @@ import click
 
 from auditor.cli import help_commands, reading_commands
 from auditor.cli.scenario_commands import scenarios
-from auditor.cli.shard_commands import SHARD, measure_shard, merge
+from auditor.cli.shard_commands import SHARD, default_folder, measure_shard, merge
 from auditor.cli.telling import deciding, tell, tell_estimate
 from auditor.errors import AuditorError, InputError
 from auditor.files import readable
@@ -163,16 +163,15 @@ def run(
     if decide:
         given = deciding(audit, given)
     if dry:
-        return tell_estimate(audit, output, given=given, **options)
+        return tell_estimate(audit, output or default_folder(audit, shard), given=given, shard=shard, **options)
     if shard is not None:
         if measurements:
             raise click.UsageError("--measurements are judged by a whole run: give them to it once shards are merged")
-        folder = output or Path("reports") / f"{audit.stem}-shard-{shard[0]}-of-{shard[1]}"
-        return measure_shard(audit, shard, folder, given=given, **options)
+        return measure_shard(audit, shard, output or default_folder(audit, shard), given=given, **options)
     words = ["auditor", "run", str(audit), *(("--output", str(output)) if output else ())]
     words += [word for path in measurements for word in ("--measurements", str(path))]
     words += [word for value in given for word in ("--set", value)]
-    folder = output or Path("reports") / audit.stem
+    folder = output or default_folder(audit, None)
     result, folder = _run(audit, folder, shlex.join(words), elsewhere=measurements, given=given, **options)
     sys.exit(tell(result, folder, quiet=options["quiet"]))
 

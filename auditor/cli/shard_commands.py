@@ -12,7 +12,7 @@ import click
 
 from auditor.cli.telling import tell
 
-__all__ = ["SHARD", "measure_shard", "merge"]
+__all__ = ["SHARD", "default_folder", "measure_shard", "merge"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -29,12 +29,18 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
         number, of = (int(part) for part in found.groups()) if found else (0, 0)
         if not 1 <= number <= of:
             self.fail(
-                f"expected I/N, the shard's number from 1 to N and how many there are, as 3/20, but got {value!r}"
+                f"expected I/N, a shard's number and how many there are, at most 999999, as 3/20, but got {value!r}"
             )
         return number, of
 
 
 SHARD = _Shard()
+
+
+def default_folder(audit: Path, shard: tuple[int, int] | None) -> Path:
+    """Where a run, or a shard of one, lands if nothing else is said."""
+    part = "" if shard is None else f"-shard-{shard[0]}-of-{shard[1]}"
+    return Path("reports") / f"{audit.stem}{part}"
 
 
 def measure_shard(audit: Path, shard: tuple[int, int], output: Path, **options: Any) -> None:

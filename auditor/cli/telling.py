@@ -77,7 +77,7 @@ def deciding(audit: Path, given: tuple[str, ...]) -> tuple[str, ...]:
     return given if read_audit(audit, given=given).decide is not None else (*given, "decide={}")
 
 
-def tell_estimate(audit: Path, output: Path | None, *, quiet: bool, **options: Any) -> None:
+def tell_estimate(audit: Path, output: Path, *, quiet: bool, **options: Any) -> None:
     """Say on stdout what a run would take."""
     from auditor.run import SilentProgress, estimate_run
     from auditor.terminal import BarProgress, duration
@@ -91,3 +91,5 @@ def tell_estimate(audit: Path, output: Path | None, *, quiet: bool, **options: A
     click.echo(f"disk         about {found.disk_bytes / 1e6:,.0f} MB")
     click.echo(f"memory       about {found.memory_bytes / 1e6:,.0f} MB in {found.processes} processes")
     click.echo(f"time         about {duration(found.total_s)} ({stages})")
+    if "making levels" in found.seconds:
+        click.echo("             levels are taken to be like their source; what mends one that breaks comes on top")

@@ -5,12 +5,13 @@ and is replaced, so one item never costs another.
 """
 
 from auditor.executors.choosing import open_executor
-from auditor.executors.lanes import ProcessExecutor, each_isolated, run_isolated
+from auditor.executors.lanes import Lane, ProcessExecutor, each_isolated, run_isolated
 from auditor.executors.outcomes import Executor, Outcome, SerialExecutor, Shipping
 from auditor.executors.shared import Shared
 
 __all__ = [
     "Executor",
+    "Lane",
     "Outcome",
     "ProcessExecutor",
     "SerialExecutor",

@@ -125,8 +125,13 @@ class ProcessExecutor:
             return Outcome(item, error=traceback.format_exc())
 
 
-def run_isolated(function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float) -> list[Outcome]:
-    """Run `function` over items in one spawned process, in order; an item that kills or hangs it costs only itself."""
+def run_isolated(
+    function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float, lane: Lane | None = None
+) -> list[Outcome]:
+    """Run `function` over items in one spawned process, in order; an item that kills or hangs it costs only itself. A
+    process of its own, or that of a `lane`, which stays open."""
+    if lane is not None:
+        return [lane.run(function, item, timeout_s=timeout_s) for item in items]
     return list(each_isolated(function, items, timeout_s=timeout_s))
 
 
@@ -171,10 +176,10 @@ class Lane:
             _kill(pool)
             raise
 
-    def close(self) -> None:
-        """End the process."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the process; without `wait` it ends on its own."""
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(wait=wait)
             self._pool = None
 
 
@@ -251,9 +256,12 @@ def hidden_script() -> Iterator[None]:
     with _starting:
         script = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
+        # A process that is being started leaves Ctrl-C to this one from its first moment on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             sys.modules["__main__"] = script
 
 
@@ -264,6 +272,7 @@ def _load(module: str) -> None:
 def _follow_parent(parent: int) -> None:
     """Leave Ctrl-C to the parent, which stops its workers in order, and end when it was killed and cannot."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
         while os.getppid() == parent:

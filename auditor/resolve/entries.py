@@ -11,7 +11,7 @@ from auditor import extensions
 from auditor.config import AuditConfig, ModelConfig
 from auditor.datasets.dataset import Dataset
 from auditor.errors import AuditorError, ModelError
-from auditor.executors import run_isolated
+from auditor.executors import Lane, run_isolated
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.model import DATASET_LABELS, ModelRequest, resolve_model
 from auditor.resolve.places import place
@@ -26,7 +26,9 @@ _OPEN_SOURCE_TIMEOUT_S = 1200.0
 """Of a source that is converted before it is understood."""
 
 
-def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str]) -> list[ModelSpec]:
+def resolve_models(
+    config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str], lane: Lane | None = None
+) -> list[ModelSpec]:
     """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it. Adds what
     is wrong to `problems`."""
     tasks = extensions.names("tasks")
@@ -42,7 +44,9 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
     timeout_s = _OPEN_SOURCE_TIMEOUT_S if converted else _OPEN_TIMEOUT_S
     # Leaders first: a variant is fed the real values that its family is.
     leaders = [request for request in requests if request.model == request.name]
-    outcomes = {outcome.item.name: outcome for outcome in run_isolated(_resolve, leaders, timeout_s=timeout_s)}
+    outcomes = {
+        outcome.item.name: outcome for outcome in run_isolated(_resolve, leaders, timeout_s=timeout_s, lane=lane)
+    }
     led = [
         dataclasses.replace(request, family=found.input)
         if isinstance(found := outcomes[request.model].result, ModelSpec)
@@ -50,7 +54,7 @@ def resolve_models(config: AuditConfig, datasets: Mapping[str, Dataset], problem
         for request in requests
         if request.name not in outcomes and request.model in outcomes
     ]
-    outcomes |= {outcome.item.name: outcome for outcome in run_isolated(_resolve, led, timeout_s=timeout_s)}
+    outcomes |= {outcome.item.name: outcome for outcome in run_isolated(_resolve, led, timeout_s=timeout_s, lane=lane)}
     specs = []
     for request in (request for request in requests if request.name in outcomes):
         outcome, where = outcomes[request.name], where_is(config, request.name)

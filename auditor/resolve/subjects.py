@@ -3,35 +3,37 @@ checked."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from auditor.config import AuditConfig, ModelConfig
-from auditor.datasets.dataset import Dataset
-from auditor.datasets.shared_classes import ClassMatch, match_classes
 from auditor.errors import InputError
+from auditor.executors import Lane
 from auditor.plan import Entry, Subjects
 from auditor.provenance import PIXEL_PACKAGES, auditor_version, sha256_of, versions_of
-from auditor.resolve.entries import resolve_models, where_is
+from auditor.resolve.entries import resolve_models
 from auditor.resolve.foreseen import Known
 from auditor.resolve.image_sets import load_calibration, load_datasets
+from auditor.resolve.matching import matches_of
 from auditor.resolve.rules import rules_of
 from auditor.resolve.scenarios import hashes_of, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import MEASUREMENT_FORMAT
-from auditor.tasks.anatomy.cells import task_of
-from auditor.values import ClassTruth, ModelSpec, Rule, some
+from auditor.values import ModelSpec, Rule
 
 __all__ = ["resolve_audit"]
 
 
 def resolve_audit(
-    config: AuditConfig, known_problems: Sequence[str] = (), *, devices: Collection[str] | None = ()
+    config: AuditConfig,
+    known_problems: Sequence[str] = (),
+    *,
+    devices: Collection[str] | None = (),
+    lane: Lane | None = None,
 ) -> tuple[Subjects, tuple[Rule, ...]]:
     """Load the data sets, try the scenarios, open every model once, and hold the gates against all of these and the
-    other `devices` whose measurements are judged (None: not known yet).
+    other `devices` whose measurements are judged (None: not known yet). Models are opened in the process of `lane`,
+    else in one of their own.
 
     Raises:
         InputError: with every problem of all of these at once, after those that are known.
@@ -41,7 +43,7 @@ def resolve_audit(
     severities = tuple(int(value) if value == int(value) else value for value in sorted(config.severities))
     scenarios = try_scenarios(config, severities, problems)
     calibration, unreadable = load_calibration(config, datasets, problems)
-    specs = resolve_models(config, datasets, problems)
+    specs = resolve_models(config, datasets, problems, lane)
     delegates = config.runs_on
     problems += [
         f"{config.source.where('delegates', index)}: {delegate.library}: no such file; expected the shared library of "
@@ -50,7 +52,7 @@ def resolve_audit(
         for index, delegate in enumerate(delegates)
         if delegate.library is not None and not Path(delegate.library).is_file()
     ]
-    matches = _matches(config, datasets, specs, problems)
+    matches = matches_of(config, datasets, specs, problems)
     rules = rules_of(Known(config, datasets, specs, matches, scenarios, devices), problems)
     if problems:
         raise InputError(problems)
@@ -91,44 +93,3 @@ def _versions(specs: Sequence[ModelSpec]) -> dict[str, str]:
     for spec in specs:
         packages += [package for package in runtime_of(Path(spec.path)).packages if package not in packages]
     return {"auditor": auditor_version(), "format": str(MEASUREMENT_FORMAT), **versions_of(packages)}
-
-
-def _has_truth(dataset: Dataset, match: ClassMatch) -> bool:
-    """Whether any image has an object of a judged class that counts."""
-    judged = [dataset.categories.index(category) for category in match.judged]
-    return any(
-        np.isin(truth.labels if isinstance(truth, ClassTruth) else truth.labels[~truth.iscrowd], judged).any()
-        for truth in dataset.truth.values()
-    )
-
-
-def _matches(
-    config: AuditConfig, datasets: Mapping[str, Dataset], specs: Sequence[ModelSpec], problems: list[str]
-) -> dict[str, ClassMatch]:
-    """Which classes each model shares with its data set; a model whose task that set cannot judge is a problem."""
-    matches = {}
-    for spec in specs:
-        if spec.dataset not in datasets:
-            continue
-        judged, where = datasets[spec.dataset].task, where_is(config, spec.name)
-        if judged not in task_of(spec.task).truths:
-            problems.append(
-                f"{where}: {spec.name} is a model for {spec.task} ({spec.sources['decoder']}), but its data set is for "
-                f"{judged}: give it a data set of its own with `datasets:` and `dataset:`, or write `decoder:` if the "
-                "model is taken for another"
-            )
-            continue
-        match = match_classes(spec.labels, datasets[spec.dataset].categories)
-        matches[spec.name] = match
-        if not match.judged:
-            problems.append(
-                f"{where}: {spec.name} and its data set have no class in common, so nothing can be judged; the model "
-                "has "
-                f"{some(match.only_model)}, the data set {some(match.only_truth)}: check `labels`"
-            )
-        elif not _has_truth(datasets[spec.dataset], match):
-            problems.append(
-                f"{where}: no true object of {spec.name}'s data set that counts is of a class that both have "
-                f"({some(match.judged)}), so nothing can be judged; check `labels`, or the annotations"
-            )
-    return matches

@@ -3,6 +3,7 @@ artefact."""
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -35,12 +36,13 @@ def run_audit(
     command: str | None = None,
     elsewhere: Sequence[Path] = (),
     given: Sequence[str] = (),
+    expected: str | None = None,
 ) -> AuditResult:
     """Run the audit that the file `audit` describes and write its run folder; return the judged result.
 
     `output` defaults to `reports/<name of the file>`. A unit that is complete in that folder is not measured again
     unless `fresh`. `elsewhere` are the measurements of another device, to be judged beside those made here; `given` are
-    values (`KEY=VALUE`) in place of the document's.
+    values (`KEY=VALUE`) in place of the document's; `expected` is the fingerprint of the plan that was measured before.
 
     Raises:
         InputError: with every problem of the document and of all that it names; nothing was written then.
@@ -61,6 +63,7 @@ def run_audit(
     ) as session:
         state = planned(session)
         threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
+        session = dataclasses.replace(session, expected=expected)
         for stage in STAGES:
             state = stage(session, state)
         begin(session, state, "writing the report", of=0, what="")

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.measure.predict import UnitPredictions, predict_unit
-from auditor.plan import Plan, lay_out
+from auditor.plan import Plan, lay_out, share_of
 from auditor.run.forecast import CELLS, INFERENCES, by_stage, inferences
 from auditor.run.progress import Progress, SilentProgress
 from auditor.run.session import Session, State, open_session
 from auditor.run.stages.evaluating import timed_evaluation
 from auditor.run.stages.measuring import Job, carry_out
 from auditor.run.stages.planning import planned
-from auditor.store import ImagePrediction, has_unit, save_unit, unit_path
+from auditor.store import ImagePrediction, check_writable, has_unit, locked, save_unit, unit_path
 from auditor.tasks.anatomy.cells import CellTask, cell_task, judged_truth
 from auditor.values import DECLARED, Cell, Unit
 
@@ -32,6 +32,7 @@ _MOST = 500
 """Images of a cell whose evaluation is timed; more take in proportion."""
 _REPORT_BYTES = 2_000_000
 _LEVEL_S = 10.0
+_OF_A_SHARD = ("starting", "making levels", "measuring")
 _WITH_STORE = 1.04
 """Beside what a unit takes in a worker, keeping it takes a few per cent."""
 
@@ -64,13 +65,20 @@ def estimate_run(
     fresh: bool = False,
     progress: Progress | None = None,
     given: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
 ) -> Estimate:
-    """Plan an audit and time a few images of each data set under each scenario; write nothing that stays.
+    """Plan an audit, or a shard of one, and time a few images of each data set under each scenario; write nothing that
+    stays.
 
     Raises:
         InputError: with every problem of the document and of all that it names.
+        StoreError: the folder `output` cannot be written, or another run writes into it.
     """
     folder = output or Path("reports") / audit.stem
+    check_writable(folder)
+    if folder.exists():
+        with locked(folder):
+            pass  # no other run has it
     told = progress or SilentProgress()
     begin = time.monotonic()
     with (
@@ -84,7 +92,7 @@ def estimate_run(
         told.stage("timing a few images")
         sampled = _sampled(session, state.plan)
         _time_cells(session, state.plan, sampled.said)
-        return _estimate(dataclasses.replace(session, folder=folder), state, sampled, starting)
+        return _estimate(dataclasses.replace(session, folder=folder), state, sampled, starting, shard)
 
 
 @dataclass(frozen=True)
@@ -191,8 +199,13 @@ def _tasks(
         yield dataclasses.replace(task, predictions=predictions), images / len(copies)
 
 
-def _estimate(session: Session, state: State, sampled: _Sampled, starting: float) -> Estimate:
+def _estimate(
+    session: Session, state: State, sampled: _Sampled, starting: float, shard: tuple[int, int] | None
+) -> Estimate:
     plan = state.plan
+    if shard is not None:
+        plan = dataclasses.replace(plan, units=tuple(share_of(plan, *shard)))
+        state = dataclasses.replace(state, plan=plan)
     there = [unit for unit in plan.units if not session.fresh and has_unit(session.folder, unit.resume_key)]
     asked = {
         entry.name: len({*entry.asked} - {plan.subjects.spec(entry.name).quantization})
@@ -207,8 +220,11 @@ def _estimate(session: Session, state: State, sampled: _Sampled, starting: float
     )
     seconds = {"starting": starting, **by_stage(session, state)}
     if whole and added:
-        seconds["measuring"] += seconds["measuring"] * added / whole
-        seconds["making levels"] = _LEVEL_S * sum(more.values())
+        todo = whole + added - sum(map(inferences, there)) if not _made(session) else 0
+        seconds["measuring"] = max(seconds["measuring"], todo * session.pace.of(INFERENCES, 0.0))
+        seconds["making levels"] = _LEVEL_S * max(0, sum(more.values()) - _made(session))
+    if shard is not None:
+        seconds = {name: spent for name, spent in seconds.items() if name in _OF_A_SHARD}
     parent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     jobs = session.executor.jobs
     alone = jobs == 1 and not sampled.worker_bytes
@@ -221,3 +237,9 @@ def _estimate(session: Session, state: State, sampled: _Sampled, starting: float
         processes=jobs + 1,
         seconds=seconds,
     )
+
+
+def _made(session: Session) -> int:
+    """How many levels are in the run folder already."""
+    folder = session.folder / "models"
+    return len(list(folder.glob("*.tflite"))) if folder.is_dir() else 0

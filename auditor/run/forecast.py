@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from auditor.judge.quantization import breaks_in_head
 from auditor.measure.speed import usual_seconds
+from auditor.run.kept import comparison_key
 from auditor.run.session import Session, State
-from auditor.store import has_unit
+from auditor.store import has_unit, load_cached
 from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec, Unit
 from auditor.values.levels import FLOAT_HEAD, INT8
@@ -105,11 +106,21 @@ def _comparing(session: Session, state: State) -> float:
     for entry in state.plan.subjects.entries if options else ():
         if entry.leads and options:
             spec = state.plan.subjects.float_level(entry)
+            if not session.fresh and _is_kept(state, spec, options.images):
+                continue
             images = min(options.images, len(state.plan.datasets[spec.dataset].images))
             seen = _SCREENED * images
             total += _FED * seen * _seconds_of_inference(session, state)
             total += ALTERNATIVES * _seconds_of_cell(spec, round(seen)) / session.executor.jobs / 2  # AP alone
     return total
+
+
+def _is_kept(state: State, spec: ModelSpec, first: int) -> bool:
+    """Whether an earlier audit compared a model's inputs on these images."""
+    subjects = state.plan.subjects
+    images = subjects.datasets[spec.dataset].images
+    key = comparison_key(subjects, spec, subjects.delegates[spec.name][0], images, first)
+    return load_cached(key) is not None
 
 
 def _timing(session: Session, state: State) -> float:

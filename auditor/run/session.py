@@ -69,6 +69,8 @@ class Session:
     progress: Progress
     fresh: bool = False
     elsewhere: tuple[Path, ...] = ()
+    expected: str | None = None
+    """The fingerprint of the plan that was measured elsewhere."""
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     pace: Pace = field(default_factory=Pace)
 

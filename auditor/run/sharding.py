@@ -4,6 +4,7 @@ are the single run."""
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from auditor.config import parse_shard, text_of
 from auditor.errors import InputError, StoreError
-from auditor.plan import Plan
-from auditor.provenance import digest, processor, sha256_of
+from auditor.plan import share_of
+from auditor.provenance import processor, sha256_of
 from auditor.run.composing import run_audit
 from auditor.run.forecast import INFERENCES, begin, inferences
 from auditor.run.progress import Progress, SilentProgress
@@ -22,7 +23,7 @@ from auditor.run.stages.making import make_asked, make_remedies
 from auditor.run.stages.measuring import measure_units
 from auditor.run.stages.planning import planned
 from auditor.store import has_unit, load_json, locked, save_json, save_text
-from auditor.values import AuditResult, ShardRecord, Unit
+from auditor.values import AuditResult, ShardRecord
 
 __all__ = ["merge_shards", "run_shard"]
 
@@ -62,7 +63,7 @@ def run_shard(
         record = ShardRecord(
             number=number,
             of=of,
-            plan=_fingerprint(plan),
+            plan=plan.fingerprint,
             units=tuple(unit.resume_key for unit in mine),
             audit=str(audit.resolve()),
             audit_sha256=sha256_of(audit),
@@ -74,26 +75,6 @@ def run_shard(
         save_json(output / _NOTE, asdict(record))
     lost = [unit.scenario_key for unit in mine if not has_unit(output, unit.resume_key)]
     return list(dict.fromkeys([*failures.values(), *(f"a worker was lost on {scenario}" for scenario in lost)]))
-
-
-def share_of(plan: Plan, number: int, of: int) -> list[Unit]:
-    """The units of one shard: consecutive ones, since these share images, and about as many inferences as each other's.
-
-    Every unit is in exactly one shard.
-    """
-    total = sum(map(inferences, plan.units))
-    begins, mine = 0, []
-    for unit in plan.units:
-        middle = begins + inferences(unit) / 2
-        if int(middle * of / total) == number - 1:
-            mine.append(unit)
-        begins += inferences(unit)
-    return mine
-
-
-def _fingerprint(plan: Plan) -> str:
-    """What all shards of one audit have in common: everything that is measured, and with what."""
-    return digest([unit.resume_key for unit in plan.units])
 
 
 def merge_shards(
@@ -127,6 +108,8 @@ def merge_shards(
     document = audit or Path(first.audit)
     if not document.is_file():
         raise InputError(f"{document}: the audit's document is not there; say where it is with --audit")
+    if sha256_of(document) != first.audit_sha256:
+        raise InputError(f"{document}: it is not the document that the shards were measured with, or was changed since")
     if len({note.processor for _, note in known}) > 1:
         told.say("the shards were measured on different processors: their bits may differ from those of a single run")
     with locked(output):
@@ -140,6 +123,7 @@ def merge_shards(
         progress=told,
         command=command or f"auditor merge {' '.join(map(str, shards))} --output {output}",
         given=first.given,
+        expected=first.plan,
     )
 
 
@@ -168,17 +152,24 @@ def _problems(shards: Sequence[tuple[Path, ShardRecord]]) -> list[str]:
         if lost:
             problems.append(
                 f"{name}: {len(lost)} of its {len(shard.units)} units are missing, damaged or not complete; run it "
-                f"again: `auditor run {shard.audit} --shard {shard.number}/{shard.of} --output {folder}`"
+                f"again: `{_command(shard)} --shard {shard.number}/{shard.of} --output {shlex.quote(str(folder))}`"
             )
-    counts = Counter(shard.number for _, shard in shards)
+    counts = Counter(shard.number for _, shard in shards if (shard.of, shard.plan) == (first.of, first.plan))
     for number in range(1, first.of + 1):
         if counts[number] == 0:
-            again = f"auditor run {first.audit} --shard {number}/{first.of}"
+            again = f"{_command(first)} --shard {number}/{first.of}"
             problems.append(f"shard {number}/{first.of} is missing: `{again}`")
         if counts[number] > 1:
-            where = ", ".join(str(folder) for folder, shard in shards if shard.number == number)
+            where = ", ".join(
+                str(folder) for folder, shard in shards if shard.number == number and shard.of == first.of
+            )
             problems.append(f"shard {number}/{first.of} stands {counts[number]} times, in {where}; give it once")
     return problems
+
+
+def _command(shard: ShardRecord) -> str:
+    """The command that measures shards of the same audit."""
+    return shlex.join(["auditor", "run", shard.audit, *(word for value in shard.given for word in ("--set", value))])
 
 
 def _difference(shard: ShardRecord, first: ShardRecord, first_folder: Path) -> str:

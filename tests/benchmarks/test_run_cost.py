@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -61,12 +62,12 @@ def repeated(source: Path, target: Path, times: int) -> None:
     target.write_text(json.dumps(document | {"images": images, "annotations": annotations}))
 
 
-def timed(audit: Path, output: Path) -> tuple[float, float, dict[str, float]]:
+def timed(audit: Path, output: Path, *, fresh: bool = True) -> tuple[float, float, dict[str, float]]:
     """Wall seconds of one `auditor run`, the largest process's peak memory in MB, and seconds by stage."""
     begin = time.perf_counter()
     code = (
         "import resource, sys; from auditor.cli import main\n"
-        f"try: main(['run', {str(audit)!r}, '-o', {str(output)!r}, '--fresh', '--quiet'])\n"
+        f"try: main(['run', {str(audit)!r}, '-o', {str(output)!r}, *{['--fresh'] if fresh else []!r}, '--quiet'])\n"
         "finally: print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, "
         "resource.RUSAGE_CHILDREN)))"
     )
@@ -79,25 +80,66 @@ def timed(audit: Path, output: Path) -> tuple[float, float, dict[str, float]]:
     )
 
 
-def test_overhead_of_a_run(benchmark, tmp_path):
-    full = write_audit(tmp_path / "full", limit=79, scenarios=SCENARIOS)
-    least = write_audit(tmp_path / "least", limit=1, scenarios="scenarios: []\n")
-    start_up = min(timed(least, tmp_path / "out1")[0] for _ in range(3))
+def with_copies(audit: Path, copies: int) -> Path:
+    """The same audit of so many models: copies of its file."""
+    text = audit.read_text()
+    line = next(line for line in text.splitlines() if "{name: m," in line)
+    source = Path(line.split("path: ")[1].split(",")[0])
+    lines = []
+    for number in range(copies):
+        copy = audit.parent / f"m{number}.tflite"
+        copy.write_bytes(source.read_bytes())
+        lines.append(line.replace("name: m,", f"name: m{number},").replace(str(source), str(copy)))
+    found = audit.with_name(f"audit{copies}.yaml")
+    found.write_text(text.replace(line, "\n".join(lines)))
+    return found
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_an_audit_beside_the_loop_that_a_user_writes(benchmark, tmp_path, models):
+    """Beyond start-up at most 1.15 of what invoking and plain pycocotools need on two cores; 2.5 times (one model) and
+    3 times (three) as fast as the loop; with all default checks at most 1.4 times that; then again, from what is
+    kept."""
+    bare = "checks: {input_contract: false}\n"
+    full = with_copies(write_audit(tmp_path / "full", limit=79, scenarios=SCENARIOS), models)
+    plain = full.with_name("plain.yaml")
+    plain.write_text(full.read_text() + bare)
+    least = write_audit(tmp_path / "least", limit=1, scenarios="scenarios: []\n" + bare)
+    loop_code = Path(__file__).with_name("straight_loop.py")
+    done = subprocess.run([sys.executable, str(loop_code), str(plain)], capture_output=True, text=True, check=True)
+    loop = json.loads(done.stdout)
+    start_up = min(timed(least, tmp_path / "least_out")[0] for _ in range(3))
     runs = []
-    benchmark.pedantic(lambda: runs.append(timed(full, tmp_path / "out2")), rounds=3, iterations=1)
+    benchmark.pedantic(lambda: runs.append(timed(plain, tmp_path / "plain_out")), rounds=2, iterations=1)
     wall, _, seconds = min(runs, key=lambda run: run[0])
-    must = (seconds["invoke"] + seconds["evaluate"]) / 2
-    begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "auditor", "report", str(tmp_path / "out2")], check=True, capture_output=True)
-    render = time.perf_counter() - begin
-    print(f"\nwhole run {wall:.2f} s, start-up {start_up:.2f} s (the same command on one clean image)")
+    checked = timed(full, tmp_path / "full_out")[0]
+    again = timed(full, tmp_path / "again_out", fresh=False)[0]
+    floor = (loop["invoke"] + loop["pycocotools"]) / 2
+    stages = ", ".join(f"{name} {spent:.1f}" for name, spent in loop.items() if name not in ("AP", "all"))
+    print(f"\n{models} model(s). The loop {loop['all']:.1f} s ({stages}); floor {floor:.1f} s")
     print(
-        "seconds by stage, summed over workers: "
-        + ", ".join(f"{stage} {spent:.2f}" for stage, spent in seconds.items())
+        f"the audit {wall:.1f} s, of it start-up {start_up:.1f} s; its stages over workers: "
+        + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items())
     )
-    print(f"rendering the report alone, in a process of its own: {render:.2f} s")
-    print(f"(run - start-up) / ((invoke + evaluate) / 2 cores) = {(wall - start_up) / must:.2f}")
-    benchmark.extra_info["ratio"] = (wall - start_up) / must
+    print(f"(audit - start-up) / floor = {(wall - start_up) / floor:.2f}; goal 1.15")
+    print(f"loop / audit = {loop['all'] / wall:.2f}, loop / (audit - start-up) = {loop['all'] / (wall - start_up):.2f}")
+    print(
+        f"all default checks / without = {checked / wall:.2f}; goal 1.4; once their results are kept {again / wall:.2f}"
+    )
+    benchmark.extra_info["ratio"] = (wall - start_up) / floor
+
+
+def test_what_a_dry_run_says_beside_the_run(benchmark, tmp_path):
+    """Within 25 %."""
+    audit = write_audit(tmp_path / "full", limit=79, scenarios=SCENARIOS)
+    command = [sys.executable, "-m", "auditor", "run", str(audit), "-o", str(tmp_path / "out"), "-q"]
+    said = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True).stdout
+    begin = time.perf_counter()
+    benchmark.pedantic(lambda: subprocess.run(command, capture_output=True, check=True), rounds=1)
+    took = time.perf_counter() - begin
+    foreseen = sum(float(number) for number in re.findall(r"[a-z] (\d+) s", said.split("time")[1]))
+    print(f"\nforeseen {foreseen:.0f} s, took {took:.1f} s: {foreseen / took:.2f}")
+    print(said)
 
 
 def test_memory_does_not_grow_with_images(benchmark, tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from auditor.errors import InputError
 from auditor.run.forecast import CELLS, INFERENCES, begin, inferences
 from auditor.run.session import Session, State
 from auditor.run.stages.deciding import decide_gates
@@ -19,6 +20,11 @@ __all__ = ["fill_grid"]
 def fill_grid(session: Session, state: State) -> State:
     """Measure the plan's units and evaluate its cells, side by side; take each file's time from its clean cell, and
     tell what could not be measured, and what each delegate took of each file as its first invocation showed."""
+    if session.expected not in (None, state.plan.fingerprint):
+        raise InputError(
+            f"{session.config.source.path}: what it measures here is not what the shards measured: models, images, "
+            "scenarios or versions are others; run the shards again, or merge where they ran"
+        )
     if session.config.decide is not None:
         return decide_gates(session, state)
     units, folder = state.plan.units, session.folder

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from auditor.bundle.read import devices_of
 from auditor.config import AuditConfig
+from auditor.executors import Lane
 from auditor.plan import Subjects, make_plan
 from auditor.resolve.subjects import resolve_audit
 from auditor.run.judging import problems_of_checks
@@ -16,14 +17,16 @@ from auditor.values import Rule
 __all__ = ["planned", "resolved"]
 
 
-def resolved(config: AuditConfig, *, devices: Collection[str] | None = ()) -> tuple[Subjects, tuple[Rule, ...]]:
+def resolved(
+    config: AuditConfig, *, devices: Collection[str] | None = (), lane: Lane | None = None
+) -> tuple[Subjects, tuple[Rule, ...]]:
     """What a document is of, and the rules it is judged by; `devices` are others whose measurements are judged, None
     where they are not known yet.
 
     Raises:
         InputError: with every problem of all that the document names at once.
     """
-    return resolve_audit(config, [*config.problems, *problems_of_checks(config)], devices=devices)
+    return resolve_audit(config, [*config.problems, *problems_of_checks(config)], devices=devices, lane=lane)
 
 
 def planned(session: Session) -> State:
@@ -33,6 +36,11 @@ def planned(session: Session) -> State:
         InputError: with every problem of all that the document names at once.
     """
     session.progress.stage("reading the documents and images, and opening every model once")
-    subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere))
-    facts = verified(subjects.specs, subjects.delegates, timeout_s=session.config.measure.timeout)
+    lane = Lane()
+    try:
+        subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere), lane=lane)
+        timeout_s = session.config.measure.timeout
+        facts = verified(subjects.specs, subjects.delegates, timeout_s=timeout_s, lane=lane)
+    finally:
+        lane.close(wait=False)
     return State(make_plan(subjects, facts), rules)

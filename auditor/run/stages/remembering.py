@@ -6,17 +6,13 @@ from collections.abc import Callable, Sequence
 
 from auditor.config import cells_document, parse_cells
 from auditor.errors import StoreError
-from auditor.plan import measured_fields
-from auditor.provenance import digest
+from auditor.run.kept import comparison_key
 from auditor.run.session import Session, State
 from auditor.run.stages.looks import Subject
 from auditor.store import load_cached, save_cached
 from auditor.values import CellResult
 
 __all__ = ["remembered"]
-
-_REVISION = 1
-"""Raised when a comparison finds anything else on the same model and images."""
 
 
 def remembered(
@@ -25,12 +21,7 @@ def remembered(
     """What comparing a model beginning on `first` images finds, if an earlier audit did, and this one is not to measure
     everything afresh."""
     subjects, spec = state.plan.subjects, subject.spec
-    key = digest(
-        _REVISION,
-        [measured_fields(spec), spec.model, spec.labels, subject.delegate.name, subject.delegate.options],
-        [subjects.datasets[spec.dataset].fingerprint, [record.sha256 for record in subject.images]],
-        [first, subjects.seed, dict(subjects.versions), repr(subjects.evaluation)],
-    )
+    key = comparison_key(subjects, spec, subject.delegate, subject.images, first)
     known = None if session.fresh else parse_cells(load_cached(key))
     if known is not None:
         session.progress.say(f"{spec.name}: {len(known)} other inputs and readings were compared before, on this data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from auditor.delegate import Delegate
-from auditor.executors import run_isolated
+from auditor.executors import Lane, run_isolated
 from auditor.measure.verify import VerifyRequest, verify
 from auditor.values import ModelSpec, Verified
 
@@ -13,18 +13,24 @@ __all__ = ["verified"]
 
 
 def verified(
-    specs: Sequence[ModelSpec], delegates: Mapping[str, Sequence[Delegate]], *, timeout_s: float
+    specs: Sequence[ModelSpec],
+    delegates: Mapping[str, Sequence[Delegate]],
+    *,
+    timeout_s: float,
+    lane: Lane | None = None,
 ) -> dict[tuple[str, str], Verified]:
-    """What each model shows on each of its delegates, by file and delegate. The runtime's own kernels share a process;
-    any foreign delegate, which can hang or end the process that loads it, has one of its own each time."""
+    """What each model shows on each of its delegates, by file and delegate. The runtime's own kernels share a process,
+    that of `lane` if there is one; any foreign delegate, which can hang or end the process that loads it, has one of
+    its own each time."""
     requests = [
         VerifyRequest(spec, delegate) for spec in specs for delegate in delegates[spec.name] if delegate.is_deployable
     ]
     own = [[request] for request in requests if request.delegate.is_foreign]
     shared = [request for request in requests if not request.delegate.is_foreign]
     found: dict[tuple[str, str], Verified] = {}
-    for together in [shared, *own]:
-        for outcome in run_isolated(verify, together, timeout_s=timeout_s):
+    for number, together in enumerate([shared, *own]):
+        mine = lane if number == 0 else None
+        for outcome in run_isolated(verify, together, timeout_s=timeout_s, lane=mine):
             name = outcome.item.delegate.name
             facts: Verified
             if outcome.error is None:
