@@ -1,4 +1,4 @@
-"""AP against hotcoco (another implementation), against pycocotools over all classes at once, and by hand."""
+"""AP against hotcoco and vernier (other implementations), against pycocotools over all classes at once, and by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import io
 import hotcoco
 import numpy as np
 import pytest
+import vernier
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco
+from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco, match_all_sizes
+from auditor.tasks.detection.resampling import resampled_ap
 from auditor.values import Detections, GroundTruth
 
 CLASSES = tuple(f"class {index}" for index in range(19))
@@ -69,8 +71,8 @@ def documents(truth, predictions, classes=CLASSES):
     }, results
 
 
-def plain_evaluation(document, results, change=lambda params: None):
-    """pycocotools alone, as its users call it."""
+def plain_evaluation(document, results, change=lambda params: None, engine=COCOeval):
+    """pycocotools alone, as its users call it; or another engine in its place."""
     with contextlib.redirect_stdout(io.StringIO()):
         data = COCO()
         data.dataset = document
@@ -85,7 +87,7 @@ def plain_evaluation(document, results, change=lambda params: None):
             ],
         }
         said.createIndex()
-        evaluation = COCOeval(data, said, "bbox")
+        evaluation = engine(data, said, "bbox")
         change(evaluation.params)
         evaluation.evaluate()
         evaluation.accumulate()
@@ -93,7 +95,7 @@ def plain_evaluation(document, results, change=lambda params: None):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("library", ["pycocotools", "hotcoco"])
+@pytest.mark.parametrize("library", ["pycocotools", "hotcoco", "vernier"])
 def test_all_twelve_metrics_agree(seed, library):
     truth, predictions = scenes(seed)
     document, results = documents(truth, predictions)
@@ -103,7 +105,9 @@ def test_all_twelve_metrics_agree(seed, library):
         evaluation.evaluate()
         evaluation.accumulate()
     else:
-        evaluation = plain_evaluation(document, results)
+        evaluation = plain_evaluation(
+            document, results, engine=COCOeval if library == "pycocotools" else vernier.COCOeval
+        )
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     ours = {metric.name: metric.value for metric in evaluate_coco(truth, predictions, CLASSES).metrics()}
@@ -143,3 +147,15 @@ def test_undefined_is_none_with_a_reason_and_nothing_found_is_0():
     assert metric({1: one([[0, 0, 50, 50]])}, {1: one([], scores=[])}, "AP_large").value is None
     with pytest.raises(ValueError, match="expected predictions for"):
         evaluate_coco(empty, {}, ("a",))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_only_screens_is_the_same_ap(seed):
+    """AP from the matching over all sizes alone, as other inputs are screened by: a third engine agrees."""
+    truth, predictions = scenes(seed)
+    document, results = documents(truth, predictions)
+    evaluation = plain_evaluation(document, results, engine=vernier.COCOeval)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.summarize()
+    (value,) = resampled_ap(match_all_sizes(truth, predictions, CLASSES), np.ones((1, len(truth)), dtype=np.int64))
+    assert value == pytest.approx(evaluation.stats[0], abs=1e-12)
