@@ -6,6 +6,7 @@ Uses YOLOX-Nano and COCO images where AUDITOR_REAL names them, else the demo's d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -142,22 +143,53 @@ def test_what_a_dry_run_says_beside_the_run(benchmark, tmp_path):
     print(said)
 
 
-def test_memory_does_not_grow_with_images(benchmark, tmp_path):
-    peaks = {}
-    for times in (1, 10):
-        audit = write_audit(
-            tmp_path / str(times),
-            limit=79 * times,
-            scenarios="scenarios: [noise/gaussian]\nseverities: [3]\n",
-            repeat=times,
-        )
-        peaks[79 * times] = timed(audit, tmp_path / f"out{times}")[1]
+def peaks(audit: Path, output: Path) -> tuple[float, float, float]:
+    """Peak resident memory in MB of the main process and of the largest of its workers, and wall seconds of a run."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-m", "auditor", "run", str(audit), "-o", str(output), "--fresh", "-q"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    most: dict[int, float] = {}
+    while process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in (process.pid, *map(int, children)):
+            with contextlib.suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                peak = next(line for line in lines if line.startswith("VmHWM"))
+                most[pid] = max(most.get(pid, 0.0), int(peak.split()[1]) / 1024)
+        time.sleep(0.2)
+    assert process.returncode in (0, 1, 3)
+    main = most.pop(process.pid)
+    return main, max(most.values(), default=0.0), time.perf_counter() - begin
+
+
+def test_memory_beside_images(benchmark, tmp_path):
+    """10 times the images; with AUDITOR_LONG=1 up to 20,000, × 3 cells."""
     benchmark.pedantic(lambda: None, rounds=1)
-    print(
-        "\npeak memory of the largest process: "
-        + ", ".join(f"{images} images {peak:.0f} MB" for images, peak in peaks.items())
-    )
-    print(f"difference {peaks[790] - peaks[79]:.0f} MB")
+    scenarios = "scenarios: [noise/gaussian]\nseverities: [1, 3]\nchecks: {input_contract: false}\n"
+    for times in (5, 50, 500) if os.environ.get("AUDITOR_LONG") else (5, 50):
+        folder = tmp_path / str(times)
+        folder.mkdir()
+        write_scenes(folder, 40, repeat=times)
+        (folder / "labels.txt").write_text("\n".join(CLASSES))
+        (folder / "audit.yaml").write_text(
+            "name: many\ndataset: {format: coco, images: images, annotations: instances.json}\nmodels:\n"
+            f"  - {{name: m, path: {DEMO_MODEL}, labels: labels.txt}}\n{scenarios}measure: {{threads: []}}\n"
+        )
+        main, worker, wall = peaks(folder / "audit.yaml", folder / "out")
+        size = sum(path.stat().st_size for path in (folder / "out" / "measurements").iterdir())
+        print(
+            f"\n{40 * times} images × 3 cells: main {main:.0f} MB, largest worker {worker:.0f} MB, {wall:.0f} s, "
+            f"{size / 1e6:.0f} MB on disk"
+        )
+
+
+def test_memory_beside_models(benchmark, tmp_path):
+    """1 and 40 model files of one audit."""
+    benchmark.pedantic(lambda: None, rounds=1)
+    audit = write_audit(tmp_path / "full", limit=16, scenarios="scenarios: []\nchecks: {input_contract: false}\n")
+    for models in (1, 40):
+        main, worker, wall = peaks(with_copies(audit, models), tmp_path / f"out{models}")
+        print(f"\n{models} models: main {main:.0f} MB, largest worker {worker:.0f} MB, {wall:.0f} s")
 
 
 def test_help_beside_a_bare_interpreter(benchmark):

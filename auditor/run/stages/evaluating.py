@@ -33,7 +33,7 @@ class Evaluating:
         self._waiting = Waiting({cell: [unit.resume_key for unit in units] for cell, units in self._cells.items()})
         self._results: list[CellResult] = []
         self._evaluations: dict[Cell, CellEvaluation] = {}
-        self._truths: dict[tuple[str, tuple[str, ...]], Shared[Mapping[int, Any]]] = {}
+        self._truths: dict[tuple[str, str, tuple[str, ...]], Shared[Mapping[int, Any]]] = {}
         self._at_hand = session.executor.sees([session.folder])
         self._alone = False
 
@@ -83,7 +83,7 @@ class Evaluating:
         plan = self._state.plan
         spec = plan.subjects.spec(cell.file)
         dataset, match = plan.datasets[spec.dataset], plan.subjects.matches[cell.file]
-        key = (spec.dataset, match.judged)
+        key = (spec.task, spec.dataset, match.judged)
         if key not in self._truths:
             seen = dataset
             if self._parts is not None:
