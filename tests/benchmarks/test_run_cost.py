@@ -138,7 +138,7 @@ def test_what_a_dry_run_says_beside_the_run(benchmark, tmp_path):
     begin = time.perf_counter()
     benchmark.pedantic(lambda: subprocess.run(command, capture_output=True, check=True), rounds=1)
     took = time.perf_counter() - begin
-    foreseen = sum(float(number) for number in re.findall(r"[a-z] (\d+) s", said.split("time")[1]))
+    foreseen = sum(float(number) for number in re.findall(r"(\d+) s", said[said.index("(starting") :]))
     print(f"\nforeseen {foreseen:.0f} s, took {took:.1f} s: {foreseen / took:.2f}")
     print(said)
 
