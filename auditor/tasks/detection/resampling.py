@@ -20,7 +20,7 @@ __all__ = ["ClassMatches", "resampled_ap"]
 Weights = NDArray[np.integer[Any]]
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
-_ELEMENTS = 4_000_000
+_ELEMENTS = 1_000_000
 """So many numbers a matrix of resamples has at most."""
 
 
