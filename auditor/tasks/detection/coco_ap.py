@@ -318,7 +318,9 @@ def _accumulate(
         if not areas:
             continue
         whole = np.concatenate([item[name] for item in records for name in ("dtMatches", "dtIgnore")], axis=1)
-        _, first, which = np.unique(np.packbits(whole, axis=1), axis=0, return_index=True, return_inverse=True)
+        rows = [row.tobytes() for row in whole]
+        kinds = {row: index for index, row in reversed(list(enumerate(rows)))}
+        first, which = list(kinds.values()), [list(kinds).index(row) for row in rows]
         for item in records:  # thresholds at which all are matched alike give the same
             item |= {name: item[name][first] for name in ("dtMatches", "dtIgnore")}
         evaluation.params = asked = copy.copy(params)
