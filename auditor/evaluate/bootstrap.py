@@ -6,10 +6,12 @@ Source: Efron 1979, https://doi.org/10.1214/aos/1176344552 (the percentile boots
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RESAMPLES", "draw_weights", "interval"]
+__all__ = ["RESAMPLES", "draw_weights", "drawn_sums", "interval"]
 
 RESAMPLES = 1000
 
@@ -29,6 +31,13 @@ def draw_weights(images: int, *, seed: int, resamples: int = RESAMPLES) -> NDArr
         part = drawn[start : start + _AT_ONCE]
         part[:] = rng.multinomial(images, np.full(images, 1 / images), size=len(part))
     return drawn
+
+
+def drawn_sums(weights: NDArray[np.integer[Any]], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of (N,) whole numbers over each resample: (R,); some resamples at a time, since a product makes them
+    wider."""
+    parts = range(0, len(weights), _AT_ONCE)
+    return np.concatenate([np.zeros(0, np.int64), *(weights[start : start + _AT_ONCE] @ values for start in parts)])
 
 
 def interval(samples: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.bootstrap import interval
+from auditor.evaluate.bootstrap import drawn_sums, interval
 from auditor.values import Confusion, MetricValue
 
 __all__ = [
@@ -144,4 +144,4 @@ def resampled_top1(correct: NDArray[np.bool_], weights: NDArray[np.integer[Any]]
 
 def _shares(right: NDArray[np.bool_], weights: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
-        return np.asarray((weights @ right.astype(np.int64)) / weights.sum(axis=1))
+        return np.asarray(drawn_sums(weights, right.astype(np.int64)) / weights.sum(axis=1))

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.evaluate.bootstrap import drawn_sums
+
 __all__ = ["ClassMatches", "resampled_ap"]
 
 Weights = NDArray[np.integer[Any]]
@@ -46,7 +48,7 @@ def resampled_ap(matches: Sequence[ClassMatches], weights: Weights) -> NDArray[n
     """
     total, count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
     for found in matches:
-        counted = weights @ found.truths
+        counted = drawn_sums(weights, found.truths)
         values = _class_ap(_split_ties(found, weights), counted)
         present = counted > 0
         total[present] += values[present]
