@@ -112,24 +112,58 @@ def _ap_in_parts(
     counted: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """AP of one class at one threshold: (R,), some resamples at a time, so that memory is bounded."""
-    rows = max(1, _ELEMENTS // max(1, len(image)))
-    parts = [slice(start, start + rows) for start in range(0, len(drawn), rows)]
-    return np.concatenate([_ap_at(hit, false, image, drawn[part].astype(np.float64), counted[part]) for part in parts])
-
-
-def _ap_at(
-    hit: NDArray[np.bool_],
-    false: NDArray[np.bool_],
-    image: NDArray[np.int64],
-    drawn: NDArray[np.float64],
-    counted: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """AP of one class at one threshold: (R,)."""
-    steps, alarms_at = np.nonzero(hit)[0], np.nonzero(false)[0]
+    steps = np.nonzero(hit)[0]
     if not len(steps):
         return np.zeros(len(drawn))
-    alarms = _alarms(steps, alarms_at, image, drawn)
-    hits = np.cumsum(drawn[:, image[steps]], axis=1)
+    alarms_at = np.nonzero(false)[0]
+    alarms_at = alarms_at[: int(np.searchsorted(alarms_at, steps[-1]))]  # those below the last hit change nothing
+    alarms = _Alarms.of(steps, alarms_at, image, drawn.shape[1])
+    rows = max(1, _ELEMENTS // max(len(steps), alarms.width))
+    found = []
+    for start in range(0, len(drawn), rows):
+        part = drawn[start : start + rows].astype(np.float64)
+        hits = np.cumsum(part[:, image[steps]], axis=1)
+        found.append(_ap_of(hits, alarms.counted(part), counted[start : start + rows]))
+    return np.concatenate(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Alarms:
+    """The false alarms before each hit: `table` (N, steps) how many each image has, or where that would be large, the
+    `images` of all of them and how many are before each hit (`places`)."""
+
+    table: NDArray[np.float64] | None
+    images: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, steps: NDArray[np.int64], alarms_at: NDArray[np.int64], image: NDArray[np.int64], images: int
+    ) -> _Alarms:
+        """Prepare what every part of the resamples needs."""
+        mine, places = image[alarms_at], np.searchsorted(alarms_at, steps)
+        if images * len(steps) > _ELEMENTS:
+            return cls(None, mine, places)
+        before = np.zeros((images, len(steps)))
+        np.add.at(before, (mine, np.searchsorted(steps, alarms_at)), 1.0)
+        return cls(np.cumsum(before, axis=1), mine, places)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a resample takes."""
+        return 0 if self.table is not None else len(self.images)
+
+    def counted(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How many each resample has before each hit: (R, steps)."""
+        if self.table is not None:
+            return np.asarray(part @ self.table)
+        sums = np.zeros((len(part), len(self.images) + 1))
+        np.cumsum(part[:, self.images], axis=1, out=sums[:, 1:])
+        return np.asarray(sums[:, self.places])
+
+
+def _ap_of(hits: NDArray[np.float64], alarms: NDArray[np.float64], counted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AP from the hits and the false alarms up to each hit, (R, steps) both."""
     alarms += hits
     alarms += np.spacing(1)
     precision = np.divide(hits, alarms, out=alarms)
@@ -137,22 +171,6 @@ def _ap_at(
     reached = _reached(np.divide(hits, np.maximum(counted, 1)[:, np.newaxis], out=hits))
     gained = np.diff(reached, axis=1, prepend=0)
     return np.asarray((envelope * gained).sum(axis=1) / len(_RECALLS))
-
-
-def _alarms(
-    steps: NDArray[np.int64], alarms_at: NDArray[np.int64], image: NDArray[np.int64], drawn: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """How many false alarms each resample has before each hit: (R, steps)."""
-    slot = np.searchsorted(steps, alarms_at)
-    inside = slot < len(steps)
-    if drawn.shape[1] * len(steps) > _ELEMENTS:
-        counts = np.zeros((len(drawn), int(inside.sum()) + 1))
-        np.cumsum(drawn[:, image[alarms_at[inside]]], axis=1, out=counts[:, 1:])
-        return np.asarray(counts[:, np.searchsorted(alarms_at[inside], steps)])
-    # How many each image has before each step, so that weights @ before counts those of a resample.
-    before = np.zeros((drawn.shape[1], len(steps)))
-    np.add.at(before, (image[alarms_at[inside]], slot[inside]), 1.0)
-    return np.asarray(drawn @ np.cumsum(before, axis=1))
 
 
 def _reached(recall: NDArray[np.float64]) -> NDArray[np.int64]:
