@@ -27,6 +27,7 @@ __all__ = [
     "digest",
     "image_seed",
     "processor",
+    "same_versions",
     "sha256_of",
     "versions_of",
 ]
@@ -88,6 +89,11 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "absent"
     return versions
+
+
+def same_versions() -> dict[str, str]:
+    """The versions that must be the same wherever an audit is measured and evaluated."""
+    return versions_of(SAME_PACKAGES)
 
 
 def auditor_version() -> str:

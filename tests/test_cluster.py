@@ -18,7 +18,7 @@ from conftest import write_project
 from auditor.errors import InputError
 from auditor.executors import open_executor
 from auditor.executors.cluster import DaskExecutor
-from auditor.provenance import SAME_PACKAGES
+from auditor.provenance import same_versions
 from auditor.run import load_run, run_audit
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -134,7 +134,7 @@ def test_a_worker_with_other_versions_is_refused(cluster, monkeypatch):
     real = importlib.metadata.version
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.1" if name == "numpy" else real(name))
     with pytest.raises(InputError, match=r"has numpy .*, this machine has numpy 0\.0\.1; only the same versions"):
-        open_executor(cluster.address, jobs=None, packages=SAME_PACKAGES)
+        open_executor(cluster.address, jobs=None, versions=same_versions)
 
 
 def test_a_cluster_without_workers_ends_in_words(cluster, monkeypatch):

@@ -6,12 +6,15 @@ import json
 import os
 import re
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import write_scenes
+from made_graphs import svdf
 
 from auditor.cli import main
+from auditor.errors import InputError
 from auditor.evaluate.betting import mean_of_all
 from auditor.evaluate.bootstrap import draw_weights
 from auditor.evaluate.sequential import error_of, looks_of, whole_interval
@@ -230,3 +233,21 @@ def test_what_is_no_way_to_decide_is_told(project, wrong):
     done = CliRunner().invoke(main, ["run", str(project / "audit.yaml")])
     assert done.exit_code == 2
     assert "decide" in done.output
+
+
+def test_a_model_that_keeps_its_state_is_not_shown_images_in_random_order(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir()
+        for number in range(4):
+            cv2.imwrite(str(tmp_path / "data" / name / f"{number}.png"), np.full((2, 2, 3), 60 * number, np.uint8))
+    svdf(tmp_path / "video.tflite")
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    (tmp_path / "audit.yaml").write_text(
+        "name: video\ndataset: {format: folders, images: data}\nscenarios: []\nmeasure: {threads: []}\n"
+        "models:\n  - {name: video, path: video.tflite, labels: labels.txt, input: {std: 255}, state: keep}\n"
+        "decide: {error: 0.05}\ngates:\n  - {metric: top1, scenario: clean, min: 0.1}\n"
+    )
+    with pytest.raises(InputError, match=r"video keeps its state.*leave `decide` out"):
+        run_audit(tmp_path / "audit.yaml", output=tmp_path / "out", executor="serial")
+    assert not (tmp_path / "out").exists()

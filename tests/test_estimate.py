@@ -34,6 +34,7 @@ def test_what_is_there_is_not_counted_as_work(project):
     stored = sum(path.stat().st_size for path in (output / "measurements").iterdir())
     assert 0.5 * stored < fresh.disk_bytes - 2_000_000 < 2.5 * stored
     assert fresh.memory_bytes > 50e6
+    assert fresh.processes == 1  # serial: this process alone
 
 
 def test_levels_that_are_to_be_made_count(project):

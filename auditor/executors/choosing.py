@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from auditor.errors import InputError
 from auditor.executors.lanes import ProcessExecutor
@@ -13,12 +13,12 @@ __all__ = ["open_executor"]
 
 
 def open_executor(
-    name: str, *, jobs: int | None, imports: Sequence[str] = (), packages: Sequence[str] = ()
+    name: str, *, jobs: int | None, imports: Sequence[str] = (), versions: Callable[[], dict[str, str]] = dict
 ) -> Executor:
     """Open the executor `name`: `processes`, `serial`, `dask` or the address of a Dask scheduler.
 
     `jobs` defaults to the cores that this process may use; worker processes load the modules `imports` at once.
-    Workers of other programs must have the same versions of `packages`.
+    Workers of other programs must have the same `versions`.
 
     Raises:
         InputError: there is no such executor, nothing answers at the address, or its workers have other versions.
@@ -31,7 +31,7 @@ def open_executor(
     if name == "dask" or "://" in name:
         from auditor.executors.cluster import DaskExecutor
 
-        return DaskExecutor(None if name == "dask" else name, count, packages)
+        return DaskExecutor(None if name == "dask" else name, count, versions)
     raise InputError(
         f"--executor {name}: expected processes, serial, dask or the address of a scheduler (tcp://host:port)"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import itertools
 import logging
 import os
@@ -31,11 +30,12 @@ _ALONE_S = 30.0
 class DaskExecutor:
     """A Dask cluster by the address of its scheduler, or None for one on this machine, of `jobs` workers."""
 
-    def __init__(self, address: str | None, jobs: int, packages: Sequence[str]) -> None:
-        """
+    def __init__(self, address: str | None, jobs: int, versions: Callable[[], dict[str, str]]) -> None:
+        """`versions` tells those of the packages that must be the same everywhere.
+
         Raises:
-            InputError: Dask is not installed, nothing answers, no worker is there, or one has other versions of
-                `packages` than this process.
+            InputError: Dask is not installed, nothing answers, no worker is there, or one has other versions than this
+                process.
         """
         try:
             from distributed import Client
@@ -52,7 +52,7 @@ class DaskExecutor:
                 )
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(f"{self._name}: no Dask scheduler answers there ({error})") from error
-        self._versions = _versions(packages)
+        self._tell, self._versions = versions, versions()
         self._known = 0
         self._sent: dict[Path, tuple[int, Any]] = {}
         try:
@@ -68,10 +68,9 @@ class DaskExecutor:
             self._client.wait_for_workers(1, timeout=_ALONE_S)
         except NotYet as error:
             raise InputError(f"{self._name}: no worker has come within {_ALONE_S:g} s; start some") from error
-        packages = list(self._versions)
         try:
-            there = {f"worker {name}": found for name, found in self._client.run(_versions, packages).items()}
-            there["scheduler"] = self._client.run_on_scheduler(_versions, packages)
+            there = {f"worker {name}": found for name, found in self._client.run(self._tell).items()}
+            there["scheduler"] = self._client.run_on_scheduler(self._tell)
         except (ImportError, AttributeError) as error:
             raise InputError(
                 f"{self._name}: the scheduler and every worker need the auditor installed, as here ({error})"
@@ -148,7 +147,7 @@ class DaskExecutor:
         self, function: Callable[[Any], Any], item: Any, limit_s: float | None, shipping: Shipping | None
     ) -> Any:
         files = {} if shipping is None else {path: self._content(path) for path in shipping.files(item)}
-        task = _Task(function, item, limit_s, self._versions, shipping)
+        task = _Task(function, item, limit_s, self._tell, self._versions, shipping)
         names = [str(path) for path in files]
         return self._client.submit(_on_worker, task, names, list(files.values()), pure=False, retries=0)
 
@@ -192,6 +191,7 @@ class _Task:
     function: Callable[[Any], Any]
     item: Any
     limit_s: float | None
+    tell: Callable[[], dict[str, str]]
     versions: Mapping[str, str]
     shipping: Shipping | None
 
@@ -201,7 +201,7 @@ _lanes = threading.local()
 
 def _on_worker(task: _Task, names: Sequence[str], contents: Sequence[bytes]) -> Outcome:
     """Run an item in a process beside this worker's thread, so that what ends or hangs it costs this item alone."""
-    found = _versions(list(task.versions))
+    found = task.tell()
     if found != task.versions:
         return Outcome(None, error=f"the Dask worker has other versions: {found}, expected {dict(task.versions)}")
     item = task.item
@@ -225,16 +225,6 @@ def _put(name: Path, content: bytes) -> Path:
         part.write_bytes(content)
         part.replace(path)
     return path
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
 
 
 def _sizes(paths: Sequence[str]) -> list[int | None]:

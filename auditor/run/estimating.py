@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from auditor.executors import SerialExecutor
 from auditor.measure.predict import UnitPredictions, predict_unit
 from auditor.plan import Plan, lay_out, share_of
 from auditor.run.forecast import CELLS, INFERENCES, by_stage, inferences
@@ -226,15 +227,14 @@ def _estimate(
     if shard is not None:
         seconds = {name: spent for name, spent in seconds.items() if name in _OF_A_SHARD}
     parent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    jobs = session.executor.jobs
-    alone = jobs == 1 and not sampled.worker_bytes
+    workers = 0 if isinstance(session.executor, SerialExecutor) else session.executor.jobs
     return Estimate(
         cells=cells,
         inferences=whole + added,
         there=sum(map(inferences, there)),
         disk_bytes=int(sampled.bytes_each * (whole + added)) + _REPORT_BYTES,
-        memory_bytes=parent + (0 if alone else jobs * sampled.worker_bytes),
-        processes=jobs + 1,
+        memory_bytes=parent + workers * sampled.worker_bytes,
+        processes=workers + 1,
         seconds=seconds,
     )
 

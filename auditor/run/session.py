@@ -13,7 +13,7 @@ from pathlib import Path
 from auditor.config import AuditConfig, read_audit
 from auditor.executors import Executor, open_executor
 from auditor.plan import Plan
-from auditor.provenance import SAME_PACKAGES
+from auditor.provenance import same_versions
 from auditor.run.progress import Progress
 from auditor.store import check_writable, locked
 from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Decision, Measurement, Rule
@@ -100,7 +100,7 @@ def open_session(
     if executor == "serial" and any(delegate.is_foreign for delegate in config.runs_on):
         executor, jobs = "processes", 1  # such a delegate can end the process that runs it
     with locked(folder):
-        workers = open_executor(executor, jobs=jobs, imports=_LOADED, packages=SAME_PACKAGES)
+        workers = open_executor(executor, jobs=jobs, imports=_LOADED, versions=same_versions)
         try:
             yield Session(config, folder, workers, progress, fresh=fresh, elsewhere=tuple(elsewhere))
         except BaseException:

@@ -26,6 +26,12 @@ def fill_grid(session: Session, state: State) -> State:
             "scenarios or versions are others; run the shards again, or merge where they ran"
         )
     if session.config.decide is not None:
+        videos = [spec.name for spec in state.plan.specs if spec.keeps_state]
+        if videos:
+            raise InputError(
+                f"{session.config.source.where('decide')}: {' and '.join(videos)} keeps its state from image to image, "
+                "so its images cannot be taken in random order; leave `decide` out, or `state: keep`"
+            )
         return decide_gates(session, state)
     units, folder = state.plan.units, session.folder
     todo = [unit for unit in units if session.fresh or not has_unit(folder, unit.resume_key)]
