@@ -305,7 +305,7 @@ def test_a_killed_quantization_leaves_nothing_that_is_trusted(project):
     started = subprocess.Popen(
         [*command, "--calibration", "images"], cwd=project, start_new_session=True, stderr=subprocess.DEVNULL
     )
-    while started.poll() is None and not (project / "made" / "detector_float16.json").exists():
+    while started.poll() is None and not (project / "made" / "detector_float16.tflite").exists():
         time.sleep(0.02)
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()

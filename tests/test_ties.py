@@ -20,11 +20,13 @@ from auditor.judge.gates import apply_gates
 from auditor.judge.quantization import check_quantization
 from auditor.run import run_audit
 from auditor.tasks.anatomy.task import Judged
-from auditor.tasks.classification.accuracy import top1_of_orders
+from auditor.tasks.classification.accuracy import first_classes_of, top1_of_orders
 from auditor.tasks.detection import TASK
 from auditor.tasks.detection.coco_ap import evaluate_coco
+from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.postprocess import postprocess
-from auditor.tasks.detection.ties import ORDERS, Ranked, ap_of_orders
+from auditor.tasks.detection.tied_ap import TiedAP
+from auditor.tasks.detection.ties import ORDERS, Ranked
 from auditor.values import Candidates, Detections, Geometry, GroundTruth, InputContract, Postprocess, Rule, Ties
 
 SAME = Geometry((1.0, 1.0), (0.0, 0.0))
@@ -177,7 +179,9 @@ def test_the_orders_are_what_pycocotools_gives_for_them():
         truth[image] = true_objects(*np.concatenate([low, low + 60], axis=1))
         boxes = np.repeat(truth[image].boxes, 4, axis=0) + rng.normal(0, 6, (20, 4))
         said[image] = Detections(boxes, np.sort(rng.integers(1, 4, 20) / 4)[::-1].copy(), np.zeros(20, np.int64))
-    ranked, values = ap_of_orders(truth, said, 1)
+    tied = TiedAP(truth, 1)
+    tied.add(Columns.of(said.items()))
+    ranked, values = tied.values
     assert ranked == pytest.approx(evaluate_coco(truth, said, ("a",)).metrics()[0].value, abs=1e-12)
     draws = []
     rng = np.random.default_rng(0)
@@ -199,10 +203,11 @@ def test_the_orders_are_what_pycocotools_gives_for_them():
 
 def test_equal_class_scores_by_hand():
     scores = np.array([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0]])
-    drawn = top1_of_orders(scores, np.array([1, 0]), np.array([0, 1, 2]))
+    images = [first_classes_of(row, np.array([0, 1, 2])) for row in scores]
+    drawn = top1_of_orders(images, np.array([1, 0]))
     assert set(drawn) == {0.5, 1.0}
     assert len(drawn) == ORDERS
-    assert top1_of_orders(scores[1:], np.array([0]), np.array([0, 1, 2])) == [1.0]
+    assert top1_of_orders(images[1:], np.array([0])) == [1.0]
 
 
 def test_suppression_gives_the_ap_of_its_definition_in_float64():

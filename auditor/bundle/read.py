@@ -25,7 +25,7 @@ from auditor.measure.predict import decoded
 from auditor.plan import Plan
 from auditor.runtimes.anatomy.runtime import FileFacts, facts_of
 from auditor.store import ImagePrediction
-from auditor.tasks.anatomy.cells import cell_task, evaluate_cell, judged_truth, task_of
+from auditor.tasks.anatomy.cells import Said, cell_task, evaluate_cell, judged_truth, task_of
 from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Measurement, ModelSpec
 
 __all__ = ["Elsewhere", "devices_of", "load_elsewhere"]
@@ -219,7 +219,10 @@ def _evaluated(
             for (scenario, severity), images in predictions.items():
                 cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
                 task = cell_task(cell, spec, dataset.categories, match, truth)
-                yield evaluate_cell(dataclasses.replace(task, predictions=tuple(images), seed=plan.subjects.seed))
+                task = dataclasses.replace(task, predictions=tuple(images), seed=plan.subjects.seed)
+                evaluation = evaluate_cell(task)
+                again = Said.of(task) if cell.is_clean and cell.is_declared else None
+                yield dataclasses.replace(evaluation, said=again)
 
 
 class _Reading:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,9 @@ REFERENCES = ("clean", FLOAT32, PARENT, "delegate")
 """What a cell's metrics are compared with: clean images, the family's reference level, its parent, the first
 delegate."""
 
-Compare = Callable[[CellResult, Any, Any, str, str], CellResult]
-"""What a task adds to a cell of what two runs of one model say of each other: (the cell, what it kept, what the other
-kept, `delegate` or `level`, what the other is called)."""
+Compare = Callable[[CellResult, CellEvaluation, CellEvaluation, str, str], CellResult]
+"""What a task adds to a cell of what two runs of one model say of each other: (the cell, its evaluation, the other's,
+`delegate` or `level`, what the other is called)."""
 
 
 def with_differences(
@@ -49,7 +48,7 @@ def with_differences(
                 metrics |= {value.name: value for value in difference(evaluations[cell], compared, against=name)}
         more = dataclasses.replace(result, metrics=metrics)
         for kind, other in (("delegate", first), ("level", leader)):
-            mine, theirs = (evaluations[key].kept if key in evaluations else None for key in (cell, other or cell))
+            mine, theirs = (evaluations.get(key) for key in (cell, other or cell))
             if other is not None and mine is not None and theirs is not None:
                 called = other.delegate if kind == "delegate" else other.file
                 more = compare(cell.file)(more, mine, theirs, kind, called)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +19,16 @@ class CellEvaluation:
     """A cell's result, and by name the metrics that are compared between cells on every resample of the images (empty
     where it has none): the same resamples for every cell of a data set, so that differences of two cells are paired.
     `means` holds the values of each image, from 0 to 1, of metrics that are their mean.
-    `invoke_ms` is the median time of an invocation; `kept` is what the task itself compares;
-    `unreadable` says by id what is wrong with images that could not be read."""
+    `invoke_ms` is the median time of an invocation; `kept` is what the task itself compares, beside what was `said` of
+    each image (its id, the task's prediction), which is read again whenever it is gone through; `unreadable` says by id
+    what is wrong with images that could not be read."""
 
     result: CellResult
     samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     invoke_ms: float | None = None
     kept: Any = None
+    said: Iterable[tuple[int, Any]] | None = None
     unreadable: Mapping[int, str] = field(default_factory=dict)
     images: tuple[int, ...] = ()
     """The ids of the images that `means` are of."""

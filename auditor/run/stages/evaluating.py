@@ -16,7 +16,7 @@ from auditor.run.session import Session, State
 from auditor.run.stages.measuring import UNIT_TIMEOUT_S, Job, Waiting, carry_out
 from auditor.run.stages.partial import Part
 from auditor.store import Stored
-from auditor.tasks.anatomy.cells import CellTask, cell_task, evaluate_cell, judged_truth, task_of
+from auditor.tasks.anatomy.cells import CellTask, Said, cell_task, evaluate_cell, judged_truth, task_of
 from auditor.values import Cell, CellResult, DelegateOps, InRun, Measurement
 
 __all__ = ["Evaluating", "failed_cell", "timed_evaluation"]
@@ -67,10 +67,25 @@ class Evaluating:
         else:
             evaluation, spent = outcome.result
             self._results.append(evaluation.result)
-            self._evaluations[task.cell] = evaluation
+            self._evaluations[task.cell] = self._kept(task, evaluation)
             self._session.stopwatch.add("evaluate", spent)
         if self._alone:
             self._session.progress.done()
+
+    def _kept(self, task: CellTask, evaluation: CellEvaluation) -> CellEvaluation:
+        """What is needed of an evaluation later; what was said is read from the run folder where two are compared."""
+        if self._parts is None:  # the values of single images are for deciding early
+            evaluation = dataclasses.replace(evaluation, means={}, images=())
+        if not (task.cell.is_clean and task.cell.is_declared and evaluation.result.status == "ok"):
+            return evaluation
+        said = Said.of(dataclasses.replace(task, predictions=self._stored(task.cell)))
+        return dataclasses.replace(evaluation, said=said)
+
+    def _stored(self, cell: Cell) -> Stored:
+        """Where the predictions of a cell are."""
+        keys = tuple(unit.resume_key for unit in self._cells[cell])
+        spec = self._state.plan.subjects.spec(cell.file)
+        return Stored(self._session.folder, keys, spec.key, cell.delegate, cell.severity)
 
     def alone(self) -> None:
         """All units are there: what is left to do is told."""
@@ -90,8 +105,7 @@ class Evaluating:
                 chosen = {record.id for record in self._parts[cell].images}
                 seen = dataclasses.replace(dataset, truth={i: dataset.truth[i] for i in dataset.truth if i in chosen})
             self._truths[key] = judged_truth(spec.task, seen, match.judged)
-        keys = tuple(unit.resume_key for unit in self._cells[cell])
-        stored = Stored(self._session.folder, keys, spec.key, cell.delegate, cell.severity)
+        stored = self._stored(cell)
         return dataclasses.replace(
             cell_task(cell, spec, dataset.categories, match, self._truths[key]),
             predictions=stored if self._at_hand else tuple(stored.load()),

@@ -65,12 +65,12 @@ class Waiting(Generic[K]):
     where one could not be measured."""
 
     def __init__(self, waits: Mapping[K, Collection[str]]) -> None:
-        self._waits = {key: set(units) for key, units in waits.items()}
+        self._left = {key: len(set(units)) for key, units in waits.items()}
         self._by_unit: dict[str, list[K]] = {}
-        for key, units in self._waits.items():
-            for unit in units:
+        for key, units in waits.items():
+            for unit in set(units):
                 self._by_unit.setdefault(unit, []).append(key)
-        self._ready = deque(key for key, units in self._waits.items() if not units)
+        self._ready = deque(key for key, left in self._left.items() if not left)
 
     def pop(self) -> K | None:
         """The next that is ready."""
@@ -78,12 +78,9 @@ class Waiting(Generic[K]):
 
     def measured(self, resume_key: str, *, failed: bool) -> None:
         """A unit is in the store, or could not be measured."""
-        for key in self._by_unit.get(resume_key, ()):
-            left = self._waits[key]
-            if failed:
-                left.add("")  # for ever
-            left.discard(resume_key)
-            if not left:
+        for key in self._by_unit.pop(resume_key, ()):
+            self._left[key] -= not failed
+            if not self._left[key]:
                 self._ready.append(key)
 
 

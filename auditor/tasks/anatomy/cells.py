@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,12 @@ from auditor.store import ImagePrediction, Stored
 from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
 from auditor.values import Cell, CellResult, Evaluation, MetricValue, ModelSpec
 
-__all__ = ["CellTask", "cell_task", "evaluate_cell", "judged_truth", "registered_metrics", "task_of"]
+__all__ = ["CellTask", "Said", "cell_task", "evaluate_cell", "judged_truth", "registered_metrics", "task_of"]
 
 _KEPT = 4
 """Truths that a process keeps prepared."""
+_AT_ONCE = 50
+"""Resamples that a registered metric is asked for at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,40 @@ class CellTask:
     seed: int = 0
     evaluation: Evaluation = field(default_factory=Evaluation)
     screens: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a cell's model said of each image that could be read: its id and the task's prediction, read anew whenever
+    it is gone through."""
+
+    task: str
+    predictions: tuple[ImagePrediction, ...] | Stored
+    to_judged: tuple[int | None, ...]
+    label_offset: int
+
+    @classmethod
+    def of(cls, given: CellTask) -> Said:
+        """That of a cell."""
+        return cls(given.task, given.predictions, given.to_judged, given.label_offset)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        return ((item.image_id, found) for item, found, _ in self.each() if not item.error)
+
+    def each(self) -> Iterator[tuple[ImagePrediction, Any, int]]:
+        """What is stored of each image, the prediction (None where there is an error), and how many others were
+        dropped.
+
+        Raises:
+            StoreError: a unit is missing or damaged.
+        """
+        task = task_of(self.task)
+        table = np.array([-1 if index is None else index for index in self.to_judged] or [-1], dtype=np.int64)
+        for item in self.predictions.load() if isinstance(self.predictions, Stored) else self.predictions:
+            if item.error:
+                yield item, None, 0
+            else:
+                yield item, *task.to_prediction(item.values, table, self.label_offset)
 
 
 def judged_truth(task: str, dataset: Dataset, judged: Sequence[str]) -> Shared[Mapping[int, Any]]:
@@ -90,7 +126,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
     counted."""
     task, every = task_of(given.task), given.truth.get()
     try:
-        said = _said(given, task, every)
+        said = _gathered(given, task, every)
     except StoreError as error:
         return _failed(given, task, {}, str(error))
     missing = every.keys() - said.images
@@ -130,7 +166,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         result,
         samples,
         means=found.means,
-        images=tuple(truth),
+        images=tuple(truth) if found.means else (),
         invoke_ms=float(np.median(said.times_ms)) if said.times_ms else None,
         kept=found.kept,
         unreadable=unreadable,
@@ -138,28 +174,27 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
 
 
 @dataclass
-class _Said:
-    """What was said of each image, read in one pass, so that nothing is held twice."""
+class _Gathered:
+    """What was said of all images, gathered in one pass, so that nothing is held twice."""
 
+    predictions: Any
     images: set[int] = field(default_factory=set)
     count: int = 0
     fatal: list[ImagePrediction] = field(default_factory=list)
     unreadable: dict[int, str] = field(default_factory=dict)
     other_size: int = 0
     times_ms: list[float] = field(default_factory=list)
-    predictions: dict[int, Any] = field(default_factory=dict)
     dropped: int = 0
 
 
-def _said(given: CellTask, task: Task, every: Mapping[int, Any]) -> _Said:
+def _gathered(given: CellTask, task: Task, every: Mapping[int, Any]) -> _Gathered:
     """Read the predictions of a cell.
 
     Raises:
         StoreError: a unit is missing or damaged.
     """
-    said = _Said()
-    table = np.array([-1 if index is None else index for index in given.to_judged] or [-1], dtype=np.int64)
-    for item in given.predictions.load() if isinstance(given.predictions, Stored) else given.predictions:
+    said = _Gathered(task.gathers())
+    for item, found, dropped in Said.of(given).each():
         said.images.add(item.image_id)
         said.count += 1
         said.other_size += item.scope == "size"
@@ -170,36 +205,34 @@ def _said(given: CellTask, task: Task, every: Mapping[int, Any]) -> _Said:
         elif item.error:
             said.fatal.append(item)
         elif item.image_id in every:
-            found, dropped = task.to_prediction(item.values, table, given.label_offset)
             said.predictions[item.image_id] = found
             said.dropped += dropped
     return said
 
 
-def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Said) -> Judged:
+def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gathered) -> Judged:
     """Truth and predictions of the images that could be read; one that could not is left out of the resamples that drew
     it."""
     every = given.truth.get()
     weights = _weights(len(every), given.seed)
     if len(truth) < len(every):
         weights = weights[:, [position for position, image_id in enumerate(every) if image_id in truth]]
-    keep = given.cell.is_clean and given.cell.is_declared
     return Judged(
         given.judged,
         truth,
-        {image_id: said.predictions[image_id] for image_id in truth},
+        said.predictions,
         weights,
         dropped=said.dropped,
-        keep=keep,
         orders=given.cell.is_declared and not given.screens,
         evaluation=given.evaluation,
         prepared=_prepared(given, task, truth),
         screens=given.screens,
+        read_again=Said.of(given),
     )
 
 
 @functools.lru_cache(maxsize=4)
-def _weights(images: int, seed: int) -> NDArray[np.int16]:
+def _weights(images: int, seed: int) -> NDArray[np.int8]:
     return draw_weights(images, seed=seed)
 
 
@@ -231,11 +264,13 @@ def _with_registered(
 def measured_metric(metric: Metric, judged: Judged) -> tuple[MetricValue, NDArray[np.float64]]:
     """Compute a registered metric with its interval, and its value on every resample: (R,), NaN where it is
     undefined."""
-    images = list(judged.truth)
-    rows = [metric.per_image(judged.truth[i], judged.predictions[i], judged.categories) for i in images]
-    statistics = np.array(rows, dtype=np.float64)
+    images, truth = list(judged.truth), judged.truth
+    rows = {i: metric.per_image(truth[i], found, judged.categories) for i, found in judged.again()}
+    statistics = np.array([rows[i] for i in images], dtype=np.float64)
     (value,) = metric.reduce(statistics, np.ones((1, len(images))))
-    samples = np.asarray(metric.reduce(statistics, judged.weights.astype(np.float64)), dtype=np.float64)
+    starts = range(0, len(judged.weights), _AT_ONCE)
+    parts = (judged.weights[start : start + _AT_ONCE].astype(np.float64) for start in starts)
+    samples = np.concatenate([np.asarray(metric.reduce(statistics, part), dtype=np.float64) for part in parts])
     if not np.isfinite(value):
         reason = "it is undefined on these images"
         return MetricValue(metric.name, None, reason=reason, images=len(images)), samples

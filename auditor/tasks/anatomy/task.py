@@ -3,13 +3,14 @@ compare."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import (
     CellResult,
     Confusion,
@@ -75,20 +76,30 @@ class Metric:
 class Judged:
     """What a cell is evaluated from: truth and predictions of the images that could be read, by image id, their labels
     indices of `categories`; `weights` (R, N) are the resamples of these images, in their order. `dropped` are
-    predictions of classes that are not judged. `keep` asks for what two cells are compared by, `orders` for what other
-    orders of equal scores would give. `evaluation` is what is evaluated beside the task's own metrics. `prepared` is
-    what the task made of the truth. What only `screens` needs the primary metric and its samples alone."""
+    predictions of classes that are not judged. `orders` asks for what other orders of equal scores would give.
+    `evaluation` is what is evaluated beside the task's own metrics. `prepared` is what the task made of the truth. What
+    only `screens` needs the primary metric and its samples alone."""
 
     categories: tuple[str, ...]
     truth: Mapping[int, Any]
     predictions: Mapping[int, Any]
     weights: NDArray[np.integer[Any]]
     dropped: int = 0
-    keep: bool = False
     orders: bool = False
     evaluation: Evaluation = field(default_factory=Evaluation)
     prepared: Any = None
     screens: bool = False
+    read_again: Iterable[tuple[int, Any]] | None = None
+    """The predictions by image id, read once more whenever they are gone through."""
+
+    def again(self) -> Iterator[tuple[int, Any]]:
+        """The prediction of each image once more, however many were held."""
+        if self.read_again is None:
+            yield from self.predictions.items()
+            return
+        for image_id, prediction in self.read_again:
+            if image_id in self.truth:
+                yield image_id, prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +155,11 @@ class Task:
     to_prediction: Callable[[Values, NDArray[np.int64], int], tuple[Any, int]]
     restrict: Callable[[Any, Mapping[int, int]], Any]
     evaluate: Callable[[Judged], Evaluated]
+    gathers: Callable[[], Any] = dict
+    """What the predictions of a cell are put into, by image id: all, or what is needed of them."""
     prepare: Callable[[Mapping[int, Any], Sequence[str], Evaluation], Any] = lambda *_: None
     """What is made of the truth of images once, and used by every cell of them."""
-    compare: Callable[[CellResult, Any, Any, str, str], CellResult] = lambda result, *_: result
+    compare: Callable[[CellResult, CellEvaluation, CellEvaluation, str, str], CellResult] = lambda result, *_: result
     compared_metrics: Mapping[str, str] = field(default_factory=dict)
     """Metrics that `compare` adds."""
     per_class: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from auditor.values import Confusion, MetricValue
 __all__ = [
     "ABOUT",
     "ClassificationEvaluation",
+    "FirstClasses",
     "evaluate_classes",
     "expected_calibration_error",
+    "first_classes_of",
     "mcnemar",
     "per_class_top1",
     "resampled_top1",
@@ -34,6 +36,7 @@ ABOUT = {
 
 _BINS = 15
 _ORDERS = 20
+_FIRST = 5
 _MOST_CONFUSED = 10
 
 
@@ -47,32 +50,49 @@ class ClassificationEvaluation:
     confused: tuple[Confusion, ...]
 
 
+class FirstClasses(NamedTuple):
+    """What the metrics need of an image's C scores: the judged classes (-1: not judged) of its first five by descending
+    score, the highest score, and the judged classes of all that have it."""
+
+    ranked: NDArray[np.int32]
+    confidence: float
+    highest: NDArray[np.int32]
+    classes: int
+
+
+def first_classes_of(scores: NDArray[np.float64], to_judged: NDArray[np.int64]) -> FirstClasses:
+    """Rank the `scores` (C,) of an image; `to_judged` (C,) maps the model's classes to judged ones, -1 where a class is
+    not judged, and then it is never right."""
+    ranked = np.argsort(-scores, kind="stable")[:_FIRST]
+    highest = to_judged[scores == scores[ranked[0]]]
+    return FirstClasses(
+        to_judged[ranked].astype(np.int32), float(scores[ranked[0]]), highest.astype(np.int32), len(scores)
+    )
+
+
 def evaluate_classes(
-    scores: NDArray[np.float64],
+    images: Sequence[FirstClasses],
     truth: NDArray[np.int64],
-    to_judged: NDArray[np.int64],
     judged: Sequence[str],
     weights: NDArray[np.integer[Any]],
 ) -> ClassificationEvaluation:
-    """Evaluate `scores` (N, C) against `truth` (N,), indices of `judged`; `to_judged` (C,) maps the model's classes to
-    these,
-    -1 where a class is not judged, and then it is never right. `weights` (R, N) are the resamples.
+    """Evaluate the first classes of N images against `truth` (N,), indices of `judged`; `weights` (R, N) are the
+    resamples.
 
     top1 and top5 are shares of images; top5 is None for a model of five classes or fewer. ECE is the expected
     calibration error over 15 bins of equal width: the mean over images of |accuracy - confidence| of each image's bin.
     Source: Guo et al. 2017, arXiv:1706.04599, eq. 3.
     """
-    ranked = np.argsort(-scores, axis=1, kind="stable")
-    predicted = to_judged[ranked]
+    predicted = np.stack([image.ranked for image in images])
     correct = predicted[:, 0] == truth
-    count = len(truth)
+    count, classes_of_model = len(truth), images[0].classes
     top1 = MetricValue("top1", float(correct.mean()), interval=interval(_shares(correct, weights)), images=count)
-    if scores.shape[1] > 5:
-        within = (predicted[:, :5] == truth[:, np.newaxis]).any(axis=1)
+    if classes_of_model > _FIRST:
+        within = (predicted == truth[:, np.newaxis]).any(axis=1)
         top5 = MetricValue("top5", float(within.mean()), interval=interval(_shares(within, weights)), images=count)
     else:
-        top5 = MetricValue("top5", None, reason=f"the model has {scores.shape[1]} classes", images=count)
-    confidence = scores[np.arange(count), ranked[:, 0]]
+        top5 = MetricValue("top5", None, reason=f"the model has {classes_of_model} classes", images=count)
+    confidence = np.array([image.confidence for image in images])
     ece = MetricValue("ECE", expected_calibration_error(confidence, correct), higher_is_better=False, images=count)
     classes = []
     for index, name in enumerate(judged):
@@ -89,16 +109,18 @@ def evaluate_classes(
     return ClassificationEvaluation((top1, top5, ece, *classes), correct, confused)
 
 
-def top1_of_orders(scores: NDArray[np.float64], truth: NDArray[np.int64], to_judged: NDArray[np.int64]) -> list[float]:
+def top1_of_orders(images: Sequence[FirstClasses], truth: NDArray[np.int64]) -> list[float]:
     """top1 with equal highest scores in 20 random orders, the first being taken; as it is, once, where none tie."""
-    best = scores == scores.max(axis=1, keepdims=True)
-    if not (best.sum(axis=1) > 1).any():
-        return [float((to_judged[scores.argmax(axis=1)] == truth).mean())]
+    correct = np.array([image.ranked[0] == label for image, label in zip(images, truth.tolist(), strict=True)])
+    tied = [position for position, image in enumerate(images) if len(image.highest) > 1]
+    if not tied:
+        return [float(correct.mean())]
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(_ORDERS):
-        first = np.where(best, rng.random(scores.shape), -1.0).argmax(axis=1)
-        drawn.append(float((to_judged[first] == truth).mean()))
+        for position in tied:
+            correct[position] = rng.choice(images[position].highest) == truth[position]
+        drawn.append(float(correct.mean()))
     return drawn
 
 

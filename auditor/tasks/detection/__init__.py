@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from auditor.tasks.anatomy.task import Column, Framed, Task
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.coco_truth import prepare_truth
+from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import MATCHED, compare, evaluate
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
@@ -82,6 +83,7 @@ TASK = Task(
     to_prediction=_to_detections,
     restrict=_restrict,
     evaluate=evaluate,
+    gathers=Columns,
     prepare=prepare_truth,
     compare=compare,
     compared_metrics={

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,21 @@ from numpy.typing import NDArray
 
 from auditor.boxes import to_xywh
 from auditor.tasks.detection.coco_truth import ClassTruth, CocoTruth, limits_of, prepare_truth
+from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.resampling import ClassMatches
 from auditor.values import COCO_LIMITS, Detections, Evaluation, GroundTruth, MetricValue, iou_metric
 
-__all__ = ["ABOUT", "NAMES", "NOTHING_COUNTS", "CocoEvaluation", "evaluate_coco", "match_all_sizes", "per_class"]
+__all__ = [
+    "ABOUT",
+    "NAMES",
+    "NOTHING_COUNTS",
+    "CocoEvaluation",
+    "evaluate_coco",
+    "evaluate_parts",
+    "match_all_sizes",
+    "match_parts",
+    "per_class",
+]
 
 ABOUT = {
     "AP": "COCO average precision, the mean over IoU 0.50 to 0.95 and classes",
@@ -49,16 +60,15 @@ _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
 @dataclass(frozen=True, eq=False)
 class CocoEvaluation:
     """What pycocotools found: `precision` (IoUs, recalls, classes, areas, limits), `recall` (IoUs, classes, areas,
-    limits), and for each class how its detections of all sizes were matched."""
+    limits)."""
 
     images: int
     categories: tuple[str, ...]
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
-    matches: tuple[ClassMatches, ...]
     evaluation: Evaluation = field(default_factory=Evaluation)
-    at_iou: Mapping[float, tuple[ClassMatches, ...]] = field(default_factory=dict)
-    """How detections were matched at each IoU that is evaluated beside COCO's."""
+    matches: tuple[ClassMatches, ...] = ()
+    """How the detections of each class were matched among all sizes, where that is kept."""
 
     def metrics(self) -> list[MetricValue]:
         """COCO's twelve metrics, and `AP/<class>` for each class; over no true object a metric is None."""
@@ -94,6 +104,10 @@ class CocoEvaluation:
         return found
 
 
+Took = Callable[[ClassMatches, Mapping[float, ClassMatches]], None]
+"""What takes how a class was matched among all sizes, by COCO's IoU thresholds and at each further IoU."""
+
+
 def evaluate_coco(
     truth: Mapping[int, GroundTruth],
     predictions: Mapping[int, Detections],
@@ -107,45 +121,41 @@ def evaluate_coco(
     different images are ranked in the order of `truth`; the classes stand in the result in the order of their names.
     What is `asked` beside COCO's metrics changes none of these. `prepared` is what `prepare_truth` made of this truth.
 
-    Every number comes out of pycocotools' own overlaps, matching and accumulation, and is what they give, bit for bit;
-    they are spared what cannot change one: detections that overlap no true object enough to match, and in accumulation
-    those that count as nothing, and false alarms ranked below the last hit.
-
     Raises:
         ValueError: truth and predictions are not of the same images.
     """
     if truth.keys() != predictions.keys():
         raise ValueError(f"expected predictions for the {len(truth)} images of the truth but got {len(predictions)}")
+    matches: list[ClassMatches] = []
+    known = prepared or prepare_truth(truth, categories, asked)
+    found = evaluate_parts(known, [Columns.of(predictions.items())], asked, lambda mine, _: matches.append(mine))
+    return dataclasses.replace(found, matches=tuple(matches))
+
+
+def evaluate_parts(known: CocoTruth, parts: Iterable[Columns], asked: Evaluation, took: Took) -> CocoEvaluation:
+    """As `evaluate_coco`, of detections that come some classes at a time.
+
+    Every number comes out of pycocotools' own overlaps, matching and accumulation, and is what they give, bit for bit;
+    they are spared what cannot change one: detections that overlap no true object enough to match, and in accumulation
+    those that count as nothing, and false alarms ranked below the last hit.
+    """
     from pycocotools.cocoeval import COCOeval
 
-    known = prepared or prepare_truth(truth, categories, asked)
     evaluation = COCOeval(iouType="bbox")
     ious, limits, areas = (len(known.params.__dict__[name]) for name in ("iouThrs", "maxDets", "areaRng"))
     recalls, classes = len(known.params.recThrs), len(known.classes)
     precision, recall = -np.ones((ious, recalls, classes, areas, limits)), -np.ones((ious, classes, areas, limits))
-    matches: list[ClassMatches] = []
-    at_iou: dict[float, list[ClassMatches]] = {iou: [] for iou in asked.iou}
-    rows = _rows([predictions[image_id] for image_id in known.images], known)
-    for label, of_class in enumerate(known.classes):
-        mine = rows.of(label)
+    for label, mine in _rows(parts, known):
+        of_class = known.classes[label]
         hit, ignored = _matched(evaluation, of_class, mine, known.params)
         _accumulate(evaluation, of_class, mine, hit, ignored, (precision[:, :, label], recall[:, label]), known.params)
         ranked = mine.rank < COCO_LIMITS[-1]
         found = ClassMatches(
             mine.image[ranked], mine.score[ranked], hit[0][:, ranked], ignored[0][:, ranked], of_class.counted
         )
-        matches.append(_at(found, slice(0, _THRESHOLDS)))
-        for index, iou in enumerate(asked.iou, start=_THRESHOLDS):
-            at_iou[iou].append(_at(found, slice(index, index + 1)))
-    return CocoEvaluation(
-        len(known.images),
-        known.categories,
-        precision,
-        recall,
-        tuple(matches),
-        asked,
-        {iou: tuple(found) for iou, found in at_iou.items()},
-    )
+        further = {iou: _at(found, slice(index, index + 1)) for index, iou in enumerate(asked.iou, start=_THRESHOLDS)}
+        took(_at(found, slice(0, _THRESHOLDS)), further)
+    return CocoEvaluation(len(known.images), known.categories, precision, recall, asked)
 
 
 def match_all_sizes(
@@ -155,20 +165,22 @@ def match_all_sizes(
     prepared: CocoTruth | None = None,
 ) -> tuple[ClassMatches, ...]:
     """How the detections of each class are matched, over all sizes, as in `evaluate_coco`: all that AP itself needs."""
+    known = prepared or prepare_truth(truth, categories, Evaluation())
+    return tuple(match_parts(known, [Columns.of(predictions.items())]))
+
+
+def match_parts(known: CocoTruth, parts: Iterable[Columns]) -> Iterator[ClassMatches]:
+    """As `match_all_sizes`, of detections that come some classes at a time."""
     from pycocotools.cocoeval import COCOeval
 
-    known = prepared or prepare_truth(truth, categories, Evaluation())
     evaluation, params = COCOeval(iouType="bbox"), copy.copy(known.params)
     params.areaRng, params.iouThrs = params.areaRng[:1], params.iouThrs[:_THRESHOLDS]
-    rows = _rows([predictions[image_id] for image_id in known.images], known)
-    found = []
-    for label, of_class in enumerate(known.classes):
-        mine = rows.of(label)
-        mine = mine.at(mine.rank < COCO_LIMITS[-1])
+    for label, mine in _rows(parts, known):
+        of_class = known.classes[label]
+        ranked = mine.at(mine.rank < COCO_LIMITS[-1])
         alone = dataclasses.replace(of_class, ignored=of_class.ignored[:1])
-        hit, ignored = _matched(evaluation, alone, mine, params)
-        found.append(ClassMatches(mine.image, mine.score, hit[0], ignored[0], of_class.counted))
-    return tuple(found)
+        hit, ignored = _matched(evaluation, alone, ranked, params)
+        yield ClassMatches(ranked.image, ranked.score, hit[0], ignored[0], of_class.counted)
 
 
 def _at(found: ClassMatches, thresholds: slice) -> ClassMatches:
@@ -195,40 +207,35 @@ def _metric(name: str, values: NDArray[np.float64], images: int) -> MetricValue:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Detections by class, image and descending score: `image` (D,) positions, `boxes` (D, 4) xywh, `score` (D,),
-    `label` (D,), and `rank` (D,) among those of the same class and image."""
+    """Detections of one class by image and descending score: `image` (D,) positions, `boxes` (D, 4) xywh, `score`
+    (D,), and `rank` (D,) among those of the same image."""
 
     image: NDArray[np.int64]
     boxes: NDArray[np.float64]
     score: NDArray[np.float64]
-    label: NDArray[np.int64]
     rank: NDArray[np.int64]
 
-    def of(self, label: int) -> _Rows:
-        """Those of one class."""
-        begin, end = np.searchsorted(self.label, [label, label + 1])
-        return self.at(slice(int(begin), int(end)))
-
-    def at(self, chosen: slice | NDArray[Any]) -> _Rows:
+    def at(self, chosen: NDArray[Any]) -> _Rows:
         """Some of them."""
         return _Rows(*(getattr(self, part.name)[chosen] for part in dataclasses.fields(self)))
 
 
-def _rows(predictions: Sequence[Detections], known: CocoTruth) -> _Rows:
-    """The detections that count at all: no more of an image and class than the highest limit."""
-    counts = [len(found.scores) for found in predictions]
-    image = np.repeat(np.arange(len(predictions)), counts)
-    boxes = to_xywh(np.concatenate([np.zeros((0, 4)), *(found.boxes for found in predictions)]))
-    score = np.concatenate([np.zeros(0), *(found.scores for found in predictions)])
-    label = np.concatenate([np.zeros(0, dtype=np.int64), *(known.place[found.labels] for found in predictions)])
-    order = np.lexsort((-score, image, label))  # stable: equal scores of an image stay in their order
-    image, label = image[order], label[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (image[1:] != image[:-1]) | (label[1:] != label[:-1])
-    begins = np.nonzero(first)[0]
-    rank = np.arange(len(order)) - np.repeat(begins, np.diff([*begins, len(order)]))
-    rows = _Rows(image, boxes[order], score[order], label, rank)
-    return rows.at(rank < known.params.maxDets[-1])
+def _rows(parts: Iterable[Columns], known: CocoTruth) -> Iterator[tuple[int, _Rows]]:
+    """By class the detections that count at all: no more of an image than the highest limit."""
+    for part in parts:
+        table = part.found
+        place, position = known.place[table.label], known.position_of(table.image)
+        order = np.argsort(place, kind="stable")
+        classes = known.place[list(part.labels)] if part.labels else np.arange(len(known.classes))
+        for label in sorted(classes.tolist()):
+            begin, end = np.searchsorted(place, [label, label + 1], sorter=order)
+            mine = order[begin:end]
+            mine = mine[np.lexsort((-table.score[mine], position[mine]))]  # stable: equal scores stay in their order
+            image = position[mine]
+            begins = np.nonzero(np.diff(image, prepend=-1))[0]
+            rank = np.arange(len(mine)) - np.repeat(begins, np.diff([*begins, len(mine)]))
+            rows = _Rows(image, to_xywh(table.boxes[mine]), table.score[mine], rank)
+            yield label, rows.at(rank < known.params.maxDets[-1])
 
 
 def _matched(
@@ -250,27 +257,27 @@ def _matched(
     least = min(float(thresholds.min()), 1 - 1e-10)
     counts = np.asarray((~truth.ignored).any(axis=1))
     counts[0] = True  # all sizes: what is resampled
-    places = np.array(list(truth.objects), dtype=np.int64)
+    places, firsts, objects = np.unique(truth.image, return_index=True, return_counts=True)
     begins, ends = np.searchsorted(found.image, places), np.searchsorted(found.image, places, side="right")
-    for position, begin, end in zip(places.tolist(), begins.tolist(), ends.tolist(), strict=True):
+    bounds = np.stack([firsts, firsts + objects, begins, ends], axis=1).tolist()
+    for first, last, begin, end in bounds:
         if begin == end:
             continue
-        overlaps = mask.iou(found.boxes[begin:end], truth.boxes[position], truth.crowds[position])
+        overlaps = mask.iou(found.boxes[begin:end], truth.boxes[first:last], truth.crowd[first:last])
         near = np.nonzero((~(overlaps < least)).any(axis=1))[0]
         if not len(near):
             continue
         rows = begin + near
         scores, areas = found.score[rows].tolist(), area[rows].tolist()
-        evaluation._gts[1, 1] = truth.objects[position]
+        evaluation._gts[1, 1] = truth.annotations(first, last)
         evaluation._dts[1, 1] = [
             {"id": number, "score": score, "area": size}
             for number, (score, size) in enumerate(zip(scores, areas, strict=True), start=1)
         ]
         evaluation.ious[1, 1] = overlaps[near]
-        numbers = [true["id"] - 1 for true in truth.objects[position]]
         seen: dict[bytes, dict[str, Any]] = {}
         for index in np.nonzero(counts)[0].tolist():
-            same = truth.ignored[index, numbers].tobytes() + outside[index, rows].tobytes()
+            same = truth.ignored[index, first:last].tobytes() + outside[index, rows].tobytes()
             if same not in seen:  # all that a range of areas changes
                 seen[same] = evaluation.evaluateImg(1, 1, params.areaRng[index], len(rows))
             hit[index][:, rows] = seen[same]["dtMatches"] > 0

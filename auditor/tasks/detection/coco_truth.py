@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,27 +19,44 @@ __all__ = ["ClassTruth", "CocoTruth", "limits_of", "prepare_truth"]
 
 @dataclass(frozen=True, eq=False)
 class ClassTruth:
-    """The true objects of one class: `objects` are pycocotools' annotations by the position of their image, `boxes`
-    (G, 4) xywh and `crowds` (G,) theirs; `ignored` (A, objects) says by area range what does not count, and `counted`
-    (N,) how many of each image count among all sizes."""
+    """The G true objects of one class by their image: `image` (G,) its position, ascending, `boxes` (G, 4) xywh, `area`
+    (G,) and `crowd` (G,); `ignored` (A, G) says by area range what does not count."""
 
-    objects: Mapping[int, list[dict[str, Any]]]
-    boxes: Mapping[int, NDArray[np.float64]]
-    crowds: Mapping[int, NDArray[np.uint8]]
+    image: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    area: NDArray[np.float64]
+    crowd: NDArray[np.uint8]
     ignored: NDArray[np.bool_]
-    counted: NDArray[np.int64]
+
+    @property
+    def counted(self) -> NDArray[np.int64]:
+        """The positions of the images of the objects that count among all sizes."""
+        return np.asarray(self.image[~self.ignored[0]])
+
+    def annotations(self, begin: int, end: int) -> list[dict[str, Any]]:
+        """Some of them as pycocotools' annotations; their ids are one more than their places, since 0 is unmatched."""
+        areas, crowds = self.area[begin:end].tolist(), self.crowd[begin:end].tolist()
+        return [
+            {"id": number, "area": area, "iscrowd": crowd, "ignore": crowd}
+            for number, (area, crowd) in enumerate(zip(areas, crowds, strict=True), start=begin + 1)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
 class CocoTruth:
-    """The truth of images in their order (`images` are their ids), by class in the order of the classes' names: class
-    `place[label]` is category `label`; under `params`, what pycocotools evaluates."""
+    """The truth of images (`images` are their ids, ascending, at `positions` of their own order), by class in the order
+    of the classes' names: class `place[label]` is category `label`; under `params`, what pycocotools evaluates."""
 
-    images: tuple[int, ...]
+    images: NDArray[np.int64]
+    positions: NDArray[np.int64]
     categories: tuple[str, ...]
     place: NDArray[np.int64]
     classes: tuple[ClassTruth, ...]
     params: Any
+
+    def position_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The position of each image."""
+        return np.asarray(self.positions[np.searchsorted(self.images, ids)])
 
 
 def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], asked: Evaluation) -> CocoTruth:
@@ -52,56 +70,30 @@ def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], a
     params.maxDets = limits_of(asked)
     by_name = sorted(range(len(categories)), key=lambda label: (normal_name(categories[label]), categories[label]))
     place = np.argsort(by_name)
-    found = [_Objects({}, {}, {}) for _ in categories]
-    for position, objects in enumerate(truth.values()):
-        boxes = to_xywh(objects.boxes)
-        labels = place[objects.labels]
-        for label in np.unique(labels).tolist():
-            mine = np.nonzero(labels == label)[0]
-            found[label].add(position, boxes[mine], objects.area[mine], objects.iscrowd[mine])
+    ids = np.array(list(truth), dtype=np.int64)
+    objects = list(truth.values())
+    image = np.repeat(np.arange(len(objects)), [len(found.labels) for found in objects])
+    label = place[np.concatenate([np.zeros(0, dtype=np.int64), *(found.labels for found in objects)])]
+    boxes = to_xywh(np.concatenate([np.zeros((0, 4)), *(found.boxes for found in objects)]))
+    area = np.concatenate([np.zeros(0), *(found.area for found in objects)])
+    crowd = np.concatenate([np.zeros(0, dtype=bool), *(found.iscrowd for found in objects)])
     ranges = np.array(params.areaRng, dtype=np.float64)
-    return CocoTruth(
-        tuple(truth),
-        tuple(categories[label] for label in by_name),
-        place,
-        tuple(objects.of_class(ranges, len(truth)) for objects in found),
-        params,
-    )
+    order = np.argsort(label, kind="stable")
+    ends = np.searchsorted(label[order], range(len(categories) + 1))
+    classes = []
+    for begin, end in itertools.pairwise(ends):
+        mine = order[begin:end]
+        outside = (area[mine] < ranges[:, :1]) | (area[mine] > ranges[:, 1:])
+        classes.append(
+            ClassTruth(
+                image[mine], boxes[mine], area[mine], crowd[mine].astype(np.uint8), np.asarray(crowd[mine] | outside)
+            )
+        )
+    ascending = np.argsort(ids)
+    names = tuple(categories[label] for label in by_name)
+    return CocoTruth(ids[ascending], ascending, names, place, tuple(classes), params)
 
 
 def limits_of(asked: Evaluation) -> list[int]:
     """The limits of detections of an image, in the order that pycocotools brings them into."""
     return sorted({*COCO_LIMITS, *asked.max_detections})
-
-
-@dataclass(frozen=True, eq=False)
-class _Objects:
-    """The objects of one class as they are collected."""
-
-    objects: dict[int, list[dict[str, Any]]]
-    boxes: dict[int, NDArray[np.float64]]
-    crowds: dict[int, NDArray[np.uint8]]
-
-    def add(
-        self,
-        position: int,
-        boxes: NDArray[np.float64],
-        areas: NDArray[np.float64],
-        crowds: NDArray[np.bool_],
-    ) -> None:
-        first = 1 + sum(map(len, self.objects.values()))  # 0 would mean unmatched
-        self.objects[position] = [
-            {"id": number, "area": area, "iscrowd": int(crowd), "ignore": int(crowd)}
-            for number, (area, crowd) in enumerate(zip(areas.tolist(), crowds.tolist(), strict=True), start=first)
-        ]
-        self.boxes[position] = np.ascontiguousarray(boxes)
-        self.crowds[position] = crowds.astype(np.uint8)
-
-    def of_class(self, ranges: NDArray[np.float64], images: int) -> ClassTruth:
-        every = [item for items in self.objects.values() for item in items]
-        areas = np.array([item["area"] for item in every], dtype=np.float64)
-        crowd = np.array([item["ignore"] for item in every], dtype=bool)
-        ignored = crowd | (areas < ranges[:, :1]) | (areas > ranges[:, 1:])
-        owner = np.repeat(np.array(list(self.objects), dtype=np.int64), [len(items) for items in self.objects.values()])
-        counted = np.bincount(owner[~ignored[0]], minlength=images).astype(np.int64)
-        return ClassTruth(self.objects, self.boxes, self.crowds, ignored, counted)

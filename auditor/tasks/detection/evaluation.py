@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import interval
+from auditor.evaluate.evaluated import CellEvaluation
 from auditor.tasks.anatomy.task import Evaluated, Judged
-from auditor.tasks.detection.coco_ap import NAMES, NOTHING_COUNTS, evaluate_coco, match_all_sizes
+from auditor.tasks.detection.coco_ap import NAMES, NOTHING_COUNTS, evaluate_parts, match_parts
+from auditor.tasks.detection.coco_truth import CocoTruth, prepare_truth
+from auditor.tasks.detection.columns import Columns, in_parts
 from auditor.tasks.detection.parity import SCORE, compare_detections
-from auditor.tasks.detection.resampling import resampled_ap
-from auditor.tasks.detection.ties import ORDERS, ap_of_orders, has_ties
-from auditor.values import Agreement, CellResult, Detections, MetricValue, Ties, iou_metric
+from auditor.tasks.detection.resampling import ClassMatches, ResampledAP, resampled_ap
+from auditor.tasks.detection.tied_ap import TiedAP
+from auditor.tasks.detection.ties import ORDERS
+from auditor.values import Agreement, CellResult, MetricValue, Ties, iou_metric
 
 __all__ = ["MATCHED", "compare", "evaluate"]
 
@@ -25,39 +30,60 @@ _SAME = 1e-9
 
 def evaluate(judged: Judged) -> Evaluated:
     """Evaluate the detections of all images by pycocotools, and AP on each resample."""
+    known = judged.prepared or prepare_truth(judged.truth, judged.categories, judged.evaluation)
     if judged.screens:
-        return _screened(judged)
-    evaluation = evaluate_coco(judged.truth, judged.predictions, judged.categories, judged.evaluation, judged.prepared)
-    first, *others = evaluation.metrics()
-    at_iou = {iou_metric(iou): resampled_ap(found, judged.weights) for iou, found in evaluation.at_iou.items()}
+        return _screened(judged, known)
+    tied = TiedAP(judged.truth, len(judged.categories))
+    resampled = ResampledAP(judged.weights)
+    at_iou = {iou_metric(iou): ResampledAP(judged.weights) for iou in judged.evaluation.iou}
+
+    def took(found: ClassMatches, further: Mapping[float, ClassMatches]) -> None:
+        resampled.add(found)
+        for iou, other in further.items():
+            at_iou[iou_metric(iou)].add(other)
+
+    detections = 0
+
+    def parts() -> Iterator[Columns]:
+        nonlocal detections
+        for part in _parts(judged, known):
+            detections += len(part.found)
+            if judged.orders:
+                tied.add(part)
+            yield part
+
+    first, *others = evaluate_parts(known, parts(), judged.evaluation, took).metrics()
+    further = {name: found.values for name, found in at_iou.items()}
     others = [
-        dataclasses.replace(metric, interval=interval(at_iou[metric.name])) if metric.name in at_iou else metric
+        dataclasses.replace(metric, interval=interval(further[metric.name])) if metric.name in further else metric
         for metric in others
     ]
-    samples = resampled_ap(evaluation.matches, judged.weights)
-    ties = None
+    samples, ties = resampled.values, None
     if judged.orders and first.value is not None:
-        ties, apart = _ties(judged, first.value)
+        ties, apart = _ties(tied, first.value)
         samples = samples + np.resize(apart, len(samples))
     return Evaluated(
         metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
-        samples={NAMES[0]: samples, **at_iou},
+        samples={NAMES[0]: samples, **further},
         counts={
             "dropped_predictions": judged.dropped,
-            "detections": sum(len(found.scores) for found in judged.predictions.values()),
+            "detections": detections,
             "truth_boxes": sum(len(found.labels) for found in judged.truth.values()),
             "images_without_truth": sum(len(found.labels) == 0 for found in judged.truth.values()),
         },
-        kept=dict(judged.predictions) if judged.keep else None,
         ties=ties,
     )
 
 
-def _screened(judged: Judged) -> Evaluated:
+def _parts(judged: Judged, known: CocoTruth) -> Iterator[Columns]:
+    return in_parts(judged.predictions, judged.again, np.argsort(known.place).tolist())
+
+
+def _screened(judged: Judged, known: CocoTruth) -> Evaluated:
     """AP alone, from the same matching: what only screens is told by nothing else."""
-    matches = match_all_sizes(judged.truth, judged.predictions, judged.categories, judged.prepared)
-    everything = np.ones((1, judged.weights.shape[1]), dtype=np.int64)
-    (value, *samples) = resampled_ap(matches, np.concatenate([everything, judged.weights]))
+    everything = np.ones((1, judged.weights.shape[1]), dtype=judged.weights.dtype)
+    weights = np.concatenate([everything, judged.weights])
+    (value, *samples) = resampled_ap(match_parts(known, _parts(judged, known)), weights)
     name, images = NAMES[0], len(judged.truth)
     if not np.isfinite(value):
         return Evaluated((MetricValue(name, None, reason=NOTHING_COUNTS, images=images),), {})
@@ -65,23 +91,23 @@ def _screened(judged: Judged) -> Evaluated:
     return Evaluated((MetricValue(name, float(value), interval=interval(drawn), images=images),), {name: drawn})
 
 
-def _ties(judged: Judged, value: float) -> tuple[Ties, NDArray[np.float64]]:
+def _ties(tied: TiedAP, value: float) -> tuple[Ties, NDArray[np.float64]]:
     """What other orders of equal scores give, and by how much each differs: a part of what AP is uncertain by."""
     nothing = np.zeros(1)
-    if not has_ties(judged.predictions):
+    if not tied.tied:
         return Ties(0, value, value), nothing
-    ranked, others = ap_of_orders(judged.truth, judged.predictions, len(judged.categories))
+    ranked, others = tied.values
     if abs(ranked - value) > _SAME:
         reason = f"hotcoco's AP is {ranked:.6f} where pycocotools' is {value:.6f}"
         return Ties(ORDERS, None, None, reason), nothing
     return Ties(ORDERS, min(value, float(others.min())), max(value, float(others.max()))), others - value
 
 
-def compare(
-    result: CellResult, mine: dict[int, Detections], theirs: dict[int, Detections], kind: str, against: str
-) -> CellResult:
-    """Add the share of detections that both have, and where they differ most."""
-    found = compare_detections(mine, theirs)
+def compare(result: CellResult, mine: CellEvaluation, theirs: CellEvaluation, kind: str, against: str) -> CellResult:
+    """Add the share of detections that both have, and where they differ most, image by image."""
+    if mine.said is None or theirs.said is None:
+        return result
+    found = compare_detections(mine.said, theirs.said)
     name = MATCHED[kind]
     reason = None if found.matched is not None else f"neither has a detection of score {SCORE}"
     metric = MetricValue(name, found.matched, reason=reason, images=result.images)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,17 +32,16 @@ class Parity:
     detections: int
 
 
-def compare_detections(first: Mapping[int, Detections], second: Mapping[int, Detections]) -> Parity:
-    """Match the detections of each image (by descending score, same label, IoU at least 0.9), those of score 0.1 and
-    more.
+def compare_detections(first: Iterable[tuple[int, Detections]], second: Iterable[tuple[int, Detections]]) -> Parity:
+    """Match the detections of each image that both have (by descending score, same label, IoU at least 0.9), those of
+    score 0.1 and more; images come with their ids.
 
     A detection just below that score may be the partner of one above it.
     """
     matched = total = worst = 0
     score = corner = 0.0
     image = None
-    for image_id in (image_id for image_id in first if image_id in second):
-        mine, theirs = first[image_id], second[image_id]
+    for image_id, mine, theirs in _of_both(first, second):
         partners = _partners(mine, theirs)
         seen = {index for index, _ in partners}, {other for _, other in partners}
         counted = int((mine.scores >= SCORE).sum()) + int((theirs.scores >= SCORE).sum())
@@ -55,6 +55,21 @@ def compare_detections(first: Mapping[int, Detections], second: Mapping[int, Det
             score = max(score, float(abs(mine.scores[index] - theirs.scores[other])))
             corner = max(corner, float(np.abs(mine.boxes[index] - theirs.boxes[other]).max()))
     return Parity(matched / total if total else None, score, corner, image, total)
+
+
+def _of_both(
+    first: Iterable[tuple[int, Detections]], second: Iterable[tuple[int, Detections]]
+) -> Iterator[tuple[int, Detections, Detections]]:
+    """What both have of an image; what only one had so far is held, which is next to nothing where they come in one
+    order."""
+    mine: dict[int, Detections] = {}
+    theirs: dict[int, Detections] = {}
+    for one, other in itertools.zip_longest(first, second):
+        mine |= dict([one] if one is not None else [])
+        theirs |= dict([other] if other is not None else [])
+        for image_id in {item[0] for item in (one, other) if item is not None}:
+            if image_id in mine and image_id in theirs:
+                yield image_id, mine.pop(image_id), theirs.pop(image_id)
 
 
 def _partners(mine: Detections, theirs: Detections) -> list[tuple[int, int]]:

@@ -1,14 +1,13 @@
 """AP under resampling, without evaluating anything again.
 
 Detections are matched to truth once per cell, image by image, and matching does not depend on the other images. A
-resample of images is therefore a vector of weights, and AP under weights is a few matrix products.
+resample of images is therefore a vector of weights, and AP under weights is a few sums.
 Source: AP as pycocotools accumulates it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import drawn_sums
 
-__all__ = ["ClassMatches", "resampled_ap"]
+__all__ = ["ClassMatches", "ResampledAP", "resampled_ap"]
 
 Weights = NDArray[np.integer[Any]]
 
@@ -29,8 +28,8 @@ _ELEMENTS = 1_000_000
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
     """How one class was matched: for D detections in the order of images, then of descending score, `image` (D,) the
-    image's position, `score` (D,), `hit` and `ignored` (T, D) by IoU threshold; `truths` (N,) the true objects of each
-    image that count."""
+    image's position, `score` (D,), `hit` and `ignored` (T, D) by IoU threshold; `truths` (G,) the positions of the
+    images of the true objects that count."""
 
     image: NDArray[np.int64]
     score: NDArray[np.float64]
@@ -39,26 +38,60 @@ class ClassMatches:
     truths: NDArray[np.int64]
 
 
-def resampled_ap(matches: Sequence[ClassMatches], weights: Weights) -> NDArray[np.float64]:
-    """COCO AP of each resample: (R,), NaN where a resample has no true object.
+class ResampledAP:
+    """COCO AP of each resample, class by class. `weights` is (R, N): how often each resample has each image.
 
-    `weights` is (R, N). Equal, to the last digits of a sum, to evaluating the resampled images themselves, each
-    standing as often as drawn: an image whose detections tie within a class is split into copies for it, since copies
-    of tied detections alternate.
+    Equal, to the last digits of a sum, to evaluating the resampled images themselves, each standing as often as drawn:
+    an image whose detections tie within a class is split into copies for it, since copies of tied detections alternate.
     """
-    total, count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
-    for found in matches:
-        counted = drawn_sums(weights, found.truths)
-        values = _class_ap(_split_ties(found, weights), counted)
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._total, self._count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
+
+    def add(self, found: ClassMatches) -> None:
+        """Take the next class."""
+        images, objects = np.unique(found.truths, return_counts=True)
+        counted = drawn_sums(self._weights[:, images], objects)
+        values = _class_ap(_split_ties(found, self._weights), self._weights, counted)
         present = counted > 0
-        total[present] += values[present]
-        count += present
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(count > 0, total / count, np.nan))
+        self._total[present] += values[present]
+        self._count += present
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """(R,), NaN where a resample has no true object."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(self._count > 0, self._total / self._count, np.nan))
 
 
-def _split_ties(found: ClassMatches, weights: Weights) -> tuple[ClassMatches, Weights]:
-    """Replace each image with tied detections by as many copies as it is drawn at most, each weighing 0 or 1.
+def resampled_ap(matches: Iterable[ClassMatches], weights: Weights) -> NDArray[np.float64]:
+    """COCO AP of each resample over these classes: (R,), NaN where a resample has no true object."""
+    resampled = ResampledAP(weights)
+    for found in matches:
+        resampled.add(found)
+    return resampled.values
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """The detections of a class by descending score, in each of which `column` (D,) of the resamples it stands; a
+    column is an `image` (C,), weighing as often as it is drawn, or its copy number `copy` (C,), weighing 0 or 1."""
+
+    column: NDArray[np.int64]
+    hit: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    image: NDArray[np.int64]
+    copy: NDArray[np.int64]
+
+    def drawn(self, weights: Weights) -> NDArray[np.float64]:
+        """What each column weighs in some of the resamples: (R, C)."""
+        drawn = weights[:, self.image]
+        return np.where(self.copy > 0, drawn >= self.copy, drawn).astype(np.float64)
+
+
+def _split_ties(found: ClassMatches, weights: Weights) -> _Ranked:
+    """Replace each image with tied detections by as many copies as it is drawn at most.
 
     A tie in which nothing is ever a hit is left alone: in which order false alarms of one score come does not matter.
     """
@@ -66,107 +99,94 @@ def _split_ties(found: ClassMatches, weights: Weights) -> tuple[ClassMatches, We
     group = np.concatenate([[0], np.cumsum(~same)])[: len(found.score)]
     hits = np.bincount(group[found.hit.any(axis=0)], minlength=group.max(initial=-1) + 1) > 0
     tied = np.unique(found.image[1:][same & hits[group[1:]]])
-    if not len(tied):
-        return found, weights
-    columns, rows, owners = [weights * ~np.isin(np.arange(weights.shape[1]), tied)], [], []
-    free = np.nonzero(~np.isin(found.image, tied))[0]
-    rows.append(free)
-    owners.append(found.image[free])
-    position = weights.shape[1]
-    for image in tied:
-        for copy in range(1, int(weights[:, image].max()) + 1):
-            columns.append((weights[:, image] >= copy).astype(np.int64)[:, np.newaxis])
-            mine = np.nonzero(found.image == image)[0]
-            rows.append(mine)
-            owners.append(np.full(len(mine), position))
-            position += 1
-    chosen, owner = np.concatenate(rows), np.concatenate(owners)
+    split = np.isin(found.image, tied)
+    copies = np.ones(len(found.image), dtype=np.int64)
+    if len(tied):
+        copies[split] = weights[:, tied].max(axis=0)[np.searchsorted(tied, found.image[split])]
+    chosen = np.repeat(np.arange(len(copies)), copies)
+    copy = np.arange(len(chosen)) - np.repeat(np.cumsum(copies) - copies, copies) + 1
+    copy[~split[chosen]] = 0
     # Equal scores of different images stand in the order of the images, copies of one image one after the other.
-    order = np.lexsort((owner, found.image[chosen]))
-    chosen, owner = chosen[order], owner[order]
-    split = ClassMatches(owner, found.score[chosen], found.hit[:, chosen], found.ignored[:, chosen], found.truths)
-    return split, np.concatenate(columns, axis=1)
+    order = np.lexsort((copy, found.image[chosen]))
+    chosen, copy = chosen[order], copy[order]
+    ranked = np.argsort(-found.score[chosen], kind="stable")
+    chosen, copy = chosen[ranked], copy[ranked]
+    most = 1 + int(copies.max(initial=0))
+    every, column = np.unique(found.image[chosen] * most + copy, return_inverse=True)
+    return _Ranked(column, found.hit[:, chosen], found.ignored[:, chosen], every // most, every % most)
 
 
-def _class_ap(split: tuple[ClassMatches, Weights], counted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """AP of one class, averaged over the IoU thresholds: (R,)."""
-    found, weights = split
-    ranked = np.argsort(-found.score, kind="stable")
-    seen, image = np.unique(found.image[ranked], return_inverse=True)
-    drawn = weights[:, seen]
-    values = np.zeros(len(weights))
-    known: dict[bytes, NDArray[np.float64]] = {}
-    for hit, ignored in zip(found.hit[:, ranked], found.ignored[:, ranked], strict=True):
-        alike = hashlib.sha256(hit.tobytes() + ignored.tobytes()).digest()
-        if alike not in known:
-            known[alike] = _ap_in_parts(hit & ~ignored, ~hit & ~ignored, image, drawn, counted)
-        values += known[alike]
-    return values / len(found.hit)
-
-
-def _ap_in_parts(
-    hit: NDArray[np.bool_],
-    false: NDArray[np.bool_],
-    image: NDArray[np.int64],
-    drawn: Weights,
-    counted: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """AP of one class at one threshold: (R,), some resamples at a time, so that memory is bounded."""
-    steps = np.nonzero(hit)[0]
-    if not len(steps):
-        return np.zeros(len(drawn))
-    alarms_at = np.nonzero(false)[0]
-    alarms_at = alarms_at[: int(np.searchsorted(alarms_at, steps[-1]))]  # those below the last hit change nothing
-    alarms = _Alarms.of(steps, alarms_at, image, drawn.shape[1])
-    rows = max(1, _ELEMENTS // max(len(steps), alarms.width))
-    found = []
-    for start in range(0, len(drawn), rows):
-        part = drawn[start : start + rows].astype(np.float64)
-        hits = np.cumsum(part[:, image[steps]], axis=1)
-        found.append(_ap_of(hits, alarms.counted(part), counted[start : start + rows]))
-    return np.concatenate(found)
+def _class_ap(found: _Ranked, weights: Weights, counted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AP of one class, averaged over the IoU thresholds: (R,); some resamples at a time, so that memory is bounded."""
+    counts = found.hit & ~found.ignored
+    hits = np.nonzero(counts.any(axis=0))[0]
+    if not len(hits):
+        return np.zeros(len(weights))
+    last = int(hits[-1]) + 1  # what is ranked below changes nothing
+    column = found.column[:last]
+    rows = [hit.tobytes() + ignored.tobytes() for hit, ignored in zip(counts, found.ignored, strict=True)]
+    first = {row: index for index, row in reversed(list(enumerate(rows)))}  # thresholds that are matched alike
+    curves = {
+        row: _Curve.of(counts[index, :last], ~found.ignored[index, :last], column, len(found.image))
+        for row, index in first.items()
+    }
+    widest = max(curve.width for curve in curves.values())
+    step = max(1, _ELEMENTS // max(widest, len(found.image)))
+    parts = []
+    for start in range(0, len(weights), step):
+        drawn = found.drawn(weights[start : start + step])
+        known: dict[bytes, NDArray[np.float64]] = {}
+        values = {row: curve.ap(drawn, counted[start : start + step], known) for row, curve in curves.items()}
+        parts.append(sum((values[row] for row in rows), np.zeros(len(drawn))))
+    return np.asarray(np.concatenate(parts) / len(rows))
 
 
 @dataclass(frozen=True, eq=False)
-class _Alarms:
-    """The false alarms before each hit: `table` (N, steps) how many each image has, or where that would be large, the
-    `images` of all of them and how many are before each hit (`places`)."""
+class _Curve:
+    """A class at one threshold: of which `columns` its `steps` are, the detections that are hits; the false alarms
+    before each by column (`alarms`, (C, steps)), or where that would be large, what `counts` of all detections."""
 
-    table: NDArray[np.float64] | None
-    images: NDArray[np.int64]
-    places: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    counts: NDArray[np.bool_]
+    alarms: NDArray[np.float64] | None
 
     @classmethod
-    def of(
-        cls, steps: NDArray[np.int64], alarms_at: NDArray[np.int64], image: NDArray[np.int64], images: int
-    ) -> _Alarms:
+    def of(cls, hit: NDArray[np.bool_], counts: NDArray[np.bool_], columns: NDArray[np.int64], images: int) -> _Curve:
         """Prepare what every part of the resamples needs."""
-        mine, places = image[alarms_at], np.searchsorted(alarms_at, steps)
+        steps = np.nonzero(hit)[0]
         if images * len(steps) > _ELEMENTS:
-            return cls(None, mine, places)
+            return cls(steps, columns, counts, None)
         before = np.zeros((images, len(steps)))
-        np.add.at(before, (mine, np.searchsorted(steps, alarms_at)), 1.0)
-        return cls(np.cumsum(before, axis=1), mine, places)
+        false = np.nonzero(counts & ~hit)[0]
+        false = false[: int(np.searchsorted(false, steps[-1]))] if len(steps) else false[:0]
+        np.add.at(before, (columns[false], np.searchsorted(steps, false)), 1.0)
+        return cls(steps, columns, counts, np.cumsum(before, axis=1))
 
     @property
     def width(self) -> int:
         """How many numbers a resample takes."""
-        return 0 if self.table is not None else len(self.images)
+        return len(self.steps) if self.alarms is not None else len(self.columns)
 
-    def counted(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How many each resample has before each hit: (R, steps)."""
-        if self.table is not None:
-            return np.asarray(part @ self.table)
-        sums = np.zeros((len(part), len(self.images) + 1))
-        np.cumsum(part[:, self.images], axis=1, out=sums[:, 1:])
-        return np.asarray(sums[:, self.places])
+    def ap(
+        self, drawn: NDArray[np.float64], counted: NDArray[np.int64], known: dict[bytes, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """AP of some of the resamples: (R,). `known` are sums over all detections, by which of them count."""
+        if not len(self.steps):
+            return np.zeros(len(drawn))
+        hits = np.cumsum(drawn[:, self.columns[self.steps]], axis=1)
+        if self.alarms is not None:
+            return _ap_of(hits, drawn @ self.alarms + hits, counted)
+        key = self.counts.tobytes()
+        if key not in known:
+            known[key] = np.cumsum(drawn[:, self.columns] * self.counts, axis=1)
+        return _ap_of(hits, known[key][:, self.steps], counted)
 
 
-def _ap_of(hits: NDArray[np.float64], alarms: NDArray[np.float64], counted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """AP from the hits and the false alarms up to each hit, (R, steps) both."""
-    alarms += hits
-    alarms += np.spacing(1)
-    precision = np.divide(hits, alarms, out=alarms)
+def _ap_of(hits: NDArray[np.float64], seen: NDArray[np.float64], counted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AP from the hits and from all detections up to each hit, (R, steps) both."""
+    seen += np.spacing(1)
+    precision = np.divide(hits, seen, out=seen)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     reached = _reached(np.divide(hits, np.maximum(counted, 1)[:, np.newaxis], out=hits))
     gained = np.diff(reached, axis=1, prepend=0)

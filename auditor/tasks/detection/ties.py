@@ -1,4 +1,4 @@
-"""Equal scores: the detections that other orders of them would keep, and the AP that these would give.
+"""Equal scores: the detections that other orders of them would keep.
 
 An integer model's scores take few values, so many detections tie, and by what comes first NMS keeps other boxes and AP
 ranks them otherwise. The order that counts depends on the detection alone; here is how far others are from it.
@@ -6,18 +6,15 @@ ranks them otherwise. The order that counts depends on the detection alone; here
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.boxes import to_xywh
-from auditor.values import Detections, GroundTruth
+from auditor.values import Detections
 
-__all__ = ["ORDERS", "Ranked", "ap_of_orders", "has_ties", "with_orders"]
+__all__ = ["ORDERS", "Ranked", "with_orders"]
 
 ORDERS = 20
 """Random orders of equal scores that are tried."""
@@ -60,90 +57,3 @@ def with_orders(
     others = np.array(list(bits)[len(kept) :], dtype=np.int64)
     values = np.array(list(bits.values()), dtype=np.int64)
     return Ranked(found.boxes, found.scores, found.labels, values[: len(kept)], finished(others), values[len(kept) :])
-
-
-def has_ties(predictions: Mapping[int, Detections]) -> bool:
-    """Whether the rank of any detection hangs on how equal scores are ordered: two of one class have one score, or
-    another order keeps others."""
-    if any(isinstance(found, Ranked) for found in predictions.values()):
-        return True
-    pairs = [found.labels + 1j * found.scores for found in predictions.values()]
-    return bool(pairs) and len(np.unique(np.concatenate(pairs))) < sum(map(len, pairs))
-
-
-def ap_of_orders(
-    truth: Mapping[int, GroundTruth], predictions: Mapping[int, Detections], classes: int
-) -> tuple[float, NDArray[np.float64]]:
-    """COCO AP by hotcoco of the predictions as they are ranked, and (ORDERS,) with equal scores in other orders.
-
-    An order of ties is a ranking without ties: each score is replaced by its rank in it, which is all that AP sees.
-    `labels` of both index `classes` classes, and a true object counts.
-    """
-    from hotcoco import COCO
-
-    number = {image_id: index for index, image_id in enumerate(truth, start=1)}
-    annotations: list[dict[str, Any]] = []
-    for image_id, found in truth.items():
-        for box, label, area, crowd in zip(
-            to_xywh(found.boxes).tolist(),
-            found.labels.tolist(),
-            found.area.tolist(),
-            found.iscrowd.tolist(),
-            strict=True,
-        ):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number[image_id],
-                    "category_id": label + 1,
-                    "bbox": box,
-                    "area": area,
-                    "iscrowd": int(crowd),
-                }
-            )
-    true = COCO(
-        {
-            "images": [{"id": index, "width": 1, "height": 1} for index in number.values()],
-            "annotations": annotations,
-            "categories": [{"id": label + 1, "name": str(label)} for label in range(classes)],
-        }
-    )
-    ranked = _ap(true, _table(number, predictions), None)
-    rng = np.random.default_rng(0)
-    values = []
-    for order in range(ORDERS):
-        drawn = {
-            image_id: found.drawn(order) if isinstance(found, Ranked) else found
-            for image_id, found in predictions.items()
-        }
-        values.append(_ap(true, _table(number, drawn), rng))
-    return ranked, np.array(values)
-
-
-def _table(number: Mapping[int, int], predictions: Mapping[int, Detections]) -> NDArray[np.float64]:
-    """Detections as hotcoco takes them: image, x, y, width, height, score, category."""
-    parts = []
-    for image_id, found in predictions.items():
-        image = np.full((len(found.scores), 1), float(number[image_id]))
-        parts.append(
-            np.concatenate([image, to_xywh(found.boxes), found.scores[:, None], found.labels[:, None] + 1.0], axis=1)
-        )
-    return np.concatenate([np.zeros((0, 7)), *parts])
-
-
-def _ap(true: Any, table: NDArray[np.float64], rng: np.random.Generator | None) -> float:
-    from hotcoco import COCOeval
-
-    if not len(table):
-        return 0.0
-    if rng is not None:
-        table = table.copy()
-        order = np.lexsort((rng.random(len(table)), table[:, 5]))
-        table[order, 5] = np.arange(1, len(table) + 1) / len(table)
-    evaluation = COCOeval(true, true.loadRes(table), "bbox")
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0.0, 1e10]], ["all"]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    precision = np.asarray((evaluation.eval or {})["precision"])[:, :, :, 0, -1]
-    counted = precision[precision > -1]
-    return math.fsum(counted.tolist()) / len(counted)  # whatever the order of the classes
