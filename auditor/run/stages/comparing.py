@@ -4,7 +4,7 @@ one."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from auditor.evaluate.evaluated import CellEvaluation
 from auditor.plan import Entry, lay_out
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.variants import InputVariant, combined, input_variants, readings
-from auditor.run.forecast import ALTERNATIVES, begin
+from auditor.run.forecast import begin
 from auditor.run.session import Session, State
-from auditor.run.stages.looks import Candidate, Looked, Looking, Subject
+from auditor.run.stages.looks import Candidate, Looked, Looking, Subject, Together
 from auditor.run.stages.measuring import measure_units
-from auditor.run.stages.remembering import remembered
+from auditor.run.stages.remembering import keep, recalled
 from auditor.store import has_unit, load_predictions
 from auditor.tasks.anatomy.cells import task_of
 from auditor.values import DECLARED, CellResult, Compared, Gain, ImageRecord, MetricValue, Unit, surest
@@ -43,13 +43,42 @@ def compare_inputs(session: Session, state: State) -> State:
     where no one change is, the best changes of two factors are measured together.
     """
     options = session.config.checks.input_contract
-    cells: list[CellResult] = []
-    for entry in state.plan.subjects.entries if options else ():
-        subject = _subject(session, state, entry) if entry.leads else None
-        if subject is not None and options:
-            first = options.images
-            cells += remembered(session, state, subject, first, _Comparison(session, state, subject).cells)
-    return dataclasses.replace(state, cells=(*state.cells, *cells))
+    if not options:
+        return state
+    leaders = [_subject(session, state, entry) for entry in state.plan.subjects.entries if entry.leads]
+    subjects = {subject.spec.name: subject for subject in leaders if subject is not None}
+    found = {name: recalled(session, state, subject, options.images) for name, subject in subjects.items()}
+    fresh = {
+        name: _Comparison(session, state, subject).cells(options.images)
+        for name, subject in subjects.items()
+        if found[name] is None
+    }
+    for name, cells in _side_by_side(session, state, fresh).items():
+        keep(session, state, subjects[name], options.images, cells)
+        found[name] = cells
+    every = [cell for name in subjects for cell in found[name] or ()]
+    return dataclasses.replace(state, cells=(*state.cells, *every))
+
+
+def _side_by_side(
+    session: Session, state: State, comparisons: Mapping[str, Generator[Looking, None, list[CellResult]]]
+) -> dict[str, list[CellResult]]:
+    """Carry out comparisons look by look, those of all models in one queue; the cells of each."""
+    found: dict[str, list[CellResult]] = {}
+    while len(found) < len(comparisons):
+        looks: dict[str, Looking] = {}
+        for name, comparison in comparisons.items():
+            if name not in found:
+                try:
+                    looks[name] = next(comparison)
+                except StopIteration as end:
+                    found[name] = end.value
+        if looks:
+            every = Together(looks)
+            share = sum(look.share for look in looks.values()) / len(comparisons)
+            begin(session, state, "comparing inputs", of=every.of, what="alternatives", share=share)
+            measure_units(session, state.plan, every.units, following=every)
+    return found
 
 
 def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
@@ -87,16 +116,17 @@ class _Comparison:
         self._done: dict[tuple[str, int], CellEvaluation] = {}
         self._last: dict[str, int] = {}
 
-    def cells(self, first: int) -> list[CellResult]:
+    def cells(self, first: int) -> Generator[Looking, None, list[CellResult]]:
         """Screen what is one change away on a few images, look at what is left on `first` images, then on twice as
-        many, until nothing that matters may be chance; go on from what is surely better, until nothing else is."""
+        many, until nothing that matters may be chance; go on from what is surely better, until nothing else is. What is
+        to be looked at next is yielded, and was looked at when this goes on."""
         count = len(self._subject.images)
         sizes = [min(first, count)]
         while sizes[-1] < count:
             sizes.append(min(2 * sizes[-1], count))
         look, base = 1, self._candidates[0]
         for _ in range(_STEPS):
-            look, better = self._step(base, sizes, look)
+            look, better = yield from self._step(base, sizes, look)
             if better is None:
                 break
             base = better
@@ -115,16 +145,18 @@ class _Comparison:
         place = {item.name: index for index, item in enumerate(others)}
         return sorted(found, key=lambda cell: place[cell.key.input])
 
-    def _step(self, base: Candidate, sizes: Sequence[int], look: int) -> tuple[int, Candidate | None]:
+    def _step(
+        self, base: Candidate, sizes: Sequence[int], look: int
+    ) -> Generator[Looking, None, tuple[int, Candidate | None]]:
         """Compare all that is one change from `base` with it, beginning with that look; the last look that it took, and
         what is surely better: one of these, or else the best two together."""
         near = self._near(base)
         self._candidates += near
-        left = self._screened(base, near, sizes[look - 1])
+        left = yield from self._screened(base, near, sizes[look - 1])
         values: list[MetricValue] = []
         for number in range(look, len(sizes) + 1):
             look, size, error = number, sizes[number - 1], error_of_look(number, len(sizes))
-            self._look([base, *left], size)
+            yield from self._look([base, *left], size)
             values = self._values(base, left, size, error)
             if not undecided(values):
                 break
@@ -138,17 +170,19 @@ class _Comparison:
             return look, None
         self._candidates += pairs
         size = sizes[look - 1]
-        every = [*left, *self._screened(base, pairs, size)]
-        self._look([base, *every], size)
+        every = [*left, *(yield from self._screened(base, pairs, size))]
+        yield from self._look([base, *every], size)
         return look, _surest(base, every, self._values(base, every, size, error_of_look(look, len(sizes))))
 
-    def _screened(self, base: Candidate, near: Sequence[Candidate], size: int) -> list[Candidate]:
+    def _screened(
+        self, base: Candidate, near: Sequence[Candidate], size: int
+    ) -> Generator[Looking, None, list[Candidate]]:
         """What may be worth having after the first few images, where a look has many more."""
         left = list(near)
         for few in _FEW:
             if size < 2 * few or not left:
                 break
-            self._look([base, *left], few)
+            yield from self._look([base, *left], few)
             mine = self._done.get((base.name, few))
             if mine is None:
                 break
@@ -164,7 +198,7 @@ class _Comparison:
         tried = {candidate.name for candidate in self._candidates}
         return [candidate for candidate in (*fed, *read) if candidate.name not in tried]
 
-    def _look(self, candidates: Sequence[Candidate], size: int) -> None:
+    def _look(self, candidates: Sequence[Candidate], size: int) -> Generator[Looking]:
         """Measure and evaluate candidates, and the declared one, on the first `size` images, each as soon as it is
         measured."""
         images = self._subject.images[:size]
@@ -172,22 +206,11 @@ class _Comparison:
         todo = [item for item in self._candidates if item.name in wanted and (item.name, size) not in self._done]
         units = {item.name: self._units_of(item.variant, images) if item.variant is not None else [] for item in todo}
         self._last |= {item.name: size for item in todo}
-        session, plan = self._session, self._state.plan
-        begin(
-            session,
-            self._state,
-            "comparing inputs",
-            of=sum(item.name != DECLARED for item in todo),
-            what=f"alternatives for {self._subject.spec.name}, on {size} images",
-            share=len(todo) / ALTERNATIVES * size / max(1, len(self._subject.images)),
-        )
-        looked = Looked(
-            self._subject, self._dataset, session.folder, plan.subjects.seed, todo, self._units, self._readings
-        )
-        following = Looking(session, looked, images, {name: _keys(found) for name, found in units.items()})
-        every = {unit.resume_key: unit for found in units.values() for unit in found}
-        measure_units(session, plan, list(every.values()), following=following)
-        self._done |= {(name, size): found for name, found in following.found.items()}
+        session, seed = self._session, self._state.plan.subjects.seed
+        looked = Looked(self._subject, self._dataset, session.folder, seed, todo, self._units, self._readings)
+        looking = Looking(session, looked, images, units)
+        yield looking
+        self._done |= {(name, size): found for name, found in looking.found.items()}
 
     def _values(self, base: Candidate, others: Sequence[Candidate], size: int, error: float) -> list[MetricValue]:
         """How each differs from `base` on the first `size` images; undefined where it could not be evaluated."""
@@ -237,10 +260,6 @@ class _Comparison:
         mine, theirs = self._done.get((DECLARED, size)), self._done.get((item.name, size))
         values = [found.result.value if found is not None else None for found in (theirs, mine)]
         return 0.0 if None in values else (values[0] or 0.0) - (values[1] or 0.0)
-
-
-def _keys(units: Sequence[Unit]) -> list[str]:
-    return [unit.resume_key for unit in units]
 
 
 def _surest(base: Candidate, others: Sequence[Candidate], values: Sequence[MetricValue]) -> Candidate | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from auditor.encoding import geometry_of
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.executors import Outcome, Shared
 from auditor.resolve.variants import InputVariant
+from auditor.run.forecast import ALTERNATIVES
 from auditor.run.session import Session
 from auditor.run.stages.evaluating import timed_evaluation
 from auditor.run.stages.measuring import Job, Waiting
@@ -24,7 +25,7 @@ from auditor.tasks.anatomy.cells import CellTask, cell_task, judged_truth, task_
 from auditor.tasks.anatomy.task import Framed, Reading
 from auditor.values import CLEAN, DECLARED, Cell, Compared, ImageRecord, ModelSpec, Patch, Unit
 
-__all__ = ["Candidate", "Looked", "Looking", "Subject"]
+__all__ = ["Candidate", "Looked", "Looking", "Subject", "Together"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,13 +163,17 @@ class Looked:
 
 
 class Looking:
-    """The evaluation of candidates, each when its input was measured."""
+    """The evaluation of candidates on some images, each when the units of its input (by its name) were measured."""
 
     def __init__(
-        self, session: Session, looked: Looked, images: Sequence[ImageRecord], units: Mapping[str, Collection[str]]
+        self, session: Session, looked: Looked, images: Sequence[ImageRecord], units: Mapping[str, Sequence[Unit]]
     ) -> None:
         self._session, self._tasks = session, looked.cells(images)
-        self._waiting = Waiting(units)
+        self._waiting = Waiting({name: [unit.resume_key for unit in found] for name, found in units.items()})
+        self.units = [unit for found in units.values() for unit in found]
+        self.share = len(units) / ALTERNATIVES * len(images) / max(1, len(looked.subject.images))
+        """Which part of a comparison it is, about."""
+        self.of = sum(name != DECLARED for name in units)
         self.found: dict[str, CellEvaluation] = {}
 
     def ready(self) -> Job | None:
@@ -188,6 +193,36 @@ class Looking:
             self.found[name] = evaluation
             self._session.stopwatch.add("evaluate", spent)
         self._session.progress.done(int(name != DECLARED))
+
+
+class Together:
+    """Looks at several models, by their files' names, in one queue."""
+
+    def __init__(self, looks: Mapping[str, Looking]) -> None:
+        self._looks = looks
+
+    @property
+    def units(self) -> list[Unit]:
+        """What all of them need measured."""
+        return list({unit.resume_key: unit for look in self._looks.values() for unit in look.units}.values())
+
+    @property
+    def of(self) -> int:
+        """How many alternatives they are of."""
+        return sum(look.of for look in self._looks.values())
+
+    def ready(self) -> Job | None:
+        """What can be evaluated now."""
+        return next((job for look in self._looks.values() if (job := look.ready()) is not None), None)
+
+    def measured(self, resume_key: str, *, failed: bool) -> None:
+        """A unit is there, or will not be."""
+        for look in self._looks.values():
+            look.measured(resume_key, failed=failed)
+
+    def took(self, outcome: Outcome) -> None:
+        """Give an evaluation to whom it belongs."""
+        self._looks[outcome.item.argument.cell.file].took(outcome)
 
     def alone(self) -> None:
         """Nothing is left to measure."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from auditor.config import cells_document, parse_cells
 from auditor.errors import StoreError
@@ -12,23 +12,26 @@ from auditor.run.stages.looks import Subject
 from auditor.store import load_cached, save_cached
 from auditor.values import CellResult
 
-__all__ = ["remembered"]
+__all__ = ["keep", "recalled"]
 
 
-def remembered(
-    session: Session, state: State, subject: Subject, first: int, compare: Callable[[int], list[CellResult]]
-) -> Sequence[CellResult]:
-    """What comparing a model beginning on `first` images finds, if an earlier audit did, and this one is not to measure
-    everything afresh."""
-    subjects, spec = state.plan.subjects, subject.spec
-    key = comparison_key(subjects, spec, subject.delegate, subject.images, first)
-    known = None if session.fresh else parse_cells(load_cached(key))
+def recalled(session: Session, state: State, subject: Subject, first: int) -> Sequence[CellResult] | None:
+    """What an earlier audit found comparing a model, beginning on `first` images; None where none did, or this one is
+    to measure everything afresh."""
+    known = None if session.fresh else parse_cells(load_cached(_key(state, subject, first)))
     if known is not None:
-        session.progress.say(f"{spec.name}: {len(known)} other inputs and readings were compared before, on this data")
-        return known
-    found = compare(first)
+        name = subject.spec.name
+        session.progress.say(f"{name}: {len(known)} other inputs and readings were compared before, on this data")
+    return known
+
+
+def keep(session: Session, state: State, subject: Subject, first: int, cells: Sequence[CellResult]) -> None:
+    """Keep what was found for other audits; say where that is not possible."""
     try:
-        save_cached(key, cells_document(found))
+        save_cached(_key(state, subject, first), cells_document(cells))
     except StoreError as error:
         session.progress.say(f"the comparison of inputs is not kept for other audits: {error}")
-    return found
+
+
+def _key(state: State, subject: Subject, first: int) -> str:
+    return comparison_key(state.plan.subjects, subject.spec, subject.delegate, subject.images, first)

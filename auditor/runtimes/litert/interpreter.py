@@ -46,7 +46,7 @@ class _Fresh:
 
     def invoke(self, tensor: NDArray[Any]) -> None:
         self.reset()
-        marked = [index for index in self._watched if _mark(self.interpreter, index)]
+        marked = [index for index in self._watched if _is_marked(self.interpreter, index)]
         self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], tensor)
         self.interpreter.invoke()
         self._is_fresh = False
@@ -58,16 +58,14 @@ class _Fresh:
 UNWRITTEN = "the runtime came back without having written the output {}"
 _LEAST_BYTES = 8
 """Shorter outputs could be a canary by chance."""
-
-
-def _canary(size: int) -> NDArray[np.uint8]:
-    """Bytes that no model gives: of every type not all alike, and as floats of no use."""
-    return np.resize(np.array([0xA5, 0x5A, 0xC3, 0x7F, 0x13, 0x37, 0xE9, 0xFF], dtype=np.uint8), size)
+_CANARY = np.tile(np.array([0xA5, 0x5A, 0xC3, 0x7F, 0x13, 0x37, 0xE9, 0xFF], dtype=np.uint8), 512)
+"""The first bytes of an output before it is computed, which no model gives: of every type not all alike, and as floats
+of no use."""
 
 
 def _is_canary(values: NDArray[Any]) -> bool:
-    found = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-    return bool(np.array_equal(found[:64], _canary(len(found[:64]))) and np.array_equal(found, _canary(len(found))))
+    found = values.reshape(-1).view(np.uint8)[: len(_CANARY)]
+    return bool(np.array_equal(found, _CANARY[: len(found)]))
 
 
 def _of_input(interpreter: Any) -> dict[int, str]:
@@ -85,15 +83,20 @@ def _of_input(interpreter: Any) -> dict[int, str]:
     return {int(item["index"]): item["name"] for item in outputs if int(item["index"]) in reached - inputs}
 
 
-def _mark(interpreter: Any, index: int) -> bool:
-    """Fill an output with a canary before it is computed; not one whose memory is only made then."""
+def _mark(output: NDArray[Any]) -> None:
+    start = output.reshape(-1).view(np.uint8)[: len(_CANARY)]
+    start[:] = _CANARY[: len(start)]
+
+
+def _is_marked(interpreter: Any, index: int) -> bool:
+    """Begin an output with a canary before it is computed; not one whose memory is only made then."""
     try:
         view = interpreter.tensor(index)()
     except (ValueError, RuntimeError):
         return False
     if view.dtype.kind not in "fiub" or view.nbytes < _LEAST_BYTES:
         return False
-    view.reshape(-1).view(np.uint8)[:] = _canary(view.nbytes)
+    _mark(view)
     return True
 
 
@@ -152,7 +155,9 @@ class _CompiledModel:
     def invoke(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
         shapes = [[max(1, int(side)) for side in self._details[called]["shape"]] for called in self._called]
         for shape, buffer in zip(shapes, self._outputs, strict=True):
-            buffer.write(_canary(4 * int(np.prod(shape))).view(np.float32))
+            marked = np.zeros(int(np.prod(shape)), dtype=np.float32)
+            _mark(marked)
+            buffer.write(marked)
         self._inputs[0].write(np.ascontiguousarray(tensor))
         self._model.run_by_index(0, self._inputs, self._outputs)
         values = {}

@@ -170,13 +170,15 @@ def match_all_sizes(
 
 
 def match_parts(known: CocoTruth, parts: Iterable[Columns]) -> Iterator[ClassMatches]:
-    """As `match_all_sizes`, of detections that come some classes at a time."""
+    """As `match_all_sizes`, of detections that come some classes at a time; of those alone that have an AP."""
     from pycocotools.cocoeval import COCOeval
 
     evaluation, params = COCOeval(iouType="bbox"), copy.copy(known.params)
     params.areaRng, params.iouThrs = params.areaRng[:1], params.iouThrs[:_THRESHOLDS]
     for label, mine in _rows(parts, known):
         of_class = known.classes[label]
+        if not len(of_class.counted):
+            continue  # a class of which nothing counts has no AP
         ranked = mine.at(mine.rank < COCO_LIMITS[-1])
         alone = dataclasses.replace(of_class, ignored=of_class.ignored[:1])
         hit, ignored = _matched(evaluation, alone, ranked, params)

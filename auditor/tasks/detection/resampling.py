@@ -50,7 +50,9 @@ class ResampledAP:
         self._total, self._count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
 
     def add(self, found: ClassMatches) -> None:
-        """Take the next class."""
+        """Take the next class; one of which nothing counts has no AP."""
+        if not len(found.truths):
+            return
         images, objects = np.unique(found.truths, return_counts=True)
         counted = drawn_sums(self._weights[:, images], objects)
         values = _class_ap(_split_ties(found, self._weights), self._weights, counted)
