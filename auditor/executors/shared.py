@@ -23,7 +23,6 @@ class Shared(Generic[T]):
     def __init__(self, value: T) -> None:
         self._pickled = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
         self.key = hashlib.sha256(self._pickled).hexdigest()
-        _keep(self.key, value)
 
     def get(self) -> T:
         """The value; not to be changed."""

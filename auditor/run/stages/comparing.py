@@ -15,7 +15,8 @@ from auditor.resolve.image_sets import first_images
 from auditor.resolve.variants import InputVariant, combined, input_variants, readings
 from auditor.run.forecast import begin
 from auditor.run.session import Session, State
-from auditor.run.stages.looks import Candidate, Looked, Looking, Subject, Together
+from auditor.run.stages.looking import Looking, Together
+from auditor.run.stages.looks import Candidate, Looked, Subject
 from auditor.run.stages.measuring import measure_units
 from auditor.run.stages.remembering import keep, recalled
 from auditor.store import has_unit, load_predictions

@@ -28,7 +28,9 @@ class TiedAP:
 
     def __init__(self, truth: Mapping[int, GroundTruth], classes: int) -> None:
         self._truth, self._classes = truth, classes
-        self._number = {image_id: index for index, image_id in enumerate(truth, start=1)}
+        ids = np.array(list(truth), dtype=np.int64)
+        self._order = np.argsort(ids)
+        self._ids = ids[self._order]
         self._rng = np.random.default_rng(0)
         self._sums, self._count = np.zeros(1 + ORDERS), 0
         self.tied = False
@@ -45,8 +47,7 @@ class TiedAP:
         self._count += counted * _POINTS
         if not counted:
             return
-        number = np.array([self._number[image_id] for image_id in part.found.image.tolist()], dtype=np.int64)
-        others = np.array([self._number[image_id] for image_id in part.other.image.tolist()], dtype=np.int64)
+        number, others = (self._number(table.image) for table in (part.found, part.other))
         rows = _rows(part.found, number)
         ranked = _sum(true, rows[np.argsort(number, kind="stable")], None)
         self._sums[0] += ranked
@@ -59,13 +60,17 @@ class TiedAP:
         ranked, *others = (self._sums / self._count).tolist()
         return ranked, np.array(others)
 
+    def _number(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of each image in hotcoco: one more than its place in the truth, whose order ties go by."""
+        return np.asarray(self._order[np.searchsorted(self._ids, ids)] + 1)
+
     def _true(self, labels: Iterable[int]) -> tuple[Any, int]:
         """The truth of some classes as hotcoco takes it, and of how many of them a true object counts."""
         from hotcoco import COCO
 
         annotations: list[dict[str, Any]] = []
         chosen, counted = set(labels), set()
-        for image_id, found in self._truth.items():
+        for number, found in enumerate(self._truth.values(), start=1):
             columns = to_xywh(found.boxes).tolist(), found.labels.tolist(), found.area.tolist(), found.iscrowd.tolist()
             for box, label, area, crowd in zip(*columns, strict=True):
                 if label not in chosen:
@@ -74,14 +79,14 @@ class TiedAP:
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
-                        "image_id": self._number[image_id],
+                        "image_id": number,
                         "category_id": label + 1,
                         "bbox": box,
                         "area": area,
                         "iscrowd": int(crowd),
                     }
                 )
-        images = [{"id": index, "width": 1, "height": 1} for index in self._number.values()]
+        images = [{"id": index, "width": 1, "height": 1} for index in range(1, 1 + len(self._truth))]
         categories = [{"id": label + 1, "name": str(label)} for label in sorted(chosen)]
         return COCO({"images": images, "annotations": annotations, "categories": categories}), len(counted)
 
