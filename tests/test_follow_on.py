@@ -11,6 +11,8 @@ from conftest import write_scenes
 from auditor.cli import main
 from auditor.demo.scenes import CLASSES
 from auditor.run import run_audit
+from auditor.run.stages import measuring
+from auditor.store import save_unit
 from auditor.values import Gain, surest
 
 pytestmark = pytest.mark.slow
@@ -105,3 +107,23 @@ def test_init_takes_the_end_of_the_same_search(project):
 )
 def test_what_is_sure(gains, expected):
     assert surest(gains) == expected
+
+
+def test_nothing_is_measured_twice_however_many_looks_it_takes(project, monkeypatch):
+    """The looks of two models, in one queue, each with images that an earlier look had, and afresh."""
+    saved = []
+    monkeypatch.setattr(
+        measuring, "save_unit", lambda *given, **rest: saved.append(given[1]) or save_unit(*given, **rest)
+    )
+    write_scenes(project, 40)
+    entry = "{name: detector, path: detector.tflite, labels: labels.txt, input: {std: 1}}"
+    other = "{name: other, path: detector.tflite, labels: labels.txt, input: {color: bgr}}"
+    text = (project / "audit.yaml").read_text().replace(ENTRY, f"{entry}\n  - {other}")
+    text = text.replace("checks: {input_contract: false}", "checks: {input_contract: {images: 40}}")
+    (project / "audit.yaml").write_text(text.replace("[lighting/low_light, noise/gaussian]", "[]"))
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial", fresh=True)
+    compared = [cell for cell in result.cells if cell.compared is not None]
+    assert {cell.key.file for cell in compared} == {"detector", "other"}
+    assert len({cell.images for cell in compared}) > 1  # what is hopeless was given up early
+    assert advice(result)
+    assert len(saved) == len(set(saved)) > 20

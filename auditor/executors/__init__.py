@@ -5,7 +5,7 @@ and is replaced, so one item never costs another.
 """
 
 from auditor.executors.choosing import open_executor
-from auditor.executors.lanes import Lane, ProcessExecutor, each_isolated, run_isolated
+from auditor.executors.lanes import Lane, ProcessExecutor, each_isolated, isolated, run_isolated
 from auditor.executors.outcomes import Executor, Outcome, SerialExecutor, Shipping
 from auditor.executors.shared import Shared
 
@@ -18,6 +18,7 @@ __all__ = [
     "Shared",
     "Shipping",
     "each_isolated",
+    "isolated",
     "open_executor",
     "run_isolated",
 ]

@@ -172,8 +172,6 @@ class DaskExecutor:
         return all(found == mine for found in self._client.run(_sizes, [str(path) for path in paths]).values())
 
     def close(self, *, wait: bool = True) -> None:
-        if not wait:
-            return
         self._sent = {}
         cluster = getattr(self._client, "cluster", None)
         self._client.close()

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import StoreError
-from auditor.executors.outcomes import AHEAD, Outcome, Shipping, alike, attempt, unlimited
+from auditor.executors.outcomes import AHEAD, Executor, Outcome, Shipping, alike, attempt, unlimited
 
-__all__ = ["Lane", "ProcessExecutor", "each_isolated", "hidden_script", "run_isolated"]
+__all__ = ["Lane", "ProcessExecutor", "each_isolated", "hidden_script", "isolated", "run_isolated"]
 
 
 class ProcessExecutor:
@@ -31,10 +31,10 @@ class ProcessExecutor:
     def __init__(self, jobs: int, *, imports: Sequence[str] = ()) -> None:
         """`imports` are modules that the workers load at once, while this process still does something else."""
         self.jobs = jobs
-        self._lanes: list[ProcessPoolExecutor | None] = [None] * jobs
-        for lane in range(jobs if imports else 0):
+        self._lanes = [Lane() for _ in range(jobs)]
+        for lane in self._lanes:
             for module in imports:
-                _submitted(self._pool(lane), _load, module)
+                _submitted(lane.pool(), _load, module)
 
     def map(
         self,
@@ -82,47 +82,53 @@ class ProcessExecutor:
         """They are on this machine."""
         return True
 
+    @property
+    def first(self) -> Lane:
+        """One of its workers, for what comes before all items."""
+        return self._lanes[0]
+
     def close(self, *, wait: bool = True) -> None:
-        for pool in self._lanes:
-            if pool is not None:
-                pool.shutdown(wait=wait, cancel_futures=True)
-        if wait:
-            self._lanes = [None] * self.jobs
+        for lane in self._lanes:
+            lane.close(wait=wait)
 
     def kill(self) -> None:
-        for pool in self._lanes:
-            if pool is not None:
-                _kill(pool)
-        self._lanes = [None] * self.jobs
+        for lane in self._lanes:
+            lane.kill()
 
     def _stopped(self, lane: int, item: Any) -> Outcome:
-        pool, self._lanes[lane] = self._lanes[lane], None
-        if pool is not None:
-            _kill(pool)
+        self._lanes[lane].kill()
         return Outcome(item, error="the worker took too long over this, and was stopped", died=True)
 
     def _begun(self, lane: int, function: Callable[[Any], Any], item: Any) -> Future[Outcome]:
         """An item under way; a worker that ended while it had nothing to do is replaced."""
         try:
-            return _submitted(self._pool(lane), attempt, function, item)
+            return _submitted(self._lanes[lane].pool(), attempt, function, item)
         except BrokenProcessPool:
-            self._lanes[lane] = None
-            return _submitted(self._pool(lane), attempt, function, item)
-
-    def _pool(self, lane: int) -> ProcessPoolExecutor:
-        pool = self._lanes[lane]
-        if pool is None:
-            pool = self._lanes[lane] = _spawned_pool()
-        return pool
+            self._lanes[lane].close(wait=False)
+            return _submitted(self._lanes[lane].pool(), attempt, function, item)
 
     def _outcome(self, future: Future[Outcome], lane: int, item: Any) -> Outcome:
         try:
             return future.result()
         except BrokenProcessPool:
-            self._lanes[lane] = None
+            self._lanes[lane].close(wait=False)
             return Outcome(item, error="the worker process ended while it ran this", died=True)
         except Exception:  # noqa: BLE001 (the result could not be sent back, for whatever reason: that is the outcome)
             return Outcome(item, error=traceback.format_exc())
+
+
+@contextlib.contextmanager
+def isolated(executor: Executor) -> Iterator[Lane]:
+    """A process beside this one for what could end or hang it: a worker of `executor`, where those are processes of
+    this machine, else one that is stopped after use."""
+    if isinstance(executor, ProcessExecutor):
+        yield executor.first
+        return
+    lane = Lane()
+    try:
+        yield lane
+    finally:
+        lane.close(wait=False)
 
 
 def run_isolated(
@@ -151,13 +157,20 @@ class Lane:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
+    def pool(self) -> ProcessPoolExecutor:
+        """Its process, which is started where there is none."""
+        if self._pool is None:
+            self._pool = _spawned_pool()
+        return self._pool
+
     def run(self, function: Callable[[Any], Any], item: Any, *, timeout_s: float | None) -> Outcome:
         """Run a function over an item."""
-        pool = self._pool = self._pool or _spawned_pool()
+        pool = self.pool()
         try:
             future = _submitted(pool, attempt, function, item)
         except BrokenProcessPool:  # it ended while it had nothing to do
-            pool = self._pool = _spawned_pool()
+            self._pool = None
+            pool = self.pool()
             future = _submitted(pool, attempt, function, item)
         processes = list((pool._processes or {}).values())
         try:
@@ -179,7 +192,13 @@ class Lane:
     def close(self, *, wait: bool = True) -> None:
         """End the process; without `wait` it ends on its own."""
         if self._pool is not None:
-            self._pool.shutdown(wait=wait)
+            self._pool.shutdown(wait=wait, cancel_futures=True)
+            self._pool = None
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        if self._pool is not None:
+            _kill(self._pool)
             self._pool = None
 
 

@@ -71,7 +71,7 @@ class Executor(Protocol):
         """Whether its workers can read these files and folders where they are."""
 
     def close(self, *, wait: bool = True) -> None:
-        """Stop the workers; without `wait` they end on their own, and another call waits for them."""
+        """Stop the workers, and wait until they ended; without `wait` they end on their own."""
 
     def kill(self) -> None:
         """End the workers at once, whatever they do."""

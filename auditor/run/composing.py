@@ -61,8 +61,8 @@ def run_audit(
         elsewhere=elsewhere,
         given=given,
     ) as session:
+        threading.Thread(target=charts.prepare, daemon=True).start()  # while workers open the models
         state = planned(session)
-        threading.Thread(target=charts.prepare, daemon=True).start()  # while the workers measure
         session = dataclasses.replace(session, expected=expected)
         for stage in STAGES:
             state = stage(session, state)

@@ -78,7 +78,7 @@ def _side_by_side(
             every = Together(looks)
             share = sum(look.share for look in looks.values()) / len(comparisons)
             begin(session, state, "comparing inputs", of=every.of, what="alternatives", share=share)
-            measure_units(session, state.plan, every.units, following=every)
+            measure_units(session, state.plan, every.units, following=every, there=every.there)
     return found
 
 
@@ -105,14 +105,15 @@ def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
 
 
 class _Comparison:
-    """One model's comparison as it grows: the candidates so far, the units that measure their inputs, what each was
-    found to be by the number of images, and on how many it was looked at last."""
+    """One model's comparison as it grows: the candidates so far, the units that measure their inputs and which of them
+    were looked at, what each was found to be by the number of images, and on how many it was looked at last."""
 
     def __init__(self, session: Session, state: State, subject: Subject) -> None:
         self._session, self._state, self._subject = session, state, subject
         self._dataset = state.plan.datasets[subject.spec.dataset]
         self._readings = readings(subject.spec, self._dataset.categories)
         self._units: dict[str, list[Unit]] = {}
+        self._there: set[str] = set()
         self._candidates = [Candidate()]
         self._done: dict[tuple[str, int], CellEvaluation] = {}
         self._last: dict[str, int] = {}
@@ -209,8 +210,9 @@ class _Comparison:
         self._last |= {item.name: size for item in todo}
         session, seed = self._session, self._state.plan.subjects.seed
         looked = Looked(self._subject, self._dataset, session.folder, seed, todo, self._units, self._readings)
-        looking = Looking(session, looked, images, units)
+        looking = Looking(session, looked, images, units, there=self._there)
         yield looking
+        self._there |= {unit.resume_key for found in units.values() for unit in found}
         self._done |= {(name, size): found for name, found in looking.found.items()}
 
     def _values(self, base: Candidate, others: Sequence[Candidate], size: int, error: float) -> list[MetricValue]:

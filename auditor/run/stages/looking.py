@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.executors import Outcome
@@ -20,11 +20,20 @@ class Looking:
     """The evaluation of candidates on some images, each when the units of its input (by its name) were measured."""
 
     def __init__(
-        self, session: Session, looked: Looked, images: Sequence[ImageRecord], units: Mapping[str, Sequence[Unit]]
+        self,
+        session: Session,
+        looked: Looked,
+        images: Sequence[ImageRecord],
+        units: Mapping[str, Sequence[Unit]],
+        *,
+        there: Collection[str],
     ) -> None:
+        """`there` are the units that were measured for an earlier look, by their resume keys."""
         self._session, self._tasks = session, looked.cells(images)
         self._waiting = Waiting({name: [unit.resume_key for unit in found] for name, found in units.items()})
-        self.units = [unit for found in units.values() for unit in found]
+        every = [unit for found in units.values() for unit in found]
+        self.units = [unit for unit in every if unit.resume_key not in there]
+        self.there = {unit.resume_key for unit in every} & set(there)
         self.share = len(units) / ALTERNATIVES * len(images) / max(1, len(looked.subject.images))
         """Which part of a comparison it is, about."""
         self.of = sum(name != DECLARED for name in units)
@@ -59,6 +68,11 @@ class Together:
     def units(self) -> list[Unit]:
         """What all of them need measured."""
         return list({unit.resume_key: unit for look in self._looks.values() for unit in look.units}.values())
+
+    @property
+    def there(self) -> set[str]:
+        """What all of them need, and was measured before."""
+        return {key for look in self._looks.values() for key in look.there}
 
     @property
     def of(self) -> int:

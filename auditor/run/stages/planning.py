@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from auditor.bundle.read import devices_of
 from auditor.config import AuditConfig
-from auditor.executors import Lane
+from auditor.executors import Lane, isolated
 from auditor.plan import Subjects, make_plan
 from auditor.resolve.subjects import resolve_audit
 from auditor.run.judging import problems_of_checks
@@ -36,11 +36,8 @@ def planned(session: Session) -> State:
         InputError: with every problem of all that the document names at once.
     """
     session.progress.stage("reading the documents and images, and opening every model once")
-    lane = Lane()
-    try:
+    with isolated(session.executor) as lane:
         subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere), lane=lane)
         timeout_s = session.config.measure.timeout
         facts = verified(subjects.specs, subjects.delegates, timeout_s=timeout_s, lane=lane)
-    finally:
-        lane.close(wait=False)
     return State(make_plan(subjects, facts), rules)

@@ -36,8 +36,8 @@ _UNITS = {
 def measure_speeds(session: Session, state: State) -> State:
     """Measure what `measure:` asks for, with nothing else running. What dies or takes too long becomes the
     measurement's error."""
-    session.executor.close()
-    found: list[Measurement] = []
+    wanted, found = session.config.measure, list[Measurement]()
+    session.executor.close(wait=bool(wanted.threads) or wanted.memory_limit is not None)
     pairs = list(state.plan.timed())
     begin(session, state, "timing", of=len(pairs), what="speeds")
     for spec, delegate in pairs:
