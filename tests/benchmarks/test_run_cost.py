@@ -113,7 +113,7 @@ def test_an_audit_beside_the_loop_that_a_user_writes(benchmark, tmp_path, models
     runs = []
     benchmark.pedantic(lambda: runs.append(timed(plain, tmp_path / "plain_out")), rounds=2, iterations=1)
     wall, _, seconds = min(runs, key=lambda run: run[0])
-    checked = timed(full, tmp_path / "full_out")[0]
+    checked = min(timed(full, tmp_path / "full_out")[0] for _ in range(2))
     again = timed(full, tmp_path / "again_out", fresh=False)[0]
     floor = (loop["invoke"] + loop["pycocotools"]) / 2
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in loop.items() if name not in ("AP", "all"))
