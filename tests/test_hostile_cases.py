@@ -26,6 +26,7 @@ from tiny_models import write_model
 from auditor import extensions
 from auditor.bundle.read import devices_of
 from auditor.cli import main
+from auditor.config import load_gates
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.images import read_image
 from auditor.demo.scenes import CLASSES
@@ -286,3 +287,13 @@ def test_a_result_that_cannot_be_shown_is_not_overwritten(finished):
     with pytest.raises(StoreError, match="cannot be judged and shown"):
         judge_run(finished / "out")
     assert path.read_bytes() == before
+
+
+def test_a_wrong_gate_that_an_alias_repeats_is_told_at_both_places(tmp_path):
+    path = tmp_path / "gates.yaml"
+    path.write_text("gates:\n- &a\n  7: AP\n  max_drop: [3]\n- *a\n- {metric: AP, min: 0.4}\n- *a\n")
+    with pytest.raises(InputError) as caught:
+        load_gates(path)
+    assert {problem.split(": ")[1].split(".")[0] for problem in caught.value.problems} == {
+        f"gates[{i}]" for i in (0, 1, 3)
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
@@ -43,7 +42,7 @@ def validate_partly(
         what = repr(data) if len(repr(data)) <= 60 else f"{repr(data)[:57]}…"
         return Partly(None, source, (f"{source.where()}: expected a mapping of keys to values but got {what}",))
     told: dict[Loc, str] = {}
-    left = _Left(copy.deepcopy(data), source)
+    left = _Left(_written_out(data), source)
     while True:
         try:
             document = model.model_validate(left.data)
@@ -56,6 +55,15 @@ def validate_partly(
                 return Partly(None, left.source, _sorted(told, source), frozenset(left.touched))
         else:
             return Partly(document, left.source, _sorted(told, source), frozenset(left.touched))
+
+
+def _written_out(data: Any) -> Any:
+    """A copy in which what an alias repeats stands for itself wherever it is, so that each can be left out alone."""
+    if isinstance(data, dict):
+        return {key: _written_out(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_written_out(value) for value in data]
+    return data
 
 
 def _drop(left: _Left, wrong: Mapping[Loc, ErrorDetails], instead: Mapping[str, Any]) -> bool:
