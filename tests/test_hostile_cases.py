@@ -294,6 +294,5 @@ def test_a_wrong_gate_that_an_alias_repeats_is_told_at_both_places(tmp_path):
     path.write_text("gates:\n- &a\n  7: AP\n  max_drop: [3]\n- *a\n- {metric: AP, min: 0.4}\n- *a\n")
     with pytest.raises(InputError) as caught:
         load_gates(path)
-    assert {problem.split(": ")[1].split(".")[0] for problem in caught.value.problems} == {
-        f"gates[{i}]" for i in (0, 1, 3)
-    }
+    places = {problem.split(": ")[1][:8] for problem in caught.value.problems}
+    assert places == {"gates[0]", "gates[1]", "gates[3]"}
