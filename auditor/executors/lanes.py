@@ -7,6 +7,7 @@ import importlib
 import itertools
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,9 @@ class ProcessExecutor:
         return True
 
     @property
-    def first(self) -> Lane:
-        """One of its workers, for what comes before all items."""
-        return self._lanes[0]
+    def lanes(self) -> Sequence[Lane]:
+        """Its workers, for what comes before all items."""
+        return self._lanes
 
     def close(self, *, wait: bool = True) -> None:
         for lane in self._lanes:
@@ -118,27 +119,47 @@ class ProcessExecutor:
 
 
 @contextlib.contextmanager
-def isolated(executor: Executor) -> Iterator[Lane]:
-    """A process beside this one for what could end or hang it: a worker of `executor`, where those are processes of
+def isolated(executor: Executor) -> Iterator[Sequence[Lane]]:
+    """Processes beside this one for what could end or hang it: the workers of `executor`, where those are processes of
     this machine, else one that is stopped after use."""
     if isinstance(executor, ProcessExecutor):
-        yield executor.first
+        yield executor.lanes
         return
     lane = Lane()
     try:
-        yield lane
+        yield [lane]
     finally:
         lane.close(wait=False)
 
 
 def run_isolated(
-    function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float, lane: Lane | None = None
+    function: Callable[[Any], Any], items: Sequence[Any], *, timeout_s: float, lanes: Sequence[Lane] = ()
 ) -> list[Outcome]:
-    """Run `function` over items in one spawned process, in order; an item that kills or hangs it costs only itself. A
-    process of its own, or that of a `lane`, which stays open."""
-    if lane is not None:
-        return [lane.run(function, item, timeout_s=timeout_s) for item in items]
-    return list(each_isolated(function, items, timeout_s=timeout_s))
+    """Run `function` over items in spawned processes, the outcomes in order; an item that kills or hangs one costs only
+    itself. One process of its own, or those of `lanes`, several items at once, which stay open."""
+    if not lanes:
+        return list(each_isolated(function, items, timeout_s=timeout_s))
+    free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+    for lane in lanes:
+        free.put(lane)
+
+    def run(item: Any) -> Outcome:
+        lane = free.get()
+        try:
+            return lane.run(function, item, timeout_s=timeout_s)
+        finally:
+            free.put(lane)
+
+    threads = ThreadPoolExecutor(len(lanes))
+    try:
+        return list(threads.map(run, items))
+    except BaseException:  # interrupted: what they do is of no use any more
+        threads.shutdown(wait=False, cancel_futures=True)
+        for lane in lanes:
+            lane.kill()
+        raise
+    finally:
+        threads.shutdown()
 
 
 def each_isolated(function: Callable[[Any], Any], items: Iterable[Any], *, timeout_s: float) -> Iterator[Outcome]:

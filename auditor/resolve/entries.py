@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _OPEN_SOURCE_TIMEOUT_S = 1200.0
 
 
 def resolve_models(
-    config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str], lane: Lane | None = None
+    config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str], lanes: Sequence[Lane] = ()
 ) -> list[ModelSpec]:
     """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it. Adds what
     is wrong to `problems`."""
@@ -45,7 +45,7 @@ def resolve_models(
     # Leaders first: a variant is fed the real values that its family is.
     leaders = [request for request in requests if request.model == request.name]
     outcomes = {
-        outcome.item.name: outcome for outcome in run_isolated(_resolve, leaders, timeout_s=timeout_s, lane=lane)
+        outcome.item.name: outcome for outcome in run_isolated(_resolve, leaders, timeout_s=timeout_s, lanes=lanes)
     }
     led = [
         dataclasses.replace(request, family=found.input)
@@ -54,7 +54,9 @@ def resolve_models(
         for request in requests
         if request.name not in outcomes and request.model in outcomes
     ]
-    outcomes |= {outcome.item.name: outcome for outcome in run_isolated(_resolve, led, timeout_s=timeout_s, lane=lane)}
+    outcomes |= {
+        outcome.item.name: outcome for outcome in run_isolated(_resolve, led, timeout_s=timeout_s, lanes=lanes)
+    }
     specs = []
     for request in (request for request in requests if request.name in outcomes):
         outcome, where = outcomes[request.name], where_is(config, request.name)

@@ -29,10 +29,10 @@ def resolve_audit(
     known_problems: Sequence[str] = (),
     *,
     devices: Collection[str] | None = (),
-    lane: Lane | None = None,
+    lanes: Sequence[Lane] = (),
 ) -> tuple[Subjects, tuple[Rule, ...]]:
     """Load the data sets, try the scenarios, open every model once, and hold the gates against all of these and the
-    other `devices` whose measurements are judged (None: not known yet). Models are opened in the process of `lane`,
+    other `devices` whose measurements are judged (None: not known yet). Models are opened in the processes of `lanes`,
     else in one of their own.
 
     Raises:
@@ -43,7 +43,7 @@ def resolve_audit(
     severities = tuple(int(value) if value == int(value) else value for value in sorted(config.severities))
     scenarios = try_scenarios(config, severities, problems)
     calibration, unreadable = load_calibration(config, datasets, problems)
-    specs = resolve_models(config, datasets, problems, lane)
+    specs = resolve_models(config, datasets, problems, lanes)
     delegates = config.runs_on
     problems += [
         f"{config.source.where('delegates', index)}: {delegate.library}: no such file; expected the shared library of "

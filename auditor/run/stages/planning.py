@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from auditor.bundle.read import devices_of
 from auditor.config import AuditConfig
@@ -18,7 +18,7 @@ __all__ = ["planned", "resolved"]
 
 
 def resolved(
-    config: AuditConfig, *, devices: Collection[str] | None = (), lane: Lane | None = None
+    config: AuditConfig, *, devices: Collection[str] | None = (), lanes: Sequence[Lane] = ()
 ) -> tuple[Subjects, tuple[Rule, ...]]:
     """What a document is of, and the rules it is judged by; `devices` are others whose measurements are judged, None
     where they are not known yet.
@@ -26,7 +26,7 @@ def resolved(
     Raises:
         InputError: with every problem of all that the document names at once.
     """
-    return resolve_audit(config, [*config.problems, *problems_of_checks(config)], devices=devices, lane=lane)
+    return resolve_audit(config, [*config.problems, *problems_of_checks(config)], devices=devices, lanes=lanes)
 
 
 def planned(session: Session) -> State:
@@ -36,8 +36,8 @@ def planned(session: Session) -> State:
         InputError: with every problem of all that the document names at once.
     """
     session.progress.stage("reading the documents and images, and opening every model once")
-    with isolated(session.executor) as lane:
-        subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere), lane=lane)
+    with isolated(session.executor) as lanes:
+        subjects, rules = resolved(session.config, devices=devices_of(session.elsewhere), lanes=lanes)
         timeout_s = session.config.measure.timeout
-        facts = verified(subjects.specs, subjects.delegates, timeout_s=timeout_s, lane=lane)
+        facts = verified(subjects.specs, subjects.delegates, timeout_s=timeout_s, lanes=lanes)
     return State(make_plan(subjects, facts), rules)

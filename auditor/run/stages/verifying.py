@@ -17,10 +17,10 @@ def verified(
     delegates: Mapping[str, Sequence[Delegate]],
     *,
     timeout_s: float,
-    lane: Lane | None = None,
+    lanes: Sequence[Lane] = (),
 ) -> dict[tuple[str, str], Verified]:
     """What each model shows on each of its delegates, by file and delegate. The runtime's own kernels share a process,
-    that of `lane` if there is one; any foreign delegate, which can hang or end the process that loads it, has one of
+    those of `lanes` if there are any; any foreign delegate, which can hang or end the process that loads it, has one of
     its own each time."""
     requests = [
         VerifyRequest(spec, delegate) for spec in specs for delegate in delegates[spec.name] if delegate.is_deployable
@@ -29,8 +29,8 @@ def verified(
     shared = [request for request in requests if not request.delegate.is_foreign]
     found: dict[tuple[str, str], Verified] = {}
     for number, together in enumerate([shared, *own]):
-        mine = lane if number == 0 else None
-        for outcome in run_isolated(verify, together, timeout_s=timeout_s, lane=mine):
+        mine = lanes if number == 0 else ()
+        for outcome in run_isolated(verify, together, timeout_s=timeout_s, lanes=mine):
             name = outcome.item.delegate.name
             facts: Verified
             if outcome.error is None:
