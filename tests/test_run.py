@@ -154,8 +154,8 @@ def test_workers_that_are_killed_cost_nothing(project, monkeypatch):
         def map(self, function, items, **options):
             for outcome in super().map(function, items, **options):
                 if not killed and function.__name__ == "carry_out":
-                    for pool in filter(None, self._lanes):
-                        for process in pool._processes.values():
+                    for lane in self.lanes:
+                        for process in lane.pool()._processes.values():
                             killed.append(process.pid)
                             process.kill()
                 yield outcome

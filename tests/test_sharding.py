@@ -130,6 +130,8 @@ def test_a_shard_that_there_is_not(parts, shard):
 def test_a_whole_run_is_no_place_for_a_shard_nor_a_shard_for_a_whole_run(parts):
     with pytest.raises(StoreError, match="holds a whole run"):
         run_shard(parts / "audit.yaml", (1, 3), output=parts / "single", executor="serial")
+    with pytest.raises(StoreError, match="it holds shard 1/3; name another folder for shard 2/3"):
+        run_shard(parts / "audit.yaml", (2, 3), output=parts / "s1", executor="serial")
     with pytest.raises(InputError, match="this is a shard"):
         merge_shards(folders(parts), output=parts / "s1", executor="serial")
 

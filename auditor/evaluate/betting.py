@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mean_of_all"]
+__all__ = ["drop_of_all", "mean_of_all"]
 
 _GRID = 1000
 _CUT = 0.5
@@ -49,6 +49,20 @@ def mean_of_all(seen: NDArray[np.float64], *, of: int, error: float) -> tuple[fl
         return least, most
     low, high = float(possible[0] - 1) / _GRID, float(possible[-1] + 1) / _GRID
     return max(low, least), min(high, most)
+
+
+def drop_of_all(
+    seen: NDArray[np.float64], others: NDArray[np.float64], *, of: int, error: float
+) -> tuple[float, float]:
+    """The interval of the difference of two means of `of` values in [0, 1], the images of both in one order: that of
+    the mean of the paired differences, however few of these differ so far.
+
+    >>> low, high = drop_of_all(np.ones(40), np.ones(40), of=400, error=0.05)
+    >>> low < -0.05 < 0.05 < high
+    True
+    """
+    low, high = mean_of_all((seen - others + 1) / 2, of=of, error=error)
+    return 2 * low - 1, 2 * high - 1
 
 
 def _bets(seen: NDArray[np.float64], error: float) -> NDArray[np.float64]:

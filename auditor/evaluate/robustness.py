@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from auditor.values import CellResult, MetricValue, Summary
+from auditor.values import OVER_SCENARIOS, CellResult, MetricValue, Summary
 
-__all__ = ["OVER_SCENARIOS", "clean_name", "summarize"]
-
-OVER_SCENARIOS = ("mPC", "rPC")
-"""Metrics of a summary beside that of clean images."""
+__all__ = ["clean_name", "summarize"]
 
 
 def clean_name(metric: str) -> str:

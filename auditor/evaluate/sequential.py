@@ -51,12 +51,16 @@ def whole_interval(
     images: int,
     of: int,
     error: float,
+    paired: bool = False,
 ) -> tuple[float, float] | None:
     """The interval, each end with `error`, of what all `of` images give, from the `value` of the first `images`, that
     of the look `before` it, and its resamples (R,); None where that cannot be told.
 
     The standard error is the resamples', by Student's quantile, less for what is a part of the whole (the finite
-    population's correction).
+    population's correction). Where the value is a difference of two that are `paired` by image, images that differ may
+    be too rare to be among the first: with probability 1 - `error` no more than -ln(error) / images of all are such,
+    and a metric from 0 to 1 is moved by no more than their share. Source: Hanley and Lippman-Hand 1983,
+    https://doi.org/10.1001/jama.1983.03330370053031 (the rule of three).
     """
     if images >= of:
         return value, value
@@ -65,7 +69,10 @@ def whole_interval(
     rest = 1 - images / of
     spread = max(float(samples.std()), 1 / (images + 1) / 4) * math.sqrt(rest * images / (images - 1))
     drift = _DRIFT * abs(before - value) * rest
-    reach = _student(1 - error, images - 1) * spread + drift
+    reach = _student(1 - error, images - 1) * spread
+    if paired:
+        reach = max(reach, min(1.0, -math.log(error) / images) * rest)
+    reach += drift
     return value - reach, value + reach
 
 

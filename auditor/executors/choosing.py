@@ -12,6 +12,10 @@ from auditor.executors.outcomes import Executor, SerialExecutor
 __all__ = ["open_executor"]
 
 
+_PER_CORE, _LEAST_MOST = 4, 16
+"""More processes than so many for each core gain nothing, and each takes 100 MB and more."""
+
+
 def open_executor(
     name: str, *, jobs: int | None, imports: Sequence[str] = (), versions: Callable[[], dict[str, str]] = dict
 ) -> Executor:
@@ -21,9 +25,13 @@ def open_executor(
     Workers of other programs must have the same `versions`.
 
     Raises:
-        InputError: there is no such executor, nothing answers at the address, or its workers have other versions.
+        InputError: there is no such executor, there are more `jobs` than this machine can have, nothing answers at the
+            address, or its workers have other versions.
     """
-    count = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count, most = jobs or cores, max(_LEAST_MOST, _PER_CORE * cores)
+    if count > most:
+        raise InputError(f"--jobs {count}: expected at most {most} on {cores} cores")
     if name == "serial":
         return SerialExecutor()
     if name == "processes":

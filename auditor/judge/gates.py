@@ -11,6 +11,7 @@ from auditor.values import (
     CLEAN,
     LOCAL,
     MEASURED_METRICS,
+    OVER_SCENARIOS,
     AuditResult,
     Cell,
     CellResult,
@@ -27,6 +28,7 @@ from auditor.values import (
 
 __all__ = ["Applied", "Subject", "apply_gates", "limit_of", "subjects_of"]
 
+_AGAIN = "run the audit again with this gate"
 _OVER_ALL = ("scenario", "severity")
 """Selectors that a metric over all cells of a model has no use for."""
 
@@ -41,8 +43,8 @@ class Subject:
     reason: str | None
     reference: CellResult | None = None
     ties: Ties | None = None
-    skipped_early: bool = False
-    """Whether it was not measured since no gate needed it any more."""
+    early: str | None = None
+    """Why it is not the value of all images, where gates were decided before all were measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +67,10 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
     told: list[Told] = []
     near: list[Told] = []
     met: list[Met] = []
-    decided = {item.where: item for item in result.decisions if item.rule == rule}
+    decided = {item.where: item for item in result.decisions if item.rule.is_same(rule)}
+    open_still: list[Subject] = []
     for subject in subjects_of(result, rule):
-        early = decided.get(subject.label)
+        early = decided.get(subject.label) if subject.early is not None else None
         if early is not None:
             margin = early.limit - early.value if rule.kind == "max" else early.value - early.limit
             met.append(Met(subject.label, early.value, early.limit, margin, subject.cell))
@@ -75,8 +78,9 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
                 shown = dataclasses.replace(subject, metric=MetricValue(rule.metric, early.value))
                 told.append(_violation(rule, shown, early.limit, rule.against or ""))
             continue
-        if result.decisions and subject.skipped_early:
-            continue  # its gate was decided by others
+        if subject.early is not None:
+            open_still.append(subject)
+            continue
         if subject.metric is None or subject.metric.value is None:
             reason = subject.reason or (subject.metric.reason if subject.metric else "not computed")
             told.append(_unmeasured(rule, subject, reason or "undefined"))
@@ -94,6 +98,8 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
         if ties is not None and ties.low is not None and ties.high is not None and ties.low < limit <= ties.high:
             near.append(_tied(rule, subject, limit, value, (ties.low, ties.high)))
     violated = [item for item in told if item.observed is not None]
+    if not violated:  # else its gate was decided by others
+        told += [_unmeasured(rule, subject, subject.early or "") for subject in open_still]
     violated.sort(key=lambda item: -abs((item.observed or 0.0) - (item.limit or 0.0)))
     told = [*violated, *(item for item in told if item.observed is None)]
     if not met and not told:
@@ -122,7 +128,16 @@ def subjects_of(result: AuditResult, rule: Rule) -> Iterator[Subject]:
             )
             if metric is not None and selected and _is_asked(result, rule, summary.file):
                 fields = ("model", "file", "quantization", "delegate", "device")
-                yield Subject({name: getattr(summary, name) for name in fields}, str(summary), metric, None)
+                place = {name: getattr(summary, name) for name in fields}
+                over_all = rule.metric in OVER_SCENARIOS
+                made_of = [
+                    cell
+                    for cell in result.cells
+                    if cell.is_declared
+                    and (over_all or cell.is_clean)
+                    and all(getattr(cell, key) == value for key, value in place.items())
+                ]
+                yield Subject(place, str(summary), metric, None, early=_early(made_of))
     elif rule.metric in MEASURED_METRICS:
         yield from _measured(result, rule)
     else:
@@ -147,8 +162,18 @@ def _cells(result: AuditResult, rule: Rule) -> Iterator[Subject]:
         reason = None if cell.status == "ok" else f"the cell {cell.status}: {cell.error}"
         reference = _reference(result, rule, cell) if rule.kind == "max_drop" else None
         ties = cell.ties if rule.metric == cell.judged_by else None
-        early = cell.cause == "decided"
+        early = _early([cell, *([reference] if reference is not None else [])])
         yield Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference, ties, early)
+
+
+def _early(cells: Sequence[CellResult]) -> str | None:
+    """Why a value of these cells is not that of all images, if it is not."""
+    for cell in cells:
+        if cell.cause == "decided":
+            return f"the cell {cell.key} was not measured, since no other gate needed it; {_AGAIN}"
+        if cell.of_images is not None:
+            return f"{cell.key} was measured on {cell.images} of {cell.of_images} images for another gate; {_AGAIN}"
+    return None
 
 
 def _is_asked(result: AuditResult, rule: Rule, file: str) -> bool:

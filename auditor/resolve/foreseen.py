@@ -14,13 +14,12 @@ from auditor.corruptions.packs import scenario_names
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.evaluate.differences import REFERENCES
-from auditor.evaluate.robustness import OVER_SCENARIOS
 from auditor.resolve.places import place
 from auditor.resolve.reach import Reach, Reachable, cell_metrics, every_metric, summary_metrics
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Task
-from auditor.values import CLEAN, LOCAL, MEASURED_METRICS, ClassTruth, ModelSpec, ScenarioSpec
+from auditor.values import CLEAN, LOCAL, MEASURED_METRICS, OVER_SCENARIOS, ClassTruth, ModelSpec, ScenarioSpec
 
 __all__ = ["Known", "foreseen", "judged_classes"]
 

@@ -11,9 +11,9 @@ from auditor.config import nearest
 from auditor.corruptions.packs import scenario_names
 from auditor.delegate import RESERVED
 from auditor.evaluate.differences import REFERENCES
-from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
+from auditor.evaluate.robustness import clean_name
 from auditor.tasks.anatomy.task import Metric, Task
-from auditor.values import CLEAN, MEASURED_METRICS, AuditResult, Evaluation, Rule
+from auditor.values import CLEAN, MEASURED_METRICS, OVER_SCENARIOS, AuditResult, Evaluation, Rule
 from auditor.values.levels import FLOAT32, GRAPH_LEVELS, PARENT, REMEDIES
 
 __all__ = ["Reach", "Reachable", "cell_metrics", "every_metric", "reach_of", "summary_metrics", "unmeetable"]

@@ -10,11 +10,11 @@ from auditor import extensions
 from auditor.config import nearest, read_judging, rule_of
 from auditor.datasets.shared_classes import normal_name
 from auditor.errors import InputError
-from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
+from auditor.evaluate.robustness import clean_name
 from auditor.resolve.foreseen import Known, foreseen, judged_classes
 from auditor.resolve.reach import every_metric, reach_of, unmeetable
 from auditor.tasks.anatomy.task import Task
-from auditor.values import AuditResult, Evaluation, Rule, some
+from auditor.values import OVER_SCENARIOS, AuditResult, Evaluation, Rule, some
 
 __all__ = ["rules_of", "with_gates"]
 

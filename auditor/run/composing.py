@@ -70,6 +70,6 @@ def run_audit(
         result = record(session, state, command=command or f"auditor run {audit}", started=started)
         save_text(folder / "audit.yaml", text_of(audit, given))
         result = judged(result, folder)
-        draw_pictures(session, state.plan, result)
+        draw_pictures(session, state, result)
         render(result, folder)
         return result

@@ -16,7 +16,7 @@ from auditor.plan import Plan
 from auditor.provenance import same_versions
 from auditor.run.progress import Progress
 from auditor.store import check_writable, locked
-from auditor.values import CalibrationRecord, CellResult, DatasetRecord, Decision, Measurement, Rule
+from auditor.values import CalibrationRecord, Cell, CellResult, DatasetRecord, Decision, Measurement, Rule, Unit
 
 __all__ = ["Pace", "Session", "State", "Stopwatch", "open_session"]
 
@@ -125,3 +125,5 @@ class State:
     datasets: Mapping[str, DatasetRecord] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    units: Mapping[Cell, tuple[Unit, ...]] = field(default_factory=dict)
+    """By cell its units, where these are not those of the plan."""

@@ -52,7 +52,16 @@ def run_shard(
     told = progress or SilentProgress()
     if (output / "result.json").exists():
         raise StoreError(f"{output}: it holds a whole run; name another folder for a shard with --output")
+    if (output / _NOTE).exists():
+        known = _note(output)
+        if isinstance(known, ShardRecord) and (known.number, known.of) != shard:
+            raise StoreError(
+                f"{output}: it holds shard {known.number}/{known.of}; name another folder for shard {number}/{of} with "
+                "--output"
+            )
     with open_session(audit, output, jobs=jobs, executor=executor, fresh=fresh, progress=told, given=given) as session:
+        if session.config.decide is not None:
+            told.say("a shard measures its whole share: `decide` is for runs in one piece, and does nothing here")
         state = make_remedies(session, make_asked(session, planned(session)))
         plan = state.plan
         mine = share_of(plan, number, of)
@@ -146,7 +155,7 @@ def _problems(shards: Sequence[tuple[Path, ShardRecord]]) -> list[str]:
         name = f"{folder}: shard {shard.number}/{shard.of}"
         if shard.of != first.of:
             problems.append(f"{name}: the audit was cut into {first.of} in {first_folder}; all must be of one cut")
-        elif shard.plan != first.plan:
+        elif (shard.plan, shard.audit_sha256, shard.given) != (first.plan, first.audit_sha256, first.given):
             problems.append(f"{name}: {_difference(shard, first, first_folder)}")
         lost = [key for key in shard.units if not has_unit(folder, key, whole=True)]
         if lost:

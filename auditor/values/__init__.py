@@ -44,6 +44,7 @@ from auditor.values.records import (
     SourceTree,
 )
 from auditor.values.results import (
+    OVER_SCENARIOS,
     PARITY,
     WORTH,
     Agreement,
@@ -107,6 +108,7 @@ __all__ = [
     "IMAGENET_STD",
     "LOCAL",
     "MEASURED_METRICS",
+    "OVER_SCENARIOS",
     "PARITY",
     "WORTH",
     "Agreement",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from auditor.values.specs import Json, Patch
@@ -34,6 +34,10 @@ class Rule:
     against: str | None = None
     level: Level = "error"
     line: int | None = None
+
+    def is_same(self, other: Rule) -> bool:
+        """Whether another asks the same, wherever it stands."""
+        return replace(self, line=other.line) == other
 
     def __str__(self) -> str:
         shown = {key: f"{value:g}" if isinstance(value, float) else value for key, value in self.selectors.items()}

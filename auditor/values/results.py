@@ -37,6 +37,9 @@ __all__ = [
     "Verdict",
 ]
 
+OVER_SCENARIOS = ("mPC", "rPC")
+"""Metrics of a summary that are over all scenarios, beside that of clean images."""
+
 WORTH = 0.01
 """A gain below this, in the metric that a task is judged by, is not worth another line of YAML."""
 

@@ -9,14 +9,13 @@ __all__ = ["SECTION"]
 
 def _facts(shown: Shown) -> Facts | None:
     result = shown.result
-    if result.plan.decide is None:
+    partial = [cell for cell in result.cells if cell.of_images is not None]
+    skipped = [str(cell.key) for cell in result.cells if cell.cause == "decided"]
+    if result.plan.decide is None or not (partial or skipped):
         return None
-    return {
-        "error": result.plan.decide,
-        "decisions": result.decisions,
-        "partial": [cell for cell in result.cells if cell.of_images is not None],
-        "skipped": [str(cell.key) for cell in result.cells if cell.cause == "decided"],
-    }
+    rules = [outcome.rule for outcome in result.gates]
+    decisions = [item for item in result.decisions if any(item.rule.is_same(rule) for rule in rules)]
+    return {"error": result.plan.decide, "decisions": decisions, "partial": partial, "skipped": skipped}
 
 
 SECTION = Section("decided", 12, _facts, "decided.html.j2")

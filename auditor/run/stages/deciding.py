@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.betting import mean_of_all
+from auditor.evaluate.betting import drop_of_all, mean_of_all
 from auditor.evaluate.evaluated import CellEvaluation
-from auditor.evaluate.robustness import OVER_SCENARIOS, clean_name
+from auditor.evaluate.robustness import clean_name
 from auditor.evaluate.sequential import error_of, looks_of, whole_interval
 from auditor.judge.gates import Subject, limit_of, subjects_of
 from auditor.run.forecast import INFERENCES, begin, inferences
@@ -21,10 +21,12 @@ from auditor.run.stages.evaluating import Evaluating, failed_cell
 from auditor.run.stages.measuring import measure_units
 from auditor.run.stages.partial import Part, interim, laid_out
 from auditor.store import has_unit, load_unit_times
-from auditor.values import CLEAN, Cell, CellResult, Decision, ImageRecord, Rule, Unit
+from auditor.values import CLEAN, MEASURED_METRICS, OVER_SCENARIOS, Cell, CellResult, Decision, ImageRecord, Rule, Unit
 
 __all__ = ["decide_gates"]
 
+_RATIO = OVER_SCENARIOS[-1]
+"""A metric that compares cells of the same images, as a drop does."""
 _NOT_NEEDED = "not measured: no gate that was still open needed it"
 
 
@@ -82,7 +84,9 @@ class _Deciding:
         return [number for number in range(len(self._state.rules)) if number not in self._closed]
 
     def _of_rule(self, rule: Rule) -> Iterator[Cell]:
-        """The cells that a rule may look at, with those that it compares them with."""
+        """The cells that a rule may look at, with those that it compares them with; none where it looks at speeds."""
+        if rule.metric in MEASURED_METRICS:
+            return
         over_all = rule.metric in OVER_SCENARIOS or any(
             rule.metric == clean_name(name) for name in {self._primary(cell) for cell in self._cells}
         )
@@ -225,13 +229,17 @@ class _Deciding:
         if len(found) != len(cells) or len({item.result.images for item in found}) > 1:
             return None
         sign = -1.0 if rule.kind == "max" else 1.0
-        if "scenario" in subject.cell and rule.kind != "max_drop" and rule.metric in found[0].means:
+        if "scenario" in subject.cell and all(rule.metric in item.means for item in found):
+            seen = [self._in_order(item, rule.metric) for item in found]
+            if rule.kind == "max_drop":
+                low, high = drop_of_all(seen[0], seen[-1], of=of, error=2 * errors[1])
+                return low + rule.limit, high + rule.limit
             limit = limit_of(rule, subject)[0] or 0.0
-            low, high = mean_of_all(self._in_order(found[0], rule.metric), of=of, error=2 * errors[1])
+            low, high = mean_of_all(seen[0], of=of, error=2 * errors[1])
             ends = sorted((sign * (low - limit), sign * (high - limit)))
             return ends[0], ends[1]
-        samples = sign * _samples(rule, subject, found)
-        return whole_interval(margin, samples, before=before, images=images, of=of, error=errors[0])
+        samples, paired = sign * _samples(rule, subject, found), rule.kind == "max_drop" or rule.metric == _RATIO
+        return whole_interval(margin, samples, before=before, images=images, of=of, error=errors[0], paired=paired)
 
     def _in_order(self, found: CellEvaluation, metric: str) -> NDArray[np.float64]:
         """The values of images in the order in which they were drawn."""
@@ -265,7 +273,8 @@ class _Deciding:
         evaluating = Evaluating(self._session, self._state, {})
         state = evaluating.concluded_from(self._state, self._results(complete=True), evaluations)
         decisions = tuple(target.decision for _, target in sorted(self._targets.items()) if target.decision is not None)
-        return dataclasses.replace(state, decisions=decisions)
+        units = {cell: tuple(units) for cell, units in self._units.items() if units}
+        return dataclasses.replace(state, decisions=decisions, units=units)
 
 
 def _is_selected(cell: Cell, wanted: Mapping[str, str | int | float]) -> bool:

@@ -32,9 +32,12 @@ def fill_grid(session: Session, state: State) -> State:
                 f"{session.config.source.where('decide')}: {' and '.join(videos)} keeps its state from image to image, "
                 "so its images cannot be taken in random order; leave `decide` out, or `state: keep`"
             )
-        return decide_gates(session, state)
     units, folder = state.plan.units, session.folder
     todo = [unit for unit in units if session.fresh or not has_unit(folder, unit.resume_key)]
+    if session.config.decide is not None:
+        if todo:
+            return decide_gates(session, state)
+        session.progress.say(f"every inference is there already, in {folder}: nothing is left to decide early")
     begin(session, state, "measuring", of=sum(map(inferences, todo)), what=INFERENCES)
     if len(todo) < len(units):
         kept = sum(map(inferences, units)) - sum(map(inferences, todo))

@@ -3,6 +3,7 @@ cannot be drawn costs nothing else."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,8 @@ from numpy.typing import NDArray
 
 from auditor.datasets.images import read_record
 from auditor.errors import DataError, StoreError
-from auditor.plan import Plan
 from auditor.report.pictures import picture_path
-from auditor.run.session import Session
+from auditor.run.session import Session, State
 from auditor.store import load_predictions, save_bytes
 from auditor.values import PARITY, AuditResult, CellResult
 
@@ -27,7 +27,7 @@ _SCORE = 0.1
 """Detections below this are left out, as they are where delegates are compared."""
 
 
-def draw_pictures(session: Session, plan: Plan, result: AuditResult) -> None:
+def draw_pictures(session: Session, state: State, result: AuditResult) -> None:
     """Save the picture of each clean cell whose detections are not those of the first delegate; say what could not be
     drawn."""
     for cell in result.cells:
@@ -37,20 +37,22 @@ def draw_pictures(session: Session, plan: Plan, result: AuditResult) -> None:
         if agreement.matched is None or agreement.matched >= PARITY:
             continue
         try:
-            content = _picture(session, plan, cell, agreement.against, agreement.image)
+            content = _picture(session, state, cell, agreement.against, agreement.image)
             save_bytes(picture_path(session.folder, cell), content)
         except (DataError, StoreError, ValueError, KeyError, cv2.error) as error:
             reason = " ".join(str(error).split())[:200]
             session.progress.say(f"no picture of {cell.key}: {reason}")
 
 
-def _picture(session: Session, plan: Plan, cell: CellResult, against: str, image_id: int) -> bytes:
+def _picture(session: Session, state: State, cell: CellResult, against: str, image_id: int) -> bytes:
+    plan = state.plan
     spec = plan.subjects.spec(cell.file)
     record = next(record for record in plan.datasets[spec.dataset].images if record.id == image_id)
-    units = [unit for found, units in plan.cells() if found == cell.key for unit in units if record in unit.images]
-    keys = [unit.resume_key for unit in units]
+    every = {**dict(plan.cells()), **state.units}
     sides = []
     for delegate in (against, cell.delegate):
+        units = every[dataclasses.replace(cell.key, delegate=delegate)]
+        keys = [unit.resume_key for unit in units if record in unit.images]
         found = load_predictions(session.folder, keys, file=spec.key, delegate=delegate, severity=0)
         sides.append(next(item.values for item in found if item.image_id == image_id))
     return drawn(read_record(record), sides)
