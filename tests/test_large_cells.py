@@ -1,13 +1,16 @@
-"""A cell that is too large to hold is evaluated some classes at a time: the same result, and no more memory."""
+"""What is too large to hold is done some at a time: classes of a cell, models of a unit. The same result, bounded."""
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
 from auditor.evaluate.bootstrap import draw_weights
+from auditor.measure import predict
+from auditor.run import run_audit
 from auditor.tasks.anatomy.task import Judged
 from auditor.tasks.detection import TASK, columns, resampling
 from auditor.tasks.detection.columns import Columns
@@ -107,3 +110,23 @@ def test_two_cells_are_compared_whatever_the_order_of_their_images():
     assert (ordered.matched, ordered.score, ordered.detections) == (other.matched, other.score, other.detections)
     only = compare_detections([(1, mine[1])], [(2, theirs[2])])
     assert (only.matched, only.detections) == (None, 0)
+
+
+def test_more_models_than_are_held_open_are_measured_alike(project, monkeypatch):
+    """Five models, two at a time: the same cells, and no more than two interpreters."""
+    entry = "{name: detector, path: detector.tflite, labels: labels.txt}"
+    text = (project / "audit.yaml").read_text()
+    several = "\n".join(f"  - {entry.replace('detector', f'm{number}')}" for number in range(5))
+    for number in range(5):
+        shutil.copy(project / "detector.tflite", project / f"m{number}.tflite")
+    assert f"  - {entry}" in text
+    text = text.replace(f"  - {entry}", several)
+    (project / "audit.yaml").write_text(text[: text.index("gates:")])
+    whole = run_audit(project / "audit.yaml", output=project / "whole", executor="serial")
+    predict._opened.clear()
+    monkeypatch.setattr(predict, "_OPEN", 2)
+    parts = run_audit(project / "audit.yaml", output=project / "parts", executor="serial")
+    assert len(predict._opened) == 2
+    assert {cell.file for cell in parts.cells} == {f"m{number}" for number in range(5)}
+    assert [(cell.key, cell.value) for cell in parts.cells] == [(cell.key, cell.value) for cell in whole.cells]
+    assert len({cell.value for cell in parts.cells if cell.is_clean}) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import itertools
 import multiprocessing
@@ -103,14 +104,14 @@ class ProcessExecutor:
     def _begun(self, lane: int, function: Callable[[Any], Any], item: Any) -> Future[Outcome]:
         """An item under way; a worker that ended while it had nothing to do is replaced."""
         try:
-            return _submitted(self._lanes[lane].pool(), attempt, function, item)
+            return _submitted(self._lanes[lane].pool(), _alone, function, item)
         except BrokenProcessPool:
             self._lanes[lane].close(wait=False)
-            return _submitted(self._lanes[lane].pool(), attempt, function, item)
+            return _submitted(self._lanes[lane].pool(), _alone, function, item)
 
     def _outcome(self, future: Future[Outcome], lane: int, item: Any) -> Outcome:
         try:
-            return future.result()
+            return dataclasses.replace(future.result(), item=item)
         except BrokenProcessPool:
             self._lanes[lane].close(wait=False)
             return Outcome(item, error="the worker process ended while it ran this", died=True)
@@ -188,14 +189,15 @@ class Lane:
         """Run a function over an item."""
         pool = self.pool()
         try:
-            future = _submitted(pool, attempt, function, item)
+            future = _submitted(pool, _alone, function, item)
         except BrokenProcessPool:  # it ended while it had nothing to do
             self._pool = None
             pool = self.pool()
-            future = _submitted(pool, attempt, function, item)
+            future = _submitted(pool, _alone, function, item)
         processes = list((pool._processes or {}).values())
         try:
-            return future.result(timeout=timeout_s)  # type: ignore[no-any-return]
+            outcome: Outcome = future.result(timeout=timeout_s)
+            return dataclasses.replace(outcome, item=item)
         except BrokenProcessPool:
             self._pool = None
             return Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True)
@@ -303,6 +305,11 @@ def hidden_script() -> Iterator[None]:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             sys.modules["__main__"] = script
+
+
+def _alone(function: Callable[[Any], Any], item: Any) -> Outcome:
+    """Run a function over an item, which whoever sent it has."""
+    return dataclasses.replace(attempt(function, item), item=None)
 
 
 def _load(module: str) -> None:

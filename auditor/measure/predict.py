@@ -36,6 +36,8 @@ __all__ = ["STAGES", "UnitPredictions", "decoded", "failed_prediction", "predict
 STAGES = ("read", "corrupt", "encode", "invoke", "decode")
 
 _KEPT_BYTES = 128 * 2**20
+_OPEN = 8
+"""Models that a process holds open: of a unit with more, so many go over all of its images, then the next."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ def predict_unit(unit: Unit) -> UnitPredictions:
     predictions: list[ImagePrediction] = []
     for key in [key for key in _opened if key.severity is not None]:
         del _opened[key]  # a model that keeps its state begins each scenario anew
+    for start in range(0, max(1, len(unit.models)), _OPEN):
+        part = dataclasses.replace(unit, models=unit.models[start : start + _OPEN])
+        predictions += _predict_all(part, clock)
+    return UnitPredictions(tuple(predictions), dict(clock.times_s))
+
+
+def _predict_all(unit: Unit, clock: _Clock) -> list[ImagePrediction]:
+    """Every model of a unit on every image at every severity."""
+    predictions: list[ImagePrediction] = []
     for record in unit.images:
         try:
             with clock.stage("read"):
@@ -104,7 +115,7 @@ def predict_unit(unit: Unit) -> UnitPredictions:
                 dataclasses.replace(item, scope="size") if item.image_id == record.id and not item.error else item
                 for item in predictions
             ]
-    return UnitPredictions(tuple(predictions), dict(clock.times_s))
+    return predictions
 
 
 @contextlib.contextmanager
@@ -187,10 +198,13 @@ _opened: dict[_Key, OpenedModel] = {}
 
 
 def _opened_model(spec: ModelSpec, delegate: Delegate, severity: float) -> OpenedModel:
-    """One interpreter per process, model and delegate, with one thread."""
+    """One interpreter per process, model and delegate, with one thread; of those without state the last few."""
     kept = severity if spec.keeps_state else None
     key = _Key(spec.path, spec.sha256, delegate, spec.input.height, spec.input.width, kept)
     if key not in _opened:
+        without_state = [other for other in _opened if other.severity is None]
+        for other in without_state[: max(0, len(without_state) - _OPEN + 1)]:
+            del _opened[other]
         _opened[key] = open_spec(spec, delegate=delegate, threads=1)
     return _opened[key]
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from auditor import extensions
 from auditor.config import AuditConfig, ModelConfig
 from auditor.datasets.dataset import Dataset
@@ -39,7 +42,8 @@ def resolve_models(
     whole = list(_whole(config))
     for index, model in enumerate(config.models):
         problems += _files_missing(config, index, model)
-    requests = [_request(config, model, datasets) for model in whole if model.task in (None, *tasks)]
+    first = {name: first_images(dataset) for name, dataset in datasets.items()}
+    requests = [_request(config, model, datasets, first) for model in whole if model.task in (None, *tasks)]
     converted = any(runtime_of(Path(request.path)).stand_in is not None for request in requests)
     timeout_s = _OPEN_SOURCE_TIMEOUT_S if converted else _OPEN_TIMEOUT_S
     # Leaders first: a variant is fed the real values that its family is.
@@ -124,11 +128,15 @@ def _resolve(request: ModelRequest) -> ModelSpec | tuple[str, str | None]:
         return f"its outputs cannot be decoded with these settings ({kind}{text})", "decoder"
 
 
-def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dataset]) -> ModelRequest:
+def _request(
+    config: AuditConfig,
+    model: ModelConfig,
+    datasets: Mapping[str, Dataset],
+    first: Mapping[str, tuple[NDArray[np.uint8], ...]],
+) -> ModelRequest:
     leader = next((entry for entry in config.models if entry.name == model.variant_of), model)
     inherited = model.variant_of is not None
     dataset = config.dataset_of(model)
-    images = first_images(datasets[dataset]) if dataset in datasets else ()
     own_options = not inherited or model.decoder is not None
     return ModelRequest(
         name=model.name,
@@ -144,7 +152,7 @@ def _request(config: AuditConfig, model: ModelConfig, datasets: Mapping[str, Dat
         labels=_labels(config, model.labels or (leader.labels if inherited else None)),
         input={**(_given(leader.input) if inherited else {}), **_given(model.input)},
         postprocess={**(_given(leader.postprocess) if inherited else {}), **_given(model.postprocess)},
-        images=images,
+        images=first.get(dataset, ()),
         keeps_state=(model.state or (leader.state if inherited else None)) == "keep",
     )
 
