@@ -95,7 +95,8 @@ def test_killed_at_any_moment_it_goes_on_and_finds_the_same(whole):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
             _, told = process.communicate(timeout=120)
-            assert "Traceback" not in told, told
+            unborn = process.returncode == -signal.SIGKILL and "in spawn_main" in told  # it lost its parent at birth
+            assert "Traceback" not in told or unborn, told
             now = complete(project / out)
             assert {key: now.get(key) for key in kept} == kept, "a unit that was complete was measured again"
             kept = now

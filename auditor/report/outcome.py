@@ -46,7 +46,8 @@ def _held(gate: GateOutcome) -> str:
         return "nothing was measured"
     value, margin, limit = (_number(met, number) for number in (met.value, met.margin, met.limit))
     if gate.rule.kind == "max_drop":
-        drop = f"{gate.rule.limit - met.margin:.3f} below {gate.rule.against}"
+        fell = round(gate.rule.limit - met.margin, 3)
+        drop = f"{abs(fell):.3f} {'above' if fell < 0 else 'below'} {gate.rule.against}"
         limit = f"{gate.rule.limit:g}"
         value = f"{value} is {drop}"
     among = f"nearest of {gate.measured}: " if gate.measured > 1 else ""

@@ -32,6 +32,10 @@ _IMAGES = 4
 _MOST = 500
 """Images of a cell whose evaluation is timed; more take in proportion."""
 _REPORT_BYTES = 2_000_000
+_IMAGE_BYTES = 6_000
+"""What every process holds of an image: where it is, and its truth."""
+_DETECTION_BYTES, _HELD = 500, 400_000
+"""What a worker takes for each detection of the cell that it evaluates, as far as so many are held at once."""
 _LEVEL_S = 10.0
 _OF_A_SHARD = ("starting", "making levels", "measuring")
 _WITH_STORE = 1.04
@@ -233,10 +237,19 @@ def _estimate(
         inferences=whole + added,
         there=sum(map(inferences, there)),
         disk_bytes=int(sampled.bytes_each * (whole + added)) + _REPORT_BYTES,
-        memory_bytes=parent + workers * sampled.worker_bytes,
+        memory_bytes=parent + workers * sampled.worker_bytes + _growing(plan, sampled, workers),
         processes=workers + 1,
         seconds=seconds,
     )
+
+
+def _growing(plan: Plan, sampled: _Sampled, workers: int) -> int:
+    """The bytes that all processes take beside what a few images showed, as measured in tests/benchmarks."""
+    images = sum(len(dataset.images) for dataset in plan.datasets.values())
+    every = [item.values.values() for items in sampled.said.values() for item in items]
+    found = [max((len(array) for array in arrays if array.ndim == 2), default=0) for arrays in every]  # boxes
+    detections = images * sum(found) / max(1, len(found))
+    return int((1 + workers) * images * _IMAGE_BYTES + workers * min(detections, _HELD) * _DETECTION_BYTES)
 
 
 def _made(session: Session) -> int:
