@@ -20,9 +20,11 @@ from auditor.evaluate.bootstrap import draw_weights
 from auditor.evaluate.sequential import error_of, looks_of, whole_interval
 from auditor.run import judge_run, load_run, run_audit
 from auditor.run.progress import SilentProgress
-from auditor.tasks.detection.coco_ap import match_all_sizes
+from auditor.tasks.detection.coco_ap import match_parts
+from auditor.tasks.detection.coco_truth import prepare_truth
+from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.resampling import resampled_ap
-from auditor.values import Detections, GroundTruth
+from auditor.values import Detections, Evaluation, GroundTruth
 
 AUDITS = 200 if os.environ.get("AUDITOR_LONG") else 24
 
@@ -137,7 +139,9 @@ def made_set(rng: np.random.Generator, images: int):
 def ap(truth, said, images):
     chosen, found = {image: truth[image] for image in images}, {image: said[image] for image in images}
     weights = np.concatenate([np.ones((1, len(images)), np.int64), draw_weights(len(images), seed=0, resamples=300)])
-    value, *samples = resampled_ap(match_all_sizes(chosen, found, ("a", "b", "c", "d")), weights)
+    value, *samples = resampled_ap(
+        match_parts(prepare_truth(chosen, ("a", "b", "c", "d"), Evaluation()), [Columns.of(found.items())]), weights
+    )
     return float(value), np.array(samples)
 
 
@@ -223,6 +227,7 @@ def test_an_audit_measures_what_its_gates_need(many):
         assert decision.interval[0] <= of_all <= decision.interval[1]
     page = re.sub(r"\s+", " ", (many / "early" / "report.html").read_text())
     assert "Decided early" in page
+    assert re.search(r"<small>\d+ of 120 images</small>", page)
     assert "Not measured, since no gate that was still open needed them" in page
     assert load_run(many / "early")[0].decisions == early.decisions
     assert judge_run(many / "early").verdict == "failed"

@@ -12,9 +12,11 @@ import vernier
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco, match_all_sizes
+from auditor.tasks.detection.coco_ap import NAMES, evaluate_coco, match_parts
+from auditor.tasks.detection.coco_truth import prepare_truth
+from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.resampling import resampled_ap
-from auditor.values import Detections, GroundTruth
+from auditor.values import Detections, Evaluation, GroundTruth
 
 CLASSES = tuple(f"class {index}" for index in range(19))
 
@@ -157,5 +159,6 @@ def test_what_only_screens_is_the_same_ap(seed):
     evaluation = plain_evaluation(document, results, engine=vernier.COCOeval)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
-    (value,) = resampled_ap(match_all_sizes(truth, predictions, CLASSES), np.ones((1, len(truth)), dtype=np.int64))
+    matches = match_parts(prepare_truth(truth, CLASSES, Evaluation()), [Columns.of(predictions.items())])
+    (value,) = resampled_ap(matches, np.ones((1, len(truth)), dtype=np.int64))
     assert value == pytest.approx(evaluation.stats[0], abs=1e-12)

@@ -29,7 +29,6 @@ __all__ = [
     "CocoEvaluation",
     "evaluate_coco",
     "evaluate_parts",
-    "match_all_sizes",
     "match_parts",
     "per_class",
 ]
@@ -158,19 +157,9 @@ def evaluate_parts(known: CocoTruth, parts: Iterable[Columns], asked: Evaluation
     return CocoEvaluation(len(known.images), known.categories, precision, recall, asked)
 
 
-def match_all_sizes(
-    truth: Mapping[int, GroundTruth],
-    predictions: Mapping[int, Detections],
-    categories: Sequence[str],
-    prepared: CocoTruth | None = None,
-) -> tuple[ClassMatches, ...]:
-    """How the detections of each class are matched, over all sizes, as in `evaluate_coco`: all that AP itself needs."""
-    known = prepared or prepare_truth(truth, categories, Evaluation())
-    return tuple(match_parts(known, [Columns.of(predictions.items())]))
-
-
 def match_parts(known: CocoTruth, parts: Iterable[Columns]) -> Iterator[ClassMatches]:
-    """As `match_all_sizes`, of detections that come some classes at a time; of those alone that have an AP."""
+    """How the detections of each class that has an AP are matched, over all sizes, as in `evaluate_parts`: all that AP
+    itself needs."""
     from pycocotools.cocoeval import COCOeval
 
     evaluation, params = COCOeval(iouType="bbox"), copy.copy(known.params)
