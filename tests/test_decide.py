@@ -83,12 +83,13 @@ def test_the_error_of_all_looks_is_what_may_be_spent():
 @pytest.mark.parametrize("kind", ["betting", "resamples"])
 @pytest.mark.parametrize(("limit", "holds"), [(0.022, False), (0.06, True)])
 def test_drops_that_are_rare_are_not_taken_for_none(kind, limit, holds):
-    """Of 400 images 10 are right in one model alone, a drop of 0.025: in 200 orders, at most about 5 in 100 verdicts
-    are another than that of all images, though the first 40 often hold none of them."""
+    """Of 400 images 10 are right in one model alone, a drop of 0.025: of 40 orders (200 in the long run), at most about
+    5 in 100 verdicts are another than that of all images, though the first 40 images often hold none of them."""
+    orders = 200 if os.environ.get("AUDITOR_LONG") else 40
     rng, wrong, early = np.random.default_rng(2), 0, 0
     looks = looks_of(400)
     weights = draw_weights(400, seed=0, resamples=200)
-    for _ in range(200):
+    for _ in range(orders):
         order = rng.permutation(400)
         mine, theirs = (order >= 10).astype(float), np.ones(400)
         before = None
@@ -109,8 +110,8 @@ def test_drops_that_are_rare_are_not_taken_for_none(kind, limit, holds):
                 wrong += verdict != holds
                 early += count < 400
                 break
-    assert wrong <= 15
-    assert early > 150 or not holds
+    assert wrong <= 0.075 * orders
+    assert early > 0.75 * orders or not holds
 
 
 def made_set(rng: np.random.Generator, images: int):
