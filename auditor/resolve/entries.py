@@ -32,7 +32,7 @@ _OPEN_SOURCE_TIMEOUT_S = 1200.0
 def resolve_models(
     config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str], lanes: Sequence[Lane] = ()
 ) -> list[ModelSpec]:
-    """Resolve every model in a process of its own: a damaged file can hang or end the process that opens it. Adds what
+    """Resolve every model in a process beside this one: a damaged file can hang or end the process that opens it. Adds what
     is wrong to `problems`."""
     tasks = extensions.names("tasks")
     for model in config.models:

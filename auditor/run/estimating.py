@@ -34,8 +34,9 @@ _MOST = 500
 _REPORT_BYTES = 2_000_000
 _IMAGE_BYTES = 6_000
 """What every process holds of an image: where it is, and its truth."""
-_DETECTION_BYTES, _HELD = 500, 400_000
-"""What a worker takes for each detection of the cell that it evaluates, as far as so many are held at once."""
+_DETECTION_BYTES, _HELD = 500, 300_000
+"""What a worker takes for each detection of the cell that it evaluates, as far as so many are held at once (`MOST` of
+tasks/detection/columns.py; a larger class is held whole)."""
 _LEVEL_S = 10.0
 _OF_A_SHARD = ("starting", "making levels", "measuring")
 _WITH_STORE = 1.04
