@@ -32,8 +32,8 @@ _OPEN_SOURCE_TIMEOUT_S = 1200.0
 def resolve_models(
     config: AuditConfig, datasets: Mapping[str, Dataset], problems: list[str], lanes: Sequence[Lane] = ()
 ) -> list[ModelSpec]:
-    """Resolve every model in a process beside this one: a damaged file can hang or end the process that opens it. Adds what
-    is wrong to `problems`."""
+    """Resolve every model in a process beside this one: a damaged file can hang or end the process that opens it. Adds
+    what is wrong to `problems`."""
     tasks = extensions.names("tasks")
     for model in config.models:
         if model.task is not None and model.task not in tasks:
