@@ -56,6 +56,7 @@ _NAMED: dict[str, dict[str, str]] = {
         "compatibility": "auditor.judge.compatibility:check_compatibility",
         "delegate_parity": "auditor.judge.delegates:check_delegates",
         "quantization": "auditor.judge.quantization:check_quantization",
+        "operating_point": "auditor.judge.operating:check_operating_point",
         "run": "auditor.judge.ran:check_run",
     },
     "catalogues": {"built_in": "auditor.judge.catalogue:CATALOGUE"},

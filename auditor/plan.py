@@ -12,7 +12,7 @@ from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.delegate import Delegate
 from auditor.provenance import digest
-from auditor.values import CLEAN, Cell, Evaluation, ImageRecord, ModelSpec, ScenarioSpec, Unit, Verified
+from auditor.values import CLEAN, Cell, Evaluation, ImageRecord, ModelSpec, PointChoice, ScenarioSpec, Unit, Verified
 from auditor.values.levels import FLOAT32, PARENT
 
 __all__ = ["Entry", "Plan", "Subjects", "lay_out", "make_plan", "measured_fields", "share_of"]
@@ -55,7 +55,8 @@ class Entry:
 class Subjects:
     """What an audit is of: `specs` are the files of all entries, the document's first; `delegates` are by file what
     each runs on; `scenarios` are without clean. `versions` and `hashes` (of libraries and of scenarios' functions, by
-    name) are what beside these could change a pixel or a score. `unreadable` counts calibration images that cannot be
+    name) are what beside these could change a pixel or a score. `points` are by family
+    how its operating point is chosen. `unreadable` counts calibration images that cannot be
     read; `timeout_s` is how long an invocation may take."""
 
     seed: int
@@ -72,6 +73,7 @@ class Subjects:
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    points: Mapping[str, PointChoice] = field(default_factory=dict)
     timeout_s: float | None = None
 
     def spec(self, file: str) -> ModelSpec:

@@ -25,10 +25,10 @@ from auditor.measure.predict import decoded
 from auditor.plan import Plan
 from auditor.runtimes.anatomy.runtime import FileFacts, facts_of
 from auditor.store import ImagePrediction
-from auditor.tasks.anatomy.cells import Said, cell_task, evaluate_cell, judged_truth, task_of
-from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Measurement, ModelSpec
+from auditor.tasks.anatomy.cells import Said, cell_task, evaluate_cell, evaluation_at, judged_truth, point_of, task_of
+from auditor.values import LOCAL, Cell, CellResult, DeviceFacts, Measurement, ModelSpec, OperatingPoint
 
-__all__ = ["Elsewhere", "devices_of", "load_elsewhere"]
+__all__ = ["Elsewhere", "check_parts", "devices_of", "load_elsewhere"]
 
 _SHOWN = 20
 _PARTS = 10_000
@@ -73,8 +73,8 @@ def devices_of(files: Sequence[Path]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def load_elsewhere(plan: Plan, files: Sequence[Path]) -> Elsewhere:
-    """Judge the parts of one device, or of several.
+def check_parts(plan: Plan, files: Sequence[Path]) -> dict[str, dict[int, _File]]:
+    """The files of each device by the number of their part.
 
     Raises:
         InputError: a file is not such a file, is of another audit, or a part is missing or stands twice.
@@ -93,10 +93,20 @@ def load_elsewhere(plan: Plan, files: Sequence[Path]) -> Elsewhere:
             )
     if problems:
         raise InputError(problems)
+    return devices
+
+
+def load_elsewhere(plan: Plan, files: Sequence[Path], points: Mapping[str, OperatingPoint]) -> Elsewhere:
+    """Judge the parts of one device, or of several, held at the operating points of the families.
+
+    Raises:
+        InputError: as `check_parts`.
+    """
+    specs, devices = packed(plan), check_parts(plan, files)
     cells: list[CellResult] = []
     measurements: list[Measurement] = []
     for device, parts in devices.items():
-        evaluations = {found.result.key: found for found in _evaluated(plan, specs, parts, device)}
+        evaluations = {found.result.key: found for found in _evaluated(plan, specs, parts, (device, points))}
         results = [found.result for found in evaluations.values()]
         cells += with_differences(results, evaluations, lambda file: task_of(plan.subjects.spec(file).task).compare)
         measurements += _speeds(specs, parts, device)
@@ -202,8 +212,12 @@ def _load(path: Path, expected: str, names: Container[str], problems: list[str])
 
 
 def _evaluated(
-    plan: Plan, specs: Sequence[ModelSpec], parts: Mapping[int, _File], device: str
+    plan: Plan,
+    specs: Sequence[ModelSpec],
+    parts: Mapping[int, _File],
+    judging: tuple[str, Mapping[str, OperatingPoint]],
 ) -> Iterator[CellEvaluation]:
+    device, points = judging
     for spec in specs:
         said = {delegate for part in parts.values() for file, delegate, _ in part.outputs if file == spec.name}
         reading = _Reading(plan, spec, facts_of(Path(spec.path)))
@@ -219,7 +233,13 @@ def _evaluated(
             for (scenario, severity), images in predictions.items():
                 cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
                 task = cell_task(cell, spec, dataset.categories, match, truth)
-                task = dataclasses.replace(task, predictions=tuple(images), seed=plan.subjects.seed)
+                task = dataclasses.replace(
+                    task,
+                    predictions=tuple(images),
+                    seed=plan.subjects.seed,
+                    evaluation=evaluation_at(plan.subjects.evaluation, plan.subjects.points.get(cell.model)),
+                    point=point_of(points, cell),
+                )
                 evaluation = evaluate_cell(task)
                 again = Said.of(task) if cell.is_clean and cell.is_declared else None
                 yield dataclasses.replace(evaluation, said=again)

@@ -25,6 +25,7 @@ from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesC
 from auditor.config.evaluation_config import EvaluationConfig
 from auditor.config.gates_config import FailOn, GateConfig, GatesConfig, plain_level, rule_of
 from auditor.config.given import put
+from auditor.config.operating_config import OperatingPoint
 from auditor.config.partly import Partly, validate_partly
 from auditor.config.yaml_file import Document, YamlFile, nearest, read_yaml
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
@@ -160,6 +161,7 @@ class ModelConfig(Document):
     input: InputConfig = InputConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     quantize: QuantizeConfig | None = None
+    operating_point: OperatingPoint | None = None
     state: Literal["reset", "keep"] | None = None
     """Of a model with state: set back before each image, or kept from each to the next, as in a video."""
 

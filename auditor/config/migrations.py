@@ -199,10 +199,16 @@ def _to_2_3(old: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": "2.3"}
 
 
+def _to_2_4(old: Mapping[str, Any]) -> dict[str, Any]:
+    """2.4 adds fields: operating points, and how the scores of cells lie beside them."""
+    return {**old, "schema_version": "2.4"}
+
+
 MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "1.0": _to_2_0,
     "2.0": _to_2_1,
     "2.1": _to_2_2,
     "2.2": _to_2_3,
+    "2.3": _to_2_4,
 }
 """From a schema version to the function that turns its document into the next version's."""

@@ -25,7 +25,7 @@ __all__ = [
     "result_schema",
 ]
 
-RESULT_SCHEMA_VERSION = "2.3"
+RESULT_SCHEMA_VERSION = "2.4"
 
 
 @functools.cache

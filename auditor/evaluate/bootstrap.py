@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RESAMPLES", "draw_weights", "drawn_sums", "interval"]
+__all__ = ["RESAMPLES", "draw_weights", "drawn_sums", "interval", "intervals"]
 
 RESAMPLES = 1000
 
@@ -42,8 +42,14 @@ def drawn_sums(weights: NDArray[np.integer[Any]], values: NDArray[np.int64]) -> 
 
 def interval(samples: NDArray[np.float64]) -> tuple[float, float] | None:
     """The 95 % percentile interval of resampled values; None where some are undefined."""
-    if samples.size == 0 or not np.isfinite(samples).all():
-        return None
+    return intervals(samples[:, np.newaxis])[0]
+
+
+def intervals(samples: NDArray[np.float64]) -> list[tuple[float, float] | None]:
+    """That of each column of (R, M) resampled values."""
+    if not len(samples):
+        return [None] * samples.shape[1]
     tail = (1 - _COVERAGE) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)
+    known = np.asarray(np.isfinite(samples).all(axis=0))
+    low, high = np.quantile(np.where(known, samples, 0.0), [tail, 1 - tail], axis=0)
+    return [(float(low[i]), float(high[i])) if known[i] else None for i in range(samples.shape[1])]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from auditor.evaluate.bootstrap import interval
+from auditor.evaluate.counted import paired
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import CLEAN, Cell, CellResult, MetricValue
 from auditor.values.levels import FLOAT32, PARENT
@@ -21,7 +22,7 @@ delegate."""
 
 Compare = Callable[[CellResult, CellEvaluation, CellEvaluation, str, str], CellResult]
 """What a task adds to a cell of what two runs of one model say of each other: (the cell, its evaluation, the other's,
-`delegate` or `level`, what the other is called)."""
+`clean`, `delegate` or `level`, what the other is called)."""
 
 
 def with_differences(
@@ -46,14 +47,24 @@ def with_differences(
                 continue
             if result.status == "ok" and compared is not None and compared.result.status == "ok":
                 metrics |= {value.name: value for value in difference(evaluations[cell], compared, against=name)}
+                metrics |= _of_counted(evaluations[cell], compared, name)
         more = dataclasses.replace(result, metrics=metrics)
-        for kind, other in (("delegate", first), ("level", leader)):
+        for kind, other in (("clean", _clean(cell)), ("delegate", first), ("level", leader)):
             mine, theirs = (evaluations.get(key) for key in (cell, other or cell))
             if other is not None and mine is not None and theirs is not None:
                 called = other.delegate if kind == "delegate" else other.file
                 more = compare(cell.file)(more, mine, theirs, kind, called)
         added.append(more)
     return added
+
+
+def _of_counted(first: CellEvaluation, second: CellEvaluation, against: str) -> dict[str, MetricValue]:
+    """The differences of metrics that follow from what was counted; of single classes from clean images alone."""
+    if first.counted is None or second.counted is None:
+        return {}
+    images, of_classes = first.result.images, against == REFERENCES[0]
+    found = paired(first.counted, second.counted, against=against, images=images, of_classes=of_classes)
+    return {value.name: value for value in found}
 
 
 def _of_other_images(first: CellResult, second: CellResult) -> bool:

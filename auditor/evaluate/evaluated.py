@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.values import CellResult
+from auditor.evaluate.counted import Counted
+from auditor.values import CellResult, OperatingPoint
 
 __all__ = ["CellEvaluation"]
 
@@ -32,6 +33,10 @@ class CellEvaluation:
     unreadable: Mapping[int, str] = field(default_factory=dict)
     images: tuple[int, ...] = ()
     """The ids of the images that `means` are of."""
+    counted: Counted | None = None
+    """What metrics follow from that are sums over images."""
+    point: OperatingPoint | None = None
+    """The operating point that it is held at."""
 
     @property
     def primary_samples(self) -> NDArray[np.float64]:

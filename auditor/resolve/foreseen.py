@@ -19,7 +19,16 @@ from auditor.resolve.reach import Reach, Reachable, cell_metrics, every_metric, 
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Task
-from auditor.values import CLEAN, LOCAL, MEASURED_METRICS, OVER_SCENARIOS, ClassTruth, ModelSpec, ScenarioSpec
+from auditor.values import (
+    CLEAN,
+    LOCAL,
+    MEASURED_METRICS,
+    OVER_SCENARIOS,
+    ClassTruth,
+    ModelSpec,
+    PointChoice,
+    ScenarioSpec,
+)
 
 __all__ = ["Known", "foreseen", "judged_classes"]
 
@@ -35,6 +44,7 @@ class Known:
     matches: Mapping[str, ClassMatch]
     scenarios: Sequence[ScenarioSpec] | None
     devices: Collection[str] | None
+    points: Mapping[str, PointChoice] = dataclasses.field(default_factory=dict)
 
 
 def _objects_of(dataset: Dataset, name: str) -> int:
@@ -143,10 +153,26 @@ def _metrics_of(
         return _Metrics(None, None, every)
     task, evaluation = task_of(spec.task), known.config.evaluation.value
     clean, other = (
-        cell_metrics(task, classes, evaluation=evaluation, clean=is_clean, levels=levels, several=several)
+        cell_metrics(
+            task,
+            classes,
+            evaluation=evaluation,
+            clean=is_clean,
+            levels=levels,
+            several=several,
+            left_out=_not_at_point(known, spec, task),
+        )
         for is_clean in (True, False)
     )
     return _Metrics(clean, other, summary_metrics(task, scenarios=scenarios))
+
+
+def _not_at_point(known: Known, spec: ModelSpec, task: Task) -> list[str]:
+    """The metrics at an operating point that a model has not."""
+    choice = known.points.get(spec.model)
+    if choice is None or (known.config.decide is not None and choice.thresholds is None):
+        return list(task.at_point)
+    return [] if choice.fps is not None else list(task.per_hour)
 
 
 def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
@@ -196,7 +222,7 @@ def _why_not(known: Known) -> dict[str, str]:
         for task in tasks.values()
         if task.name not in here
         for name in every_metric((), config.evaluation.value)
-        if name in {*task.metrics, *task.compared_metrics, *summary_metrics(task, scenarios=False)}
+        if name in {*task.metrics, *task.at_point, *task.compared_metrics, *summary_metrics(task, scenarios=False)}
     }
     missing = {
         "clean": "no scenario but clean",
@@ -216,4 +242,16 @@ def _why_not(known: Known) -> dict[str, str]:
         if task.name in here
         for name in task.compared_metrics
     }
-    return {**differences, **compared, **others, **why}
+    at_point = {
+        name: f"{name} is at an operating point, which `decide` does not choose on a part of the images; write "
+        "`operating_point: {threshold: …}` in the model's entry"
+        for task in tasks.values()
+        if config.decide is not None
+        for name in task.at_point
+    }
+    per_hour = {
+        name: f"{name} needs the frames a second: write `operating_point: {{fps: 25}}` in the model's entry"
+        for task in tasks.values()
+        for name in task.per_hour
+    }
+    return {**differences, **compared, **at_point, **others, **per_hour, **why}

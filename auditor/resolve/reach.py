@@ -82,7 +82,10 @@ def bounds_of(metric: str, evaluation: Evaluation) -> Bounds | None:
     if own is not None:
         return own.bounds
     for task in tasks.values():
-        names = {*task.metrics, *task.compared_metrics, *task.added_metrics(evaluation), clean_name(task.primary)}
+        if metric.partition("/")[0] in task.unbounded:
+            return 0.0, infinite
+        own_names = {*task.metrics, *task.at_point, *task.compared_metrics, clean_name(task.primary)}
+        names = own_names | set(task.added_metrics(evaluation))
         if metric in names or metric.partition("/")[0] in task.per_class:
             return task.bounds
     every = {task.bounds for task in tasks.values()}
@@ -90,13 +93,21 @@ def bounds_of(metric: str, evaluation: Evaluation) -> Bounds | None:
 
 
 def cell_metrics(
-    task: Task, classes: Sequence[str], *, evaluation: Evaluation, clean: bool, levels: Collection[str], several: bool
+    task: Task,
+    classes: Sequence[str],
+    *,
+    evaluation: Evaluation,
+    clean: bool,
+    levels: Collection[str],
+    several: bool,
+    left_out: Collection[str] = (),
 ) -> frozenset[str]:
     """The metrics that a cell of a task may have: its own, registered ones, and differences from what there is;
-    `levels` are those of its family, `several` whether it is measured on more than one delegate."""
+    `levels` are those of its family, `several` whether it is measured on more than one delegate. What is `left_out` it
+    has not, nor any class of it."""
     registered = [found.name for found in extensions.every("metrics").values() if found.task == task.name]
     added = list(task.added_metrics(evaluation))
-    compared = [*registered, task.primary, *added]
+    compared = [*registered, task.primary, *added, *task.at_point]
     there = {
         "clean": not clean,
         FLOAT32: len(set(levels)) > 1,
@@ -107,7 +118,13 @@ def cell_metrics(
     if len(set(levels)) < 2 and not several:
         own -= set(task.compared_metrics)
     differences = {f"{name}_minus_{key}" for name in compared for key in REFERENCES if there[key]}
-    return frozenset({*own, *registered, *added, *differences})
+    found = {*own, *registered, *added, *differences}
+    return frozenset(name for name in found if _base(name) not in left_out)
+
+
+def _base(metric: str) -> str:
+    """A metric without its class and reference."""
+    return metric.partition("/")[0].partition("_minus_")[0]
 
 
 def summary_metrics(task: Task, *, scenarios: bool) -> frozenset[str]:

@@ -92,6 +92,7 @@ def _spelt(
     )
     tasks: dict[str, Task] = extensions.every("tasks")
     over_all = {*OVER_SCENARIOS, *(clean_name(task.primary) for task in tasks.values())}
+    less = {name for task in tasks.values() for name in task.lower_is_better}
     by_class = {name for task in tasks.values() for name in task.per_class}
     problems = []
     for index, rule in enumerate(spelt):
@@ -104,6 +105,9 @@ def _spelt(
                 )
             if rule.metric in over_all and rule.kind == "max_drop":
                 told = f"{rule.metric} is one value of a model, without a reference; give `min`"
+                problems.append(f"{where(index, 'max_drop')}: {told}")
+            if base in less and rule.kind == "max_drop":
+                told = f"{rule.metric} is better when it is lower, so a drop is no loss; give `max`"
                 problems.append(f"{where(index, 'max_drop')}: {told}")
         elif base in by_class and name and classes is not None:
             why = f"no class {name!r} is judged{_why(name, absent, classes)}"

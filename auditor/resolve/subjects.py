@@ -15,6 +15,7 @@ from auditor.resolve.entries import resolve_models
 from auditor.resolve.foreseen import Known
 from auditor.resolve.image_sets import load_calibration, load_datasets
 from auditor.resolve.matching import matches_of
+from auditor.resolve.points import points_of
 from auditor.resolve.rules import rules_of
 from auditor.resolve.scenarios import hashes_of, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
@@ -53,7 +54,8 @@ def resolve_audit(
         if delegate.library is not None and not Path(delegate.library).is_file()
     ]
     matches = matches_of(config, datasets, specs, problems)
-    rules = rules_of(Known(config, datasets, specs, matches, scenarios, devices), problems)
+    points = points_of(config, specs, matches, problems)
+    rules = rules_of(Known(config, datasets, specs, matches, scenarios, devices, points), problems)
     if problems:
         raise InputError(problems)
     hashes = {delegate.name: sha256_of(Path(delegate.library)) for delegate in delegates if delegate.library}
@@ -72,6 +74,7 @@ def resolve_audit(
         versions=_versions(specs),
         hashes={**hashes, **hashes_of(scenarios or ())},
         evaluation=config.evaluation.value,
+        points=points,
         timeout_s=config.measure.timeout,
     )
     return subjects, rules

@@ -16,7 +16,17 @@ from auditor.plan import Plan
 from auditor.provenance import same_versions
 from auditor.run.progress import Progress
 from auditor.store import check_writable, locked
-from auditor.values import CalibrationRecord, Cell, CellResult, DatasetRecord, Decision, Measurement, Rule, Unit
+from auditor.values import (
+    CalibrationRecord,
+    Cell,
+    CellResult,
+    DatasetRecord,
+    Decision,
+    Measurement,
+    OperatingPoint,
+    Rule,
+    Unit,
+)
 
 __all__ = ["Pace", "Session", "State", "Stopwatch", "open_session"]
 
@@ -125,5 +135,7 @@ class State:
     datasets: Mapping[str, DatasetRecord] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    """By family its operating point."""
     units: Mapping[Cell, tuple[Unit, ...]] = field(default_factory=dict)
     """By cell its units, where these are not those of the plan."""

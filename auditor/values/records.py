@@ -233,6 +233,9 @@ class Judging:
     calibration: str | None = None
     things: str = "objects"
     about: str = ""
+    at_point: Mapping[str, str] = field(default_factory=dict)
+    """The metrics at an operating point, each with what it is."""
+    lower_is_better: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

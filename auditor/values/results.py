@@ -20,6 +20,7 @@ from auditor.values.specs import (
     Patch,
 )
 from auditor.values.speeds import LOCAL, Measurement
+from auditor.values.thresholds import Moved, OperatingPoint
 
 __all__ = [
     "PARITY",
@@ -196,6 +197,8 @@ class CellResult(Cell):
     confused: tuple[Confusion, ...] = ()
     compared: Compared | None = None
     ties: Ties | None = None
+    moved: Moved | None = None
+    """How its scores lie beside the operating point."""
 
     @classmethod
     def of(cls, cell: Cell, **facts: object) -> CellResult:
@@ -263,6 +266,8 @@ class AuditResult:
     cells: tuple[CellResult, ...]
     summaries: tuple[Summary, ...]
     measurements: tuple[Measurement, ...] = ()
+    operating_points: tuple[OperatingPoint, ...] = ()
+    """By family the thresholds that its cells are held at."""
     decisions: tuple[Decision, ...] = ()
     """What gates were decided by early, where the audit asks for that."""
     findings: tuple[Finding, ...] = ()
@@ -278,6 +283,10 @@ class AuditResult:
         a verdict incomplete instead."""
         levels = {"error": ("error",), "warning": ("error", "warning")}.get(self.plan.fail_on or "", ())
         return finding.level in levels and not (finding.check == "gate" and finding.level == "error")
+
+    def operating_point(self, model: str) -> OperatingPoint | None:
+        """The point of a family; None where its task has none."""
+        return next((point for point in self.operating_points if point.model == model), None)
 
     def model(self, file: str) -> ModelRecord | None:
         """The record of a model file."""

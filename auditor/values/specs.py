@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Union
 
 from typing_extensions import TypeAliasType
@@ -142,7 +144,7 @@ def yaml_flow(value: object) -> str:
     '{mean: [0.5, 1, 2], outputs: [a], clip: false}'
     """
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {yaml_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_yaml_key(str(key))}: {yaml_flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         if len(value) == 1 and isinstance(value[0], float):
             return yaml_flow(value[0])
@@ -150,6 +152,15 @@ def yaml_flow(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _yaml_key(key: str) -> str:
+    """A key as YAML reads it back: quoted where it would be read as something else."""
+    plain = re.fullmatch(r"[A-Za-z_][\w .-]*", key) and key.lower() not in _YAML_WORDS and key == key.strip()
+    return key if plain else json.dumps(key, ensure_ascii=False)
+
+
+_YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
@@ -237,6 +248,12 @@ class Evaluation:
     max_detections: tuple[int, ...] = ()
     iou: tuple[float, ...] = ()
     areas: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    point_iou: float = 0.5
+    """From which overlap on a detection is right at the operating point."""
+
+    def at_point(self, iou: float) -> Evaluation:
+        """This one, with the overlap of an operating point."""
+        return replace(self, point_iou=iou)
 
     @property
     def metrics(self) -> dict[str, str]:

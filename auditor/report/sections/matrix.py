@@ -48,7 +48,9 @@ def _more_metrics(result: AuditResult) -> list[str]:
     }
     added = [name for name in result.plan.evaluation.metrics if any(name in cell.metrics for cell in result.cells)]
     primary = set(judged_metrics(result))
-    return [*sorted(compared - primary - set(added)), *added]
+    at_point = {name for model in result.models for name in model.judging.at_point}
+    own = {name for name in compared if "/" not in name} - primary - at_point - set(added)
+    return [*sorted(own), *added]
 
 
 def _metric(row: Row, name: str) -> MetricValue | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from auditor.report.ladder_rows import Row, judged_metrics, rows_of_result, scenario_names, shaded
 from auditor.report.section import Facts, Section, Shown
 from auditor.values import CellResult
@@ -20,11 +22,12 @@ _TOLD = {
 def _facts(shown: Shown) -> Facts:
     result = shown.result
     scenarios = scenario_names(result)
+    at_point = {name for model in result.models for name in model.judging.at_point}
     rows = [
         {
             "row": row,
             "scenarios": [{"name": name, "cells": _cells(row, name)} for name in scenarios],
-            "clean": _closely(row.clean) if row.clean is not None and row.clean.status == "ok" else None,
+            "clean": _closely(row.clean, at_point) if row.clean is not None and row.clean.status == "ok" else None,
         }
         for row in rows_of_result(result)
     ]
@@ -53,12 +56,19 @@ def _against_clean(cell: CellResult) -> str:
     return f"{metric.value:+.3f} against clean{interval}"
 
 
-def _closely(cell: CellResult) -> dict[str, object]:
-    by_class = {name.partition("/")[2]: metric for name, metric in cell.metrics.items() if "/" in name}
+def _closely(cell: CellResult, at_point: Collection[str]) -> dict[str, object]:
+    """A clean cell's metrics; those at the operating point stand in a section of their own, but for single classes."""
+    columns = dict.fromkeys(name.partition("/")[0] for name in cell.metrics if "/" in name and "_minus_" not in name)
+    classes = [name.partition("/")[2] for name in cell.metrics if name.startswith(f"{cell.judged_by}/")]
     return {
         "cell": cell,
-        "metrics": [metric for name, metric in cell.metrics.items() if "/" not in name],
-        "by_class": by_class,
+        "metrics": [
+            metric
+            for name, metric in cell.metrics.items()
+            if "/" not in name and name.partition("_minus_")[0] not in at_point
+        ],
+        "columns": list(columns),
+        "by_class": {name: [cell.metrics.get(f"{column}/{name}") for column in columns] for name in classes},
         "counts": [f"{cell.counts[name]} {words}" for name, words in _TOLD.items() if name in cell.counts],
     }
 

@@ -9,16 +9,17 @@ from auditor.run.stages.comparing import compare_inputs
 from auditor.run.stages.describing import describe_data
 from auditor.run.stages.grid import fill_grid
 from auditor.run.stages.making import locate_errors, make_asked, make_remedies
-from auditor.run.stages.returning import add_elsewhere
+from auditor.run.stages.returning import add_elsewhere, check_elsewhere
 from auditor.run.stages.timing import measure_speeds
 
 __all__ = ["STAGES"]
 
 STAGES: tuple[Callable[[Session, State], State], ...] = (
     make_asked,
-    add_elsewhere,
+    check_elsewhere,
     make_remedies,
     fill_grid,
+    add_elsewhere,
     compare_inputs,
     locate_errors,
     describe_data,

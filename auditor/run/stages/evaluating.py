@@ -13,10 +13,11 @@ from auditor.executors import Outcome, Shared, run_isolated
 from auditor.plan import Plan
 from auditor.run.forecast import CELLS, begin
 from auditor.run.session import Session, State
+from auditor.run.stages.holding import Points
 from auditor.run.stages.measuring import UNIT_TIMEOUT_S, Job, Waiting, carry_out
 from auditor.run.stages.partial import Part
 from auditor.store import Stored
-from auditor.tasks.anatomy.cells import CellTask, Said, cell_task, evaluate_cell, judged_truth, task_of
+from auditor.tasks.anatomy.cells import CellTask, Said, cell_task, evaluate_cell, evaluation_at, judged_truth, task_of
 from auditor.values import Cell, CellResult, DelegateOps, InRun, Measurement
 
 __all__ = ["Evaluating", "failed_cell", "timed_evaluation"]
@@ -30,6 +31,7 @@ class Evaluating:
         self._session, self._state, self._parts = session, state, parts
         every = dict(state.plan.cells())
         self._cells = every if parts is None else {cell: part.units for cell, part in parts.items()}
+        self._points = Points(state.plan, whole=parts is None)
         self._waiting = Waiting({cell: [unit.resume_key for unit in units] for cell, units in self._cells.items()})
         self._results: list[CellResult] = []
         self._evaluations: dict[Cell, CellEvaluation] = {}
@@ -50,12 +52,17 @@ class Evaluating:
 
     def ready(self) -> Job | None:
         """The evaluation of a cell whose units are all there."""
-        cell = self._waiting.pop()
+        cell = self._points.pop() or self._waiting.pop()
+        while cell is not None and self._points.waits(cell):
+            cell = self._waiting.pop()
         return None if cell is None else Job(timed_evaluation, self._task(cell))
 
     def measured(self, resume_key: str, *, failed: bool) -> None:
         """A unit is there; where it failed, its cells fail with it."""
         self._waiting.measured(resume_key, failed=failed)
+        for cell in self._points.references if failed else ():
+            if any(unit.resume_key == resume_key for unit in self._cells.get(cell, ())):
+                self._points.saw(cell, None)
 
     def took(self, outcome: Outcome) -> None:
         """Keep the evaluation of a cell; one whose worker died is tried again in a process of its own."""
@@ -64,8 +71,10 @@ class Evaluating:
         task: CellTask = outcome.item.argument
         if outcome.error is not None:
             self._results.append(failed_cell(self._state.plan, task.cell, f"evaluation failed: {outcome.error}"))
+            self._points.saw(task.cell, None)
         else:
             evaluation, spent = outcome.result
+            self._points.saw(task.cell, evaluation)
             self._results.append(evaluation.result)
             self._evaluations[task.cell] = self._kept(task, evaluation)
             self._session.stopwatch.add("evaluate", spent)
@@ -110,7 +119,8 @@ class Evaluating:
             cell_task(cell, spec, dataset.categories, match, self._truths[key]),
             predictions=stored if self._at_hand else tuple(stored.load()),
             seed=plan.subjects.seed,
-            evaluation=plan.subjects.evaluation,
+            evaluation=evaluation_at(plan.subjects.evaluation, plan.subjects.points.get(cell.model)),
+            point=self._points.of(cell),
         )
 
     def concluded(self, state: State) -> State:
@@ -135,6 +145,7 @@ class Evaluating:
             state,
             cells=(*cells, *_unmeasured(plan), *state.cells),
             unreadable=unreadable,
+            points=dict(self._points.found),
             measurements=(
                 *(_time_of(cell, times[cell]) for cell in clean),
                 *_delegate_ops(plan),

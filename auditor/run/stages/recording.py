@@ -58,6 +58,7 @@ def record(session: Session, state: State, *, command: str, started: datetime) -
             left_out={spec.name for spec in plan.specs if spec.role == "evidence"},
         ),
         measurements=state.measurements,
+        operating_points=tuple(state.points.values()),
         decisions=state.decisions,
     )
 
@@ -117,7 +118,15 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
         classes_only_truth=match.only_truth,
         class_aliases=match.aliases,
         sources=dict(spec.sources),
-        judging=Judging(task.primary, task.broken_below, task.calibration, task.things, task.metrics[task.primary]),
+        judging=Judging(
+            task.primary,
+            task.broken_below,
+            task.calibration,
+            task.things,
+            task.metrics[task.primary],
+            at_point=dict(task.at_point),
+            lower_is_better=task.lower_is_better,
+        ),
         state=spec.state,
         keeps_state=spec.keeps_state,
         letterboxed=head.letterboxed,

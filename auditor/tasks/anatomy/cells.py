@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +13,26 @@ from auditor import extensions
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.errors import StoreError
-from auditor.evaluate.bootstrap import draw_weights, interval
+from auditor.evaluate.bootstrap import interval
+from auditor.evaluate.counted import Seen
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.executors import Shared
 from auditor.provenance import digest
 from auditor.store import ImagePrediction, Stored
 from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
-from auditor.values import Cell, CellResult, Evaluation, MetricValue, ModelSpec
+from auditor.values import Cell, CellResult, Evaluation, MetricValue, ModelSpec, OperatingPoint, PointChoice
 
-__all__ = ["CellTask", "Said", "cell_task", "evaluate_cell", "judged_truth", "registered_metrics", "task_of"]
+__all__ = [
+    "CellTask",
+    "Said",
+    "cell_task",
+    "evaluate_cell",
+    "evaluation_at",
+    "judged_truth",
+    "point_of",
+    "registered_metrics",
+    "task_of",
+]
 
 _KEPT = 4
 """Truths that a process keeps prepared."""
@@ -46,6 +56,7 @@ class CellTask:
     seed: int = 0
     evaluation: Evaluation = field(default_factory=Evaluation)
     screens: bool = False
+    point: PointChoice | OperatingPoint | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +132,17 @@ def registered_metrics(task: str) -> list[Metric]:
     return [metric for metric in found if metric.task == task]
 
 
+def point_of(points: Mapping[str, OperatingPoint], cell: Cell) -> OperatingPoint | None:
+    """The point that a cell is held at; None where its family has none, or where nothing could be chosen."""
+    point = points.get(cell.model)
+    return point if point is not None and point.reason is None else None
+
+
+def evaluation_at(evaluation: Evaluation, choice: PointChoice | OperatingPoint | None) -> Evaluation:
+    """What detections are evaluated by, so that they are matched at the operating point too."""
+    return evaluation if choice is None else evaluation.at_point(choice.iou)
+
+
 def evaluate_cell(given: CellTask) -> CellEvaluation:
     """Evaluate one cell; one model's or scenario's failure on any image fails it, an unreadable image is only
     counted."""
@@ -161,6 +183,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         counts=counts,
         confused=found.confused,
         ties=found.ties,
+        moved=found.moved,
     )
     return CellEvaluation(
         result,
@@ -170,6 +193,8 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         invoke_ms=float(np.median(said.times_ms)) if said.times_ms else None,
         kept=found.kept,
         unreadable=unreadable,
+        counted=found.counted.forgotten() if found.counted is not None else None,
+        point=found.point,
     )
 
 
@@ -214,26 +239,23 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gather
     """Truth and predictions of the images that could be read; one that could not is left out of the resamples that drew
     it."""
     every = given.truth.get()
-    weights = _weights(len(every), given.seed)
-    if len(truth) < len(every):
-        weights = weights[:, [position for position, image_id in enumerate(every) if image_id in truth]]
+    positions = [position for position, image_id in enumerate(every) if image_id in truth]
+    seen = Seen(np.array(positions, dtype=np.int64), len(every), given.seed)
     return Judged(
         given.judged,
         truth,
         said.predictions,
-        weights,
+        seen.weights,
         dropped=said.dropped,
         orders=given.cell.is_declared and not given.screens,
         evaluation=given.evaluation,
         prepared=_prepared(given, task, truth),
         screens=given.screens,
         read_again=Said.of(given),
+        cell=given.cell,
+        seen=seen,
+        point=given.point,
     )
-
-
-@functools.lru_cache(maxsize=4)
-def _weights(images: int, seed: int) -> NDArray[np.int8]:
-    return draw_weights(images, seed=seed)
 
 
 _ready: dict[tuple[str, ...], Any] = {}

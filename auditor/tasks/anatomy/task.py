@@ -10,15 +10,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.evaluate.counted import Counted, Seen
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import (
+    Cell,
     CellResult,
     Confusion,
     Evaluation,
     Geometry,
     MetricValue,
     ModelSpec,
+    Moved,
+    OperatingPoint,
     Patch,
+    PointChoice,
     Ties,
 )
 
@@ -91,6 +96,11 @@ class Judged:
     screens: bool = False
     read_again: Iterable[tuple[int, Any]] | None = None
     """The predictions by image id, read once more whenever they are gone through."""
+    cell: Cell | None = None
+    seen: Seen | None = None
+    """Which images of the data set these are."""
+    point: PointChoice | OperatingPoint | None = None
+    """The operating point that the cell is held at, or how it is chosen on this cell."""
 
     def again(self) -> Iterator[tuple[int, Any]]:
         """The prediction of each image once more, however many were held."""
@@ -117,6 +127,11 @@ class Evaluated:
     images: int | None = None
     error: str | None = None
     ties: Ties | None = None
+    counted: Counted | None = None
+    """What was counted on each image, for metrics that are compared between cells too."""
+    point: OperatingPoint | None = None
+    """The operating point that was held, or chosen."""
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True)
@@ -178,10 +193,23 @@ class Task:
     evaluation_ms: float = 1.0
     """About how long evaluating a cell takes for each of its images, before it is seen."""
 
+    at_point: Mapping[str, str] = field(default_factory=dict)
+    """The metrics at an operating point, each with what it is; empty where models of the task have none."""
+    per_hour: tuple[str, ...] = ()
+    """Those of them that need to know how many images an hour has."""
+    unbounded: tuple[str, ...] = ()
+    """Metrics that are 0 or more, without a bound."""
+    lower_is_better: tuple[str, ...] = ()
+    """Metrics of which less is better."""
     added_metrics: Callable[[Evaluation], Mapping[str, str]] = lambda evaluation: {}  # noqa: ARG005
     """The metrics that `evaluation:` adds, each with what it is."""
 
     def gate_metrics(self, categories: Sequence[str]) -> list[str]:
         """Every metric that a cell of these classes may have, beside differences and registered ones."""
         by_class = [f"{name}/{category}" for name in self.per_class for category in categories]
-        return [*self.metrics, *self.compared_metrics, *by_class]
+        return [*self.metrics, *self.at_point, *self.compared_metrics, *by_class]
+
+    @property
+    def has_point(self) -> bool:
+        """Whether its models are deployed at a threshold."""
+        return bool(self.at_point)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.tasks.anatomy.task import Column, Framed, Task
+from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.coco_truth import prepare_truth
 from auditor.tasks.detection.columns import Columns
@@ -90,7 +91,11 @@ TASK = Task(
         MATCHED["delegate"]: "share of detections that the reference delegate has too (same class, IoU 0.9)",
         MATCHED["level"]: "share of detections that the float32 level has too (same class, IoU 0.9)",
     },
-    per_class=(NAMES[0],),
+    per_class=(NAMES[0], *BY_CLASS),
+    at_point=AT_POINT,
+    per_hour=(PER_HOUR,),
+    unbounded=UNBOUNDED,
+    lower_is_better=LOWER_IS_BETTER,
     added_metrics=lambda evaluation: evaluation.metrics,
     reads_coco=True,
     reread=reread,

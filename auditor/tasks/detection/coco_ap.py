@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from auditor.boxes import to_xywh
 from auditor.tasks.detection.coco_truth import ClassTruth, CocoTruth, limits_of, prepare_truth
 from auditor.tasks.detection.columns import Columns
+from auditor.tasks.detection.point_matches import PointMatches
 from auditor.tasks.detection.resampling import ClassMatches
 from auditor.values import COCO_LIMITS, Detections, Evaluation, GroundTruth, MetricValue, iou_metric
 
@@ -103,8 +104,9 @@ class CocoEvaluation:
         return found
 
 
-Took = Callable[[ClassMatches, Mapping[float, ClassMatches]], None]
-"""What takes how a class was matched among all sizes, by COCO's IoU thresholds and at each further IoU."""
+Took = Callable[[ClassMatches, Mapping[float, ClassMatches], PointMatches], None]
+"""What takes how a class was matched among all sizes: by COCO's IoU thresholds, at each further IoU, and at that of the
+operating point."""
 
 
 def evaluate_coco(
@@ -127,7 +129,7 @@ def evaluate_coco(
         raise ValueError(f"expected predictions for the {len(truth)} images of the truth but got {len(predictions)}")
     matches: list[ClassMatches] = []
     known = prepared or prepare_truth(truth, categories, asked)
-    found = evaluate_parts(known, [Columns.of(predictions.items())], asked, lambda mine, _: matches.append(mine))
+    found = evaluate_parts(known, [Columns.of(predictions.items())], asked, lambda mine, *_: matches.append(mine))
     return dataclasses.replace(found, matches=tuple(matches))
 
 
@@ -146,14 +148,21 @@ def evaluate_parts(known: CocoTruth, parts: Iterable[Columns], asked: Evaluation
     precision, recall = -np.ones((ious, recalls, classes, areas, limits)), -np.ones((ious, classes, areas, limits))
     for label, mine in _rows(parts, known):
         of_class = known.classes[label]
-        hit, ignored = _matched(evaluation, of_class, mine, known.params)
+        hit, ignored, matched = _matched(evaluation, of_class, mine, known.params, known.point)
         _accumulate(evaluation, of_class, mine, hit, ignored, (precision[:, :, label], recall[:, label]), known.params)
         ranked = mine.rank < COCO_LIMITS[-1]
         found = ClassMatches(
             mine.image[ranked], mine.score[ranked], hit[0][:, ranked], ignored[0][:, ranked], of_class.counted
         )
         further = {iou: _at(found, slice(index, index + 1)) for index, iou in enumerate(asked.iou, start=_THRESHOLDS)}
-        took(_at(found, slice(0, _THRESHOLDS)), further)
+        at_point = PointMatches.of(
+            known.categories[label],
+            (found.image, found.score),
+            matched[ranked],
+            ignored[0][known.point, ranked],
+            (of_class.image, ~of_class.ignored[0]),
+        )
+        took(_at(found, slice(0, _THRESHOLDS)), further, at_point)
     return CocoEvaluation(len(known.images), known.categories, precision, recall, asked)
 
 
@@ -170,7 +179,7 @@ def match_parts(known: CocoTruth, parts: Iterable[Columns]) -> Iterator[ClassMat
             continue  # a class of which nothing counts has no AP
         ranked = mine.at(mine.rank < COCO_LIMITS[-1])
         alone = dataclasses.replace(of_class, ignored=of_class.ignored[:1])
-        hit, ignored = _matched(evaluation, alone, ranked, params)
+        hit, ignored, _ = _matched(evaluation, alone, ranked, params)
         yield ClassMatches(ranked.image, ranked.score, hit[0], ignored[0], of_class.counted)
 
 
@@ -230,9 +239,10 @@ def _rows(parts: Iterable[Columns], known: CocoTruth) -> Iterator[tuple[int, _Ro
 
 
 def _matched(
-    evaluation: Any, truth: ClassTruth, found: _Rows, params: Any
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which detections of a class pycocotools matches, and which it ignores: (areas, IoUs, D) both.
+    evaluation: Any, truth: ClassTruth, found: _Rows, params: Any, point: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+    """Which detections of a class pycocotools matches, and which it ignores, (areas, IoUs, D) both; and with which true
+    object it matches each among all sizes, at the IoU number `point`: (D,), -1 for none.
 
     It is given the images where a detection overlaps a true object enough, with these detections alone: any other
     matches nothing there, and is ignored where its area is out of range.
@@ -244,6 +254,7 @@ def _matched(
     area = found.boxes[:, 2] * found.boxes[:, 3]
     outside = (area < ranges[:, :1]) | (area > ranges[:, 1:])
     hit = np.zeros((len(ranges), len(thresholds), len(area)), dtype=bool)
+    matched = np.full(len(area), -1, dtype=np.int64)
     ignored = np.repeat(outside[:, np.newaxis], len(thresholds), axis=1)
     least = min(float(thresholds.min()), 1 - 1e-10)
     counts = np.asarray((~truth.ignored).any(axis=1))
@@ -273,7 +284,9 @@ def _matched(
                 seen[same] = evaluation.evaluateImg(1, 1, params.areaRng[index], len(rows))
             hit[index][:, rows] = seen[same]["dtMatches"] > 0
             ignored[index][:, rows] = seen[same]["dtIgnore"]
-    return hit, ignored
+            if index == 0:
+                matched[rows] = seen[same]["dtMatches"][point].astype(np.int64) - 1
+    return hit, ignored, matched
 
 
 def _accumulate(

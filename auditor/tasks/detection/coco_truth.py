@@ -53,6 +53,8 @@ class CocoTruth:
     place: NDArray[np.int64]
     classes: tuple[ClassTruth, ...]
     params: Any
+    point: int = 0
+    """Which of the IoUs is that of the operating point."""
 
     def position_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The position of each image."""
@@ -65,6 +67,8 @@ def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], a
 
     params = Params(iouType="bbox")
     params.iouThrs = np.array([*params.iouThrs, *asked.iou])
+    if not np.isclose(params.iouThrs, asked.point_iou).any():
+        params.iouThrs = np.array([*params.iouThrs, asked.point_iou])
     params.areaRng = [*params.areaRng, *(list(limits) for limits in asked.areas.values())]
     params.areaRngLbl = [*params.areaRngLbl, *asked.areas]
     params.maxDets = limits_of(asked)
@@ -91,7 +95,8 @@ def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], a
         )
     ascending = np.argsort(ids)
     names = tuple(categories[label] for label in by_name)
-    return CocoTruth(ids[ascending], ascending, names, place, tuple(classes), params)
+    point = int(np.argmin(np.abs(params.iouThrs - asked.point_iou)))
+    return CocoTruth(ids[ascending], ascending, names, place, tuple(classes), params, point)
 
 
 def limits_of(asked: Evaluation) -> list[int]:

@@ -1,0 +1,125 @@
+"""Metrics that follow from sums over images: what was counted on each image, and what the sums of a resample give."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.evaluate.bootstrap import draw_weights, intervals
+from auditor.values import MetricValue
+
+__all__ = ["Counted", "Named", "Seen", "measured", "paired"]
+
+_AT_ONCE = 100
+"""Resamples whose sums are taken at once."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A metric of sums: its name, why it is None where it is undefined, whether it is of one class, and whether it is
+    compared between cells."""
+
+    name: str
+    reason: str
+    higher_is_better: bool = True
+    of_class: bool = False
+    compared: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Which images of a data set of `of` were seen, at `positions` of its order, and the seed of its resamples."""
+
+    positions: NDArray[np.int64]
+    of: int
+    seed: int
+
+    @property
+    def weights(self) -> NDArray[np.int8]:
+        """How often each resample has each of these images: (R, N); the same for every cell of a data set."""
+        every = _weights(self.of, self.seed)
+        return every if len(self.positions) == self.of else every[:, self.positions]
+
+    def is_same(self, other: Seen) -> bool:
+        """Whether another cell saw the same images."""
+        return (self.of, self.seed) == (other.of, other.seed) and np.array_equal(self.positions, other.positions)
+
+
+@functools.lru_cache(maxsize=4)
+def _weights(images: int, seed: int) -> NDArray[np.int8]:
+    return draw_weights(images, seed=seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What was counted on N images in K columns, kept where it is not 0: `values` (E,) at `image` (E,) and `column`
+    (E,). `reduce` turns sums over images, (R, K), into the values of `metrics`, (R, M), NaN where undefined."""
+
+    seen: Seen
+    columns: int
+    image: NDArray[np.int32]
+    column: NDArray[np.int32]
+    values: NDArray[np.float32]
+    metrics: tuple[Named, ...]
+    reduce: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """Over all images: (K,)."""
+        return np.bincount(self.column, self.values, minlength=self.columns).astype(np.float64)
+
+    @functools.cached_property
+    def samples(self) -> NDArray[np.float64]:
+        """Every metric on every resample: (R, M)."""
+        weights = self.seen.weights
+        dense = np.zeros((weights.shape[1], self.columns), dtype=np.float32)
+        np.add.at(dense, (self.image, self.column), self.values)
+        parts = []
+        for start in range(0, len(weights), _AT_ONCE):
+            sums = weights[start : start + _AT_ONCE].astype(np.float32) @ dense
+            parts.append(self.reduce(sums.astype(np.float64)))
+        return np.concatenate(parts)
+
+    def forgotten(self) -> Counted:
+        """This one without the samples that were drawn of it: they are many, and drawn again where they are needed."""
+        return Counted(self.seen, self.columns, self.image, self.column, self.values, self.metrics, self.reduce)
+
+
+def measured(counted: Counted, images: int) -> list[MetricValue]:
+    """Each metric with its interval."""
+    values = counted.reduce(counted.sums[np.newaxis])[0]
+    return [
+        _value(named, named.name, value, between, images)
+        for named, value, between in zip(counted.metrics, values.tolist(), intervals(counted.samples), strict=True)
+    ]
+
+
+def paired(first: Counted, second: Counted, *, against: str, images: int, of_classes: bool) -> list[MetricValue]:
+    """Each metric of `first` that is compared less that of `second`, with the paired interval where both saw the same
+    images; those `of_classes` too where that is asked."""
+    theirs = {named.name: index for index, named in enumerate(second.metrics)}
+    chosen = [
+        (index, theirs[named.name])
+        for index, named in enumerate(first.metrics)
+        if named.compared and named.name in theirs and (of_classes or not named.of_class)
+    ]
+    mine, others = [index for index, _ in chosen], [index for _, index in chosen]
+    here, there = first.reduce(first.sums[np.newaxis])[0], second.reduce(second.sums[np.newaxis])[0]
+    between: Sequence[tuple[float, float] | None] = [None] * len(chosen)
+    if first.seen.is_same(second.seen):
+        between = intervals(first.samples[:, mine] - second.samples[:, others])
+    return [
+        _value(first.metrics[index], f"{first.metrics[index].name}_minus_{against}", value, interval, images)
+        for index, value, interval in zip(mine, (here[mine] - there[others]).tolist(), between, strict=True)
+    ]
+
+
+def _value(named: Named, name: str, value: float, between: tuple[float, float] | None, images: int) -> MetricValue:
+    better = named.higher_is_better
+    if not np.isfinite(value):
+        return MetricValue(name, None, reason=named.reason, higher_is_better=better, images=images)
+    return MetricValue(name, value, interval=between, higher_is_better=better, images=images)
