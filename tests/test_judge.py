@@ -15,6 +15,7 @@ from made_results import (
     minus,
     model,
     only,
+    worded,
 )
 
 from auditor.delegate import NONE, XNNPACK
@@ -29,6 +30,8 @@ from auditor.values import (
     Cell,
     DelegateOps,
     DelegateRecord,
+    ErrorCost,
+    ErrorTypes,
     Judging,
     Latency,
     Made,
@@ -101,9 +104,26 @@ def test_a_scenario_that_keeps_less_than_half_by_a_middle_severity_is_weak():
         "value": pytest.approx(0.3),
         "clean": 0.8,
         "remedy": "Denoise.",
+        "kind": None,
+        "grew": 0.0,
     }
     assert (found.observed, found.limit) == (pytest.approx(0.375), 0.5)
     assert (found.cell["scenario"], found.cell["severity"]) == ("noise/iso", 3)
+
+
+def lost_to(**costs):
+    return ErrorTypes(40, tuple(ErrorCost(kind, cost, 3) for kind, cost in costs.items()))
+
+
+def test_what_a_weak_scenario_loses_to_most_is_told():
+    cells = [
+        made_cell("clean", 0, 0.8, errors=lost_to(missed=0.05, background=0.1)),
+        made_cell("noise/iso", 3, 0.1, errors=lost_to(missed=0.31, background=0.12)),
+    ]
+    (told,) = worded([only(check_robustness, made_result(cells), "robustness.weak")])
+    assert told.message.endswith("what it loses to most is objects that are missed (+0.260 AP50)")
+    cells[1] = made_cell("noise/iso", 3, 0.1, errors=lost_to(missed=0.06, background=0.1))
+    assert only(check_robustness, made_result(cells), "robustness.weak").facts["kind"] is None
 
 
 def test_the_mildest_weak_severity_is_told_and_no_other():

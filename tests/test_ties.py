@@ -23,11 +23,22 @@ from auditor.tasks.anatomy.task import Judged
 from auditor.tasks.classification.accuracy import first_classes_of, top1_of_orders
 from auditor.tasks.detection import TASK
 from auditor.tasks.detection.coco_ap import evaluate_coco
+from auditor.tasks.detection.coco_truth import prepare_truth
 from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.tied_ap import TiedAP
 from auditor.tasks.detection.ties import ORDERS, Ranked
-from auditor.values import Candidates, Detections, Geometry, GroundTruth, InputContract, Postprocess, Rule, Ties
+from auditor.values import (
+    Candidates,
+    Detections,
+    Evaluation,
+    Geometry,
+    GroundTruth,
+    InputContract,
+    Postprocess,
+    Rule,
+    Ties,
+)
 
 SAME = Geometry((1.0, 1.0), (0.0, 0.0))
 
@@ -179,7 +190,7 @@ def test_the_orders_are_what_pycocotools_gives_for_them():
         truth[image] = true_objects(*np.concatenate([low, low + 60], axis=1))
         boxes = np.repeat(truth[image].boxes, 4, axis=0) + rng.normal(0, 6, (20, 4))
         said[image] = Detections(boxes, np.sort(rng.integers(1, 4, 20) / 4)[::-1].copy(), np.zeros(20, np.int64))
-    tied = TiedAP(truth, 1)
+    tied = TiedAP(prepare_truth(truth, ("a",), Evaluation()))
     tied.add(Columns.of(said.items()))
     ranked, values = tied.values
     assert ranked == pytest.approx(evaluate_coco(truth, said, ("a",)).metrics()[0].value, abs=1e-12)

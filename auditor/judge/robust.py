@@ -13,6 +13,8 @@ __all__ = ["check_robustness"]
 _WEAK_KEPT = 0.5
 """A scenario that keeps less than this share of the clean value by a middle severity is worth a warning."""
 _MIDDLE = 3
+_GREW = 0.02
+"""A kind of error that costs less more than on clean images explains nothing."""
 _SUMMARY = ("model", "file", "quantization", "delegate")
 _ANY = "Train with images of this kind, or keep the condition from reaching the camera."
 
@@ -36,6 +38,7 @@ def check_robustness(result: AuditResult) -> Iterator[Told]:
         for scenario, cells in kept.items():
             weak = [(cell, share) for cell, share in cells if cell.severity <= _MIDDLE and share < _WEAK_KEPT]
             for cell, share in weak[:1]:
+                kind, grew = _grew_most(cell, _clean_of(result, summary))
                 yield Told(
                     "robustness.weak",
                     facts={
@@ -47,6 +50,8 @@ def check_robustness(result: AuditResult) -> Iterator[Told]:
                         "value": share * clean,
                         "clean": clean,
                         "remedy": remedies.get(scenario, _ANY),
+                        "kind": kind,
+                        "grew": grew,
                     },
                     cell=place_of(cell),
                     observed=share,
@@ -69,6 +74,19 @@ def check_robustness(result: AuditResult) -> Iterator[Told]:
                 cell={name: getattr(summary, name) for name in _SUMMARY} | {"scenario": worst},
                 observed=means[worst],
             )
+
+
+def _clean_of(result: AuditResult, summary: Summary) -> CellResult | None:
+    return next((cell for cell in result.cells if cell.is_clean and summary.holds(cell)), None)
+
+
+def _grew_most(cell: CellResult, clean: CellResult | None) -> tuple[str | None, float]:
+    """The kind of error whose cost grew most, and by how much."""
+    if cell.errors is None or clean is None or clean.errors is None:
+        return None, 0.0
+    grew = {cost.kind: cost.cost - clean.errors.cost(cost.kind) for cost in cell.errors.costs}
+    most = max(grew, key=grew.__getitem__)
+    return (most, grew[most]) if grew[most] >= _GREW else (None, 0.0)
 
 
 def _least(result: AuditResult, summary: Summary) -> float:

@@ -31,6 +31,8 @@ __all__ = [
     "CellResult",
     "Compared",
     "Confusion",
+    "ErrorCost",
+    "ErrorTypes",
     "LevelTest",
     "MetricValue",
     "Summary",
@@ -152,6 +154,29 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class ErrorCost:
+    """One kind of error: by how much the metric would rise without it (`cost`), and how many there are."""
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    cost: float
+    count: int
+
+
+@dataclass(frozen=True)
+class ErrorTypes:
+    """What a cell's primary metric is lost to, on so many images."""
+
+    __pydantic_config__ = _STRICT
+    images: int
+    costs: tuple[ErrorCost, ...]
+
+    def cost(self, kind: str) -> float:
+        """What one kind costs."""
+        return next((item.cost for item in self.costs if item.kind == kind), 0.0)
+
+
+@dataclass(frozen=True)
 class LevelTest:
     """Whether a level is as good as its reference on the same images: how many only this one has right, how many only
     the reference, and the exact two-sided p-value of McNemar's test."""
@@ -199,6 +224,8 @@ class CellResult(Cell):
     ties: Ties | None = None
     moved: Moved | None = None
     """How its scores lie beside the operating point."""
+    errors: ErrorTypes | None = None
+    """What it is lost to."""
 
     @classmethod
     def of(cls, cell: Cell, **facts: object) -> CellResult:

@@ -7,6 +7,16 @@ from auditor.judge.told import Words
 
 __all__: list[str] = []
 
+_KINDS = {
+    "class": "other classes' names",
+    "localisation": "boxes that overlap too little",
+    "both": "boxes that overlap too little, of other classes",
+    "duplicate": "second detections of one object",
+    "background": "detections where nothing is",
+    "missed": "objects that are missed",
+}
+"""Kinds of errors in words."""
+
 
 @row("gate.violated", "gate", "error", "gates", "A value lies beyond the limit of a gate.")
 def _violated(metric: str, value: float, limit: float, kind: str, where: str, against: str, drop: float) -> Words:
@@ -48,11 +58,21 @@ def _unmet(rule: str, line: int | None) -> Words:
 
 @row("robustness.weak", "robustness", "warning", "packs", "A scenario leaves less than half by a middle severity.")
 def _weak(
-    label: str, scenario: str, severity: float, metric: str, kept: float, value: float, clean: float, remedy: str
+    label: str,
+    scenario: str,
+    severity: float,
+    metric: str,
+    kept: float,
+    value: float,
+    clean: float,
+    remedy: str,
+    kind: str | None,
+    grew: float,
 ) -> Words:
+    why = "" if kind is None else f"; what it loses to most is {_KINDS[kind]} ({grew:+.3f} AP50)"
     return Words(
         f"{label} keeps only {kept:.0%} of its clean {metric} under {scenario} at severity {severity:g} "
-        f"({metric} {value:.3f} instead of {clean:.3f})",
+        f"({metric} {value:.3f} instead of {clean:.3f}){why}",
         remedy,
     )
 

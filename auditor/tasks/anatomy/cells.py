@@ -184,6 +184,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         confused=found.confused,
         ties=found.ties,
         moved=found.moved,
+        errors=found.errors,
     )
     return CellEvaluation(
         result,

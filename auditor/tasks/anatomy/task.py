@@ -16,6 +16,7 @@ from auditor.values import (
     Cell,
     CellResult,
     Confusion,
+    ErrorTypes,
     Evaluation,
     Geometry,
     MetricValue,
@@ -132,6 +133,7 @@ class Evaluated:
     point: OperatingPoint | None = None
     """The operating point that was held, or chosen."""
     moved: Moved | None = None
+    errors: ErrorTypes | None = None
 
 
 @dataclass(frozen=True)

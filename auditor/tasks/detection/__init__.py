@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from auditor.tasks.anatomy.task import Column, Framed, Task
 from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
+from auditor.tasks.detection.beside import MATCHED, compare
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.coco_truth import prepare_truth
 from auditor.tasks.detection.columns import Columns
-from auditor.tasks.detection.evaluation import MATCHED, compare, evaluate
+from auditor.tasks.detection.evaluation import evaluate
+from auditor.tasks.detection.flips import FLIPS
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
 from auditor.tasks.detection.ties import Ranked
@@ -90,6 +92,7 @@ TASK = Task(
     compared_metrics={
         MATCHED["delegate"]: "share of detections that the reference delegate has too (same class, IoU 0.9)",
         MATCHED["level"]: "share of detections that the float32 level has too (same class, IoU 0.9)",
+        **FLIPS,
     },
     per_class=(NAMES[0], *BY_CLASS),
     at_point=AT_POINT,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.boxes import to_xywh
+from auditor.boxes import to_xywh, to_xyxy
 from auditor.tasks.detection.coco_truth import ClassTruth, CocoTruth, limits_of, prepare_truth
 from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.point_matches import PointMatches
@@ -157,10 +157,10 @@ def evaluate_parts(known: CocoTruth, parts: Iterable[Columns], asked: Evaluation
         further = {iou: _at(found, slice(index, index + 1)) for index, iou in enumerate(asked.iou, start=_THRESHOLDS)}
         at_point = PointMatches.of(
             known.categories[label],
-            (found.image, found.score),
+            (found.image, found.score, to_xyxy(mine.boxes[ranked], "xywh")),
             matched[ranked],
             ignored[0][known.point, ranked],
-            (of_class.image, ~of_class.ignored[0]),
+            (of_class.image, to_xyxy(of_class.boxes, "xywh"), ~of_class.ignored[0]),
         )
         took(_at(found, slice(0, _THRESHOLDS)), further, at_point)
     return CocoEvaluation(len(known.images), known.categories, precision, recall, asked)

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import interval
-from auditor.evaluate.counted import Counted, measured
-from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.counted import measured
 from auditor.tasks.anatomy.task import Evaluated, Judged
-from auditor.tasks.detection.at_point import count, moved
 from auditor.tasks.detection.coco_ap import NAMES, NOTHING_COUNTS, evaluate_parts, match_parts
 from auditor.tasks.detection.coco_truth import CocoTruth, prepare_truth
 from auditor.tasks.detection.columns import Columns, in_parts
-from auditor.tasks.detection.parity import SCORE, compare_detections
-from auditor.tasks.detection.point_choice import choose
+from auditor.tasks.detection.error_types import error_types
+from auditor.tasks.detection.held import hold
 from auditor.tasks.detection.point_matches import PointMatches
 from auditor.tasks.detection.resampling import ClassMatches, ResampledAP, resampled_ap
 from auditor.tasks.detection.tied_ap import TiedAP
 from auditor.tasks.detection.ties import ORDERS
-from auditor.values import (
-    Agreement,
-    CellResult,
-    MetricValue,
-    Moved,
-    OperatingPoint,
-    PointChoice,
-    Ties,
-    iou_metric,
-)
+from auditor.values import MetricValue, Ties, iou_metric
 
-__all__ = ["MATCHED", "compare", "evaluate"]
+__all__ = ["evaluate"]
 
-MATCHED = {"delegate": "parity_matched", "level": "level_matched"}
-"""The share of detections that two delegates, or two levels, have in common."""
 _SAME = 1e-9
 """How far hotcoco's AP may be from pycocotools', which is that of record."""
 
@@ -47,7 +33,7 @@ def evaluate(judged: Judged) -> Evaluated:
     known = judged.prepared or prepare_truth(judged.truth, judged.categories, judged.evaluation)
     if judged.screens:
         return _screened(judged, known)
-    tied = TiedAP(judged.truth, len(judged.categories))
+    tied = TiedAP(known)
     resampled = ResampledAP(judged.weights)
     at_iou = {iou_metric(iou): ResampledAP(judged.weights) for iou in judged.evaluation.iou}
 
@@ -79,7 +65,7 @@ def evaluate(judged: Judged) -> Evaluated:
     if judged.orders and first.value is not None:
         ties, apart = _ties(tied, first.value)
         samples = samples + np.resize(apart, len(samples))
-    held = _held(judged, at_point)
+    held = hold(judged, at_point)
     at_held = measured(held.counted, len(judged.truth)) if held.counted is not None else []
     return Evaluated(
         metrics=(dataclasses.replace(first, interval=interval(samples)), *others, *at_held),
@@ -94,28 +80,9 @@ def evaluate(judged: Judged) -> Evaluated:
         counted=held.counted,
         point=held.point,
         moved=held.moved,
-        kept=np.concatenate([np.zeros(0, dtype=np.float32), *(found.found for found in at_point)]),
+        errors=error_types(known, judged) if judged.orders else None,
+        kept=held.objects,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Held:
-    """The operating point, and what a cell is there."""
-
-    point: OperatingPoint | None = None
-    counted: Counted | None = None
-    moved: Moved | None = None
-
-
-def _held(judged: Judged, found: Sequence[PointMatches]) -> _Held:
-    """Hold a cell at its operating point, which is chosen on it where it is not there yet."""
-    point, cell, images = judged.point, judged.cell, len(judged.truth)
-    if point is None or judged.seen is None or cell is None:
-        return _Held()
-    if isinstance(point, PointChoice):
-        point = choose(point, found, images=images, model=cell.model, chosen_on=str(cell))
-    mine = point.at(cell.quantization)
-    return _Held(point, count(mine, found, judged.seen), moved(mine, found, images))
 
 
 def _parts(judged: Judged, known: CocoTruth) -> Iterator[Columns]:
@@ -144,35 +111,3 @@ def _ties(tied: TiedAP, value: float) -> tuple[Ties, NDArray[np.float64]]:
         reason = f"hotcoco's AP is {ranked:.6f} where pycocotools' is {value:.6f}"
         return Ties(ORDERS, None, None, reason), nothing
     return Ties(ORDERS, min(value, float(others.min())), max(value, float(others.max()))), others - value
-
-
-def compare(result: CellResult, mine: CellEvaluation, theirs: CellEvaluation, kind: str, against: str) -> CellResult:
-    """Add by how much the scores of objects differ that both find; and of delegates and levels the share of detections
-    that both have, and where they differ most, image by image."""
-    result = _shifted(result, mine, theirs, kind)
-    if kind == "clean" or mine.said is None or theirs.said is None:
-        return result
-    found = compare_detections(mine.said, theirs.said)
-    name = MATCHED[kind]
-    reason = None if found.matched is not None else f"neither has a detection of score {SCORE}"
-    metric = MetricValue(name, found.matched, reason=reason, images=result.images)
-    agreement = Agreement(against, found.score, found.corner_px, found.image, found.matched)
-    metrics = {**result.metrics, name: metric}
-    if kind == "delegate":
-        return dataclasses.replace(result, metrics=metrics, parity=agreement)
-    return dataclasses.replace(result, metrics=metrics, level_parity=agreement)
-
-
-def _shifted(result: CellResult, mine: CellEvaluation, theirs: CellEvaluation, kind: str) -> CellResult:
-    """Add the median difference of the scores of objects that both cells find, where both are of the same images."""
-    same = mine.counted is not None and theirs.counted is not None and mine.counted.seen.is_same(theirs.counted.seen)
-    if kind == "delegate" or result.moved is None or not same:
-        return result
-    differences = mine.kept.astype(np.float64) - theirs.kept
-    both = differences[np.isfinite(differences)]
-    if not len(both):
-        return result
-    shift = float(np.median(both))
-    if kind == "clean":
-        return dataclasses.replace(result, moved=dataclasses.replace(result.moved, score_shift=shift))
-    return dataclasses.replace(result, moved=dataclasses.replace(result.moved, score_shift_of_level=shift))

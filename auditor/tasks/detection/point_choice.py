@@ -146,6 +146,8 @@ def _of_fold(found: PointMatches, fold: int, folds: int, *, inside: bool) -> Poi
         found,
         image=found.image[keep],
         score=found.score[keep],
+        boxes=found.boxes[keep],
         object=np.where(matched >= 0, number[matched], -1) if len(there) else matched,
         truths=found.truths[there],
+        objects=found.objects[there],
     )

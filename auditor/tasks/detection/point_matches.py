@@ -20,31 +20,34 @@ _DIGITS = 6
 @dataclass(frozen=True, eq=False)
 class PointMatches:
     """The D detections of one class that count, by image and descending score: `image` (D,) the image's position,
-    `score` (D,), and `object` (D,) which of the class's G true objects that count it is matched with, -1 for none;
-    `truths` (G,) the positions of these objects' images."""
+    `score` (D,), `boxes` (D, 4) xyxy, and `object` (D,) which of the class's G true objects that count it is matched
+    with, -1 for none; `truths` (G,) the positions of these objects' images, `objects` (G, 4) their boxes."""
 
     category: str
     image: NDArray[np.int64]
     score: NDArray[np.float64]
+    boxes: NDArray[np.float64]
     object: NDArray[np.int64]
     truths: NDArray[np.int64]
+    objects: NDArray[np.float64]
 
     @classmethod
     def of(
         cls,
         category: str,
-        found: tuple[NDArray[np.int64], NDArray[np.float64]],
+        found: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
         matched: NDArray[np.int64],
         ignored: NDArray[np.bool_],
-        truth: tuple[NDArray[np.int64], NDArray[np.bool_]],
+        truth: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]],
     ) -> PointMatches:
-        """From `found` (images and scores), with which true object of the class each is `matched`, which are `ignored`,
-        and the `truth`: images, and which objects count."""
-        images, counts = truth
+        """From `found` (images, scores and xyxy boxes), with which true object of the class each is `matched`, which
+        are `ignored`, and the `truth`: images, xyxy boxes, and which objects count."""
+        images, boxes, counts = truth
         number = np.where(counts, np.cumsum(counts) - 1, -1)
         object_ = np.where(matched >= 0, number[matched], -1) if len(counts) else np.full(len(matched), -1)
         keep = ~ignored
-        return cls(category, found[0][keep], found[1][keep], object_[keep], images[counts])
+        image, score, place = found
+        return cls(category, image[keep], score[keep], place[keep], object_[keep], images[counts], boxes[counts])
 
     @property
     def hit(self) -> NDArray[np.bool_]:

@@ -1,0 +1,47 @@
+"""What AP is lost to in each scenario, by kind of error, and what became of the objects that are found clean."""
+
+from __future__ import annotations
+
+from auditor.report.ladder_rows import Row, rows_of_result
+from auditor.report.section import Facts, Section, Shown
+from auditor.values import CellResult
+
+__all__ = ["SECTION"]
+
+_FLIPS = ("flips", "flips_lost", "flips_relabelled", "flips_moved", "flips_new")
+
+
+def _facts(shown: Shown) -> Facts | None:
+    rows = [row for row in rows_of_result(shown.result) if row.clean is not None and row.clean.errors is not None]
+    first: dict[str, CellResult] = {}
+    for row in rows:
+        if row.clean is not None:
+            first.setdefault(row.summary.model, row.clean)
+    return {"rows": [_row(row, first[row.summary.model]) for row in rows], "flips": _FLIPS} if rows else None
+
+
+def _row(row: Row, first: CellResult) -> dict[str, object]:
+    """The cells of a row, clean first; that is compared with the first level's, the others with it."""
+    cells = sorted((cell for cell in row.cells if cell.errors is not None), key=lambda cell: not cell.is_clean)
+    clean = cells[0]
+    kinds = [cost.kind for cost in clean.errors.costs] if clean.errors is not None else []
+    beside = [clean if cell is not clean else first for cell in cells]
+    return {
+        "row": row,
+        "kinds": kinds,
+        "clean": clean,
+        "cells": [
+            {"cell": cell, "grew": _grew(cell, other), "alone": cell is other}
+            for cell, other in zip(cells, beside, strict=True)
+        ],
+    }
+
+
+def _grew(cell: CellResult, other: CellResult) -> list[tuple[float, float]]:
+    """What each kind of error costs, and by how much that is more than in another cell."""
+    if cell.errors is None or other.errors is None:
+        return []
+    return [(cost.cost, cost.cost - other.errors.cost(cost.kind)) for cost in cell.errors.costs]
+
+
+SECTION = Section("error_costs", 70, _facts, "error_costs.html.j2")

@@ -1,0 +1,109 @@
+"""What became of the true objects that a model finds: found still, called otherwise, moved or lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.boxes import iou
+from auditor.evaluate.counted import Counted, Named, Seen, measured
+from auditor.tasks.detection.point_choice import is_held
+from auditor.tasks.detection.point_matches import PointMatches
+from auditor.values import MetricValue, OperatingPoint
+
+__all__ = ["FLIPS", "Objects", "flips", "objects_of"]
+
+FLIPS = {
+    "flips": "share of the objects found in the reference that are not found here",
+    "flips_lost": "share of these objects where nothing is detected here",
+    "flips_relabelled": "share of these objects that are detected here as another class",
+    "flips_moved": "share of these objects whose detection here overlaps them too little",
+    "flips_new": "share of the objects not found in the reference that are found here",
+}
+"""Metrics of a cell beside its reference: the clean cell of its file, or of its family's first level."""
+
+_FOUND, _LOST, _RELABELLED, _MOVED = range(4)
+_NEAR = 0.1
+"""An overlap below this has nothing to do with an object: TIDE's background."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """The G true objects that count of a cell's deployed classes: their images' positions, the scores by which they
+    are found at any threshold (NaN: not), and what becomes of each at the operating point."""
+
+    image: NDArray[np.int32]
+    score: NDArray[np.float32]
+    state: NDArray[np.int8]
+
+
+def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
+    """What becomes of each true object at a point: found; else relabelled, where a false detection of another class
+    overlaps it as a right one would; else moved, where one of its own class overlaps it a little; else lost."""
+    deployed = [item for item in found if point.thresholds.of(item.category) is not None]
+    held = [is_held(item, point.thresholds) for item in deployed]
+    state = [_states(item, keep) for item, keep in zip(deployed, held, strict=True)]
+    false = [keep & ~item.hit for item, keep in zip(deployed, held, strict=True)]
+    none = np.zeros((0, 4))
+    boxes = np.concatenate([none, *(item.boxes[mine] for item, mine in zip(deployed, false, strict=True))])
+    image = np.concatenate([np.zeros(0), *(item.image[mine] for item, mine in zip(deployed, false, strict=True))])
+    label = np.repeat(np.arange(len(deployed)), [int(mine.sum()) for mine in false])
+    order = np.argsort(image, kind="stable")
+    boxes, image, label = boxes[order], image[order], label[order]
+    for number, item in enumerate(deployed):
+        for place in np.nonzero(state[number] != _FOUND)[0].tolist():
+            begin, end = np.searchsorted(image, [item.truths[place], item.truths[place] + 1])
+            if begin == end:
+                continue
+            near = iou(item.objects[place : place + 1], boxes[begin:end])[0]
+            same = label[begin:end] == number
+            if (near[~same] >= point.iou).any():
+                state[number][place] = _RELABELLED
+            elif (near[same] >= _NEAR).any():
+                state[number][place] = _MOVED
+    return Objects(
+        np.concatenate([np.zeros(0, np.int32), *(item.truths.astype(np.int32) for item in deployed)]),
+        np.concatenate([np.zeros(0, np.float32), *(item.found for item in deployed)]),
+        np.concatenate([np.zeros(0, np.int8), *state]),
+    )
+
+
+def _states(found: PointMatches, held: NDArray[np.bool_]) -> NDArray[np.int8]:
+    state = np.full(len(found.truths), _LOST, dtype=np.int8)
+    state[found.object[held & found.hit]] = _FOUND
+    return state
+
+
+def flips(mine: Objects, reference: Objects, seen: Seen) -> list[MetricValue]:
+    """The flips of a cell beside its reference, both of the same objects."""
+    before = reference.state == _FOUND
+    kinds = [before, *(before & (mine.state == kind) for kind in (_LOST, _RELABELLED, _MOVED))]
+    kinds += [~before, ~before & (mine.state == _FOUND)]
+    image = np.concatenate([mine.image[kind] for kind in kinds])
+    column = np.repeat(np.arange(len(kinds)), [int(kind.sum()) for kind in kinds])
+    where, count = np.unique(image * len(kinds) + column, return_counts=True)
+    counted = Counted(
+        seen,
+        len(kinds),
+        (where // len(kinds)).astype(np.int32),
+        (where % len(kinds)).astype(np.int32),
+        count.astype(np.float32),
+        tuple(Named(name, _WHY[name == "flips_new"], higher_is_better=name == "flips_new") for name in FLIPS),
+        _shares,
+    )
+    return measured(counted, len(seen.positions))
+
+
+_WHY = ("the reference finds no object", "the reference finds every object")
+
+
+def _shares(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    before, lost, relabelled, moved, missed, new = sums.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack(
+            [(lost + relabelled + moved) / before, lost / before, relabelled / before, moved / before, new / missed],
+            axis=1,
+        )

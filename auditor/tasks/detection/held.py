@@ -1,0 +1,37 @@
+"""A cell at its operating point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from auditor.evaluate.counted import Counted
+from auditor.tasks.anatomy.task import Judged
+from auditor.tasks.detection.at_point import count, moved
+from auditor.tasks.detection.flips import Objects, objects_of
+from auditor.tasks.detection.point_choice import choose
+from auditor.tasks.detection.point_matches import PointMatches
+from auditor.values import Moved, OperatingPoint, PointChoice
+
+__all__ = ["Held", "hold"]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """The operating point, and what a cell is there."""
+
+    point: OperatingPoint | None = None
+    counted: Counted | None = None
+    moved: Moved | None = None
+    objects: Objects | None = None
+
+
+def hold(judged: Judged, found: Sequence[PointMatches]) -> Held:
+    """Hold a cell at its operating point, which is chosen on it where it is not there yet."""
+    point, cell, images = judged.point, judged.cell, len(judged.truth)
+    if point is None or judged.seen is None or cell is None:
+        return Held()
+    if isinstance(point, PointChoice):
+        point = choose(point, found, images=images, model=cell.model, chosen_on=str(cell))
+    mine = point.at(cell.quantization)
+    return Held(point, count(mine, found, judged.seen), moved(mine, found, images), objects_of(mine, found))
