@@ -100,7 +100,7 @@ def _datasets() -> str:
     rows = []
     for form in sorted(formats, key=lambda form: form.rank):
         keys = "; ".join(f"`{key}`: {expected}" for key, expected in form.keys.items())
-        rows.append((f"`{form.name}`", form.about, form.task, keys))
+        rows.append((f"`{form.name}`", form.about, form.task or "any", keys))
     return _table(("format", "what", "task", "keys"), rows)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.encoding import encode
 from auditor.errors import DataError, ModelError, StoreError
 from auditor.executors import each_isolated

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,11 +31,13 @@ __all__ = [
     "load_cached",
     "load_json",
     "load_predictions",
+    "load_samples",
     "load_unit_times",
     "locked",
     "save_bytes",
     "save_cached",
     "save_json",
+    "save_samples",
     "save_text",
     "save_unit",
 ]
@@ -327,6 +330,44 @@ def load_unit_times(folder: Path, resume_keys: Iterable[str]) -> dict[str, float
         for stage, seconds in json.loads(metadata.get(b"times_s", b"{}")).items():
             total[stage] = total.get(stage, 0.0) + seconds
     return total
+
+
+_SAMPLES = "samples.parquet"
+_SAMPLES_KEY = ("file", "delegate", "device", "scenario", "severity", "metric")
+
+
+def save_samples(folder: Path, rows: Iterable[tuple[Sequence[str | float], NDArray[np.float32]]]) -> None:
+    """Write what metrics are on every resample: a row for each cell and metric, named by file, delegate, device,
+    scenario, severity and metric."""
+    fields = [pa.field(name, pa.float64() if name == "severity" else pa.string()) for name in _SAMPLES_KEY]
+    schema = pa.schema([*fields, pa.field("values", pa.list_(pa.float32()))])
+    columns: list[list[Any]] = [[] for _ in schema]
+    for key, values in rows:
+        for column, part in zip(columns, (*key, values), strict=True):
+            column.append(part)
+    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+
+    def write(temporary: Path) -> None:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+    _write(folder / _SAMPLES, write)
+
+
+def load_samples(folder: Path) -> dict[tuple[str | float, ...], NDArray[np.float64]]:
+    """Read them again, by their names; none where the folder has no such file.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = folder / _SAMPLES
+    if not path.is_file():
+        return {}
+    try:
+        rows = pq.read_table(path, page_checksum_verification=True).to_pydict()
+        names = zip(*(rows[name] for name in _SAMPLES_KEY), strict=True)
+        return {key: np.array(found, dtype=np.float64) for key, found in zip(names, rows["values"], strict=True)}
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path}: it cannot be read ({error}); run the audit again to write it anew") from error
 
 
 def _write(path: Path, write: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from auditor import extensions
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.detect import detect_dataset
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.datasets.shared_classes import match_classes
 from auditor.errors import InputError
 

@@ -29,7 +29,7 @@ from auditor.bundle.read import devices_of
 from auditor.config import load_audit, load_gates, read_pack, specs_of
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.idx_file import load_idx
-from auditor.datasets.images import oddities_of, read_image
+from auditor.datasets.image_files import oddities_of, read_image
 from auditor.delegate import XNNPACK
 from auditor.errors import AuditorError, InputError
 from auditor.executors import each_isolated

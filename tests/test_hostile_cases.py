@@ -28,7 +28,7 @@ from auditor.bundle.read import devices_of
 from auditor.cli import main
 from auditor.config import load_gates
 from auditor.datasets.dataset import DatasetRequest
-from auditor.datasets.images import read_image
+from auditor.datasets.image_files import read_image
 from auditor.demo.scenes import CLASSES
 from auditor.errors import DataError, InputError, ModelError, StoreError
 from auditor.files import parsed_json, whole_bytes

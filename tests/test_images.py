@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.datasets.images import read_image
+from auditor.datasets.image_files import read_image
 from auditor.errors import DataError
 
 RNG = np.random.default_rng(3)

@@ -51,7 +51,7 @@ def test_calibration_on_what_is_never_evaluated_is_named(project):
     """Five dark calibration images: the evaluated ones exceed what their activations ever reached."""
     import cv2
 
-    from auditor.datasets.images import folder_images
+    from auditor.datasets.image_files import folder_images
 
     (project / "dark").mkdir()
     for index in range(5):

@@ -15,7 +15,7 @@ from conftest import DEMO_MODEL
 from made_results import DATASET, codes, made_result, only
 from made_sets import scenes, write_coco, write_image, write_yolo
 
-from auditor.datasets.images import oddities_of, read_image
+from auditor.datasets.image_files import oddities_of, read_image
 from auditor.demo.scenes import CLASSES
 from auditor.errors import DataError
 from auditor.judge.data import check_data

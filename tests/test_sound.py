@@ -14,7 +14,7 @@ from made_sets import scenes, write_coco, write_voc, write_yolo
 
 from auditor.config import load_audit
 from auditor.datasets.describe import describe_truth
-from auditor.datasets.images import oddities_of
+from auditor.datasets.image_files import oddities_of
 from auditor.demo.scenes import CLASSES
 from auditor.judge.catalogue import CATALOGUE
 from auditor.judge.data import check_data

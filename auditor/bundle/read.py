@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from auditor.bundle.format import META, Item, fingerprint, items, packed
 from auditor.config import latency_of
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.encoding import dequantize, geometry_of
 from auditor.errors import DataError, InputError, ModelError
 from auditor.evaluate.differences import with_differences
@@ -232,7 +232,7 @@ def _evaluated(
                     place.append(reading.prediction(delegate, item, found))
             for (scenario, severity), images in predictions.items():
                 cell = Cell(spec.model, spec.name, spec.quantization, delegate, scenario, severity, device=device)
-                task = cell_task(cell, spec, dataset.categories, match, truth)
+                task = cell_task(cell, spec, dataset, match, truth)
                 task = dataclasses.replace(
                     task,
                     predictions=tuple(images),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from auditor.bundle.format import Item, fingerprint, items, packed
 from auditor.corruptions.corrupt import corrupt
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.encoding import encode
 from auditor.errors import DataError, InputError, ScenarioError
 from auditor.plan import Plan

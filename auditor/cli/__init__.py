@@ -365,6 +365,7 @@ def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[Audit
 
 main.add_command(scenarios)
 for _command in (
+    reading_commands.compare,
     reading_commands.explain,
     reading_commands.docs,
     reading_commands.schema,

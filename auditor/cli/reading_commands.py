@@ -1,14 +1,18 @@
-"""What there is to read: a finding explained, the manual, and the schemas of documents."""
+"""What there is to read: a finding explained, the manual, the schemas of documents, two runs compared."""
 
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import click
 
 from auditor.errors import InputError
 
-__all__ = ["docs", "explain", "schema"]
+__all__ = ["compare", "docs", "explain", "schema"]
+
+_PATH = click.Path(path_type=Path)
 
 
 def _codes(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -68,3 +72,36 @@ def schema(document: str) -> None:
     from auditor.config import schema as schema_of
 
     click.echo(json.dumps(schema_of(document), indent=2))
+
+
+@click.command()
+@click.argument("baseline", type=_PATH)
+@click.argument("run", type=_PATH)
+@click.option("--html", type=_PATH, help="Write the comparison as a page")
+@click.option("--markdown", type=_PATH, help="Write it as Markdown for a pull request, as it is printed")
+@click.option("--json", "as_json", type=_PATH, help="Write it as JSON")
+@click.option(
+    "--least",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Call no difference real that is smaller, in the unit of its metric",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print one line alone")
+def compare(
+    baseline: Path, run: Path, html: Path | None, markdown: Path | None, as_json: Path | None, least: float, quiet: bool
+) -> None:
+    """Compare RUN with BASELINE: two run folders, or their result.json.
+
+    Says of each cell whether it is better, worse, or does not differ beyond chance, and which cannot be compared.
+    Exit code 1 where something is really worse, 3 where nothing can be compared.
+    """
+    from auditor.report.compare_text import headline, render_comparison_markdown
+    from auditor.run import compare_folders, save_comparison
+
+    comparison = compare_folders(baseline, run, least=least)
+    save_comparison(comparison, html=html, markdown=markdown, json=as_json)
+    click.echo(headline(comparison) if quiet else render_comparison_markdown(comparison).rstrip())
+    if comparison.of("worse"):
+        sys.exit(1)
+    sys.exit(0 if comparison.of("better") or comparison.of("same") else 3)

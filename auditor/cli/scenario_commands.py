@@ -67,7 +67,7 @@ def show(name: str, allow_code: bool) -> None:
 def preview(pack: str, image: Path, output: Path, seed: int, allow_code: bool) -> None:
     """Write one HTML contact sheet: an image at every severity of PACK (a pack, pack/scenario or pack file)."""
     from auditor.corruptions.corrupt import corrupt, knobs_at
-    from auditor.datasets.images import read_image
+    from auditor.datasets.image_files import read_image
     from auditor.provenance import image_seed, sha256_of
     from auditor.report.sheet import render_sheet
     from auditor.store import save_text

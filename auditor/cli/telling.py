@@ -40,7 +40,8 @@ def _numbers(result: AuditResult) -> list[str]:
             f"{name} {'undefined' if value.value is None else f'{value.value:.3f}'}"
             for name, value in summary.metrics.items()
         )
-        lines.append(f"{summary}: {values}")
+        known = any(value.value is not None for value in summary.metrics.values())
+        lines.append(f"{summary}: {values if known else f'accuracy unknown: {summary.clean.reason}'}")
     skipped = (f"skipped: {cell.file}: {cell.error}" for cell in result.cells if cell.status == "skipped")
     return [*lines, *dict.fromkeys(skipped)]
 

@@ -24,6 +24,7 @@ from auditor.config.pack import PackConfig, load_pack, read_pack, specs_of
 from auditor.config.result import (
     RESULT_SCHEMA_VERSION,
     cells_document,
+    comparison_document,
     latency_of,
     parse_cells,
     parse_result,
@@ -48,6 +49,7 @@ __all__ = [
     "PostprocessConfig",
     "YamlFile",
     "cells_document",
+    "comparison_document",
     "latency_of",
     "load_audit",
     "load_gates",

@@ -282,6 +282,8 @@ class AuditConfig(Document):
     delegates: Annotated[tuple[DelegateName | ExternalDelegateConfig, ...], Field(min_length=1)] = (XNNPACK.name,)
     measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
+    baseline: PathText | None = None
+    """A run folder, or its result.json, that cells and gates are compared with."""
     gates: tuple[GateConfig, ...] = ()
     fail_on: FailOn | None = None
     """From which level on findings of checks fail the audit, as gates do; left out: never."""

@@ -12,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.config.migrations import MIGRATIONS
 from auditor.errors import StoreError
-from auditor.values import AuditResult, CellResult, Latency, ShardRecord
+from auditor.values import AuditResult, CellResult, Comparison, Latency, ShardRecord
 
 __all__ = [
     "RESULT_SCHEMA_VERSION",
     "cells_document",
+    "comparison_document",
     "latency_of",
     "parse_cells",
     "parse_result",
@@ -41,6 +42,16 @@ def result_schema() -> dict[str, Any]:
 def result_document(result: AuditResult) -> Any:
     """Turn a result into the plain document that `result.json` holds."""
     return _adapter().dump_python(result, mode="json")
+
+
+@functools.cache
+def _comparison_adapter() -> TypeAdapter[Comparison]:
+    return TypeAdapter(Comparison)
+
+
+def comparison_document(comparison: Comparison) -> Any:
+    """Turn a comparison into a plain document."""
+    return _comparison_adapter().dump_python(comparison, mode="json")
 
 
 @functools.cache

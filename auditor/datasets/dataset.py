@@ -37,7 +37,8 @@ class DatasetRequest:
 class Dataset:
     """Images by ascending id, truth by image id with labels that index `categories`. `counts` says what was met on
     loading (zero-area boxes, crowds, missing files, …). `listed` are the image ids in the order of the annotations,
-    where that is another. `task` is the one whose truth it holds."""
+    where that is another. `task` is the one whose truth it holds. A set without truth has empty truth of every image,
+    and no categories: the classes of each model are its own."""
 
     name: str
     format: str
@@ -48,6 +49,8 @@ class Dataset:
     about: Mapping[str, Any] = field(default_factory=dict)
     listed: tuple[int, ...] = ()
     task: str = "detection"
+    is_labelled: bool = True
+    """Whether its truth is known."""
 
     @property
     def fingerprint(self) -> str:
@@ -65,7 +68,7 @@ class Format:
     """A way that data sets lie on disk: the keys of `dataset:` that it takes, each with what is expected; how to
     recognise it in a folder (`detect` gives those keys, None where it is not there; formats are asked by ascending
     `rank`), and how to load it, which raises InputError with every problem that makes the set unusable. `paths` are
-    keys that are paths."""
+    keys that are paths. `task` is empty where there is no truth."""
 
     name: str
     task: str

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.errors import DataError
 from auditor.values import GroundTruth, ImageRecord
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["ClassMatch", "match_classes", "normal_name"]
+__all__ = ["ClassMatch", "match_classes", "match_own", "normal_name"]
 
 
 _SPELLINGS = (
@@ -111,6 +111,17 @@ def _first_names(label: str) -> list[str]:
     if first != label:
         found.append(first)
     return [normal_name(name) for name in found if name.strip()]
+
+
+def match_own(labels: Sequence[str | None]) -> ClassMatch:
+    """A model's labels matched with themselves, where no truth says which are judged.
+
+    >>> match_own(["a", None, "b"]).to_category
+    (0, None, 1)
+    """
+    judged = tuple(dict.fromkeys(label for label in labels if label is not None))
+    places = {label: index for index, label in enumerate(judged)}
+    return ClassMatch(tuple(None if label is None else places[label] for label in labels), judged, (), ())
 
 
 def normal_name(name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from auditor.config.yaml_file import load_yaml
 from auditor.datasets.dataset import DatasetRequest
-from auditor.datasets.images import SUFFIXES, list_images
+from auditor.datasets.image_files import SUFFIXES, list_images
 from auditor.datasets.named_files import endings, no_folder, spellings
 from auditor.datasets.truth_boxes import BoxReading
 from auditor.errors import InputError

@@ -45,6 +45,8 @@ def check_data(result: AuditResult) -> Iterator[Told]:
     for name, dataset in result.datasets.items():
         label = "the data set" if name == "default" else f"the data set {name}"
         things = next((model.judging.things for model in result.models if model.dataset == name), "objects")
+        if not dataset.is_labelled:
+            yield Told("data.unlabelled", {"dataset": label, "images": dataset.images})
         yield from _size(dataset, label, things)
         yield from _truth(dataset, label)
     yield from _images(result)
@@ -59,7 +61,7 @@ def _size(dataset: DatasetRecord, label: str, things: str) -> Iterator[Told]:
             facts={
                 "dataset": label,
                 "images": dataset.images,
-                "boxes": dataset.boxes if things == "boxes" else None,
+                "boxes": dataset.boxes if things == "boxes" and dataset.is_labelled else None,
                 "enough": _FEW_IMAGES,
             },
             observed=dataset.images,

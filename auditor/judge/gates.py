@@ -8,6 +8,7 @@ from typing import Literal
 
 from auditor.judge.told import Row, Told, as_finding, place_of
 from auditor.values import (
+    BASELINE,
     CLEAN,
     LOCAL,
     MEASURED_METRICS,
@@ -43,6 +44,8 @@ class Subject:
     reason: str | None
     reference: CellResult | None = None
     ties: Ties | None = None
+    unlike: str | None = None
+    """Why there is no reference to compare with."""
     early: str | None = None
     """Why it is not the value of all images, where gates were decided before all were measured."""
 
@@ -157,13 +160,17 @@ def _cells(result: AuditResult, rule: Rule) -> Iterator[Subject]:
             continue  # a metric of another task, or of a comparison that this cell is not part of
         if rule.against == CLEAN and cell.is_clean:
             continue  # clean drops nothing against itself
-        if rule.against not in (None, CLEAN) and rule.against not in levels[cell.model] - {cell.quantization}:
+        if rule.against not in (None, CLEAN, BASELINE) and rule.against not in levels[cell.model] - {cell.quantization}:
             continue  # a level drops nothing against itself, nor a model that has no such level
         reason = None if cell.status == "ok" else f"the cell {cell.status}: {cell.error}"
         reference = _reference(result, rule, cell) if rule.kind == "max_drop" else None
         ties = cell.ties if rule.metric == cell.judged_by else None
         early = _early([cell, *([reference] if reference is not None else [])])
-        yield Subject(place_of(cell), str(cell.key), cell.metrics.get(rule.metric), reason, reference, ties, early)
+        unlike = None
+        if rule.against == BASELINE and result.baseline is not None:
+            unlike = result.baseline.left_out.get(str(cell.key), "the baseline has no such cell")
+        metric = cell.metrics.get(rule.metric)
+        yield Subject(place_of(cell), str(cell.key), metric, reason, reference, ties, unlike, early)
 
 
 def _early(cells: Sequence[CellResult]) -> str | None:
@@ -225,7 +232,7 @@ def limit_of(rule: Rule, subject: Subject) -> tuple[float | None, str]:
     if rule.kind != "max_drop":
         return rule.limit, ""
     if subject.reference is None:
-        return None, f"there is no {rule.against} cell to compare with"
+        return None, subject.unlike or f"there is no {rule.against} cell to compare with"
     metric = subject.reference.metrics.get(rule.metric)
     if metric is None or metric.value is None:
         return None, f"{subject.reference.key} has no {rule.metric} to compare with"
@@ -236,6 +243,8 @@ def _reference(result: AuditResult, rule: Rule, cell: CellResult) -> CellResult 
     """`against: clean` is the same file, delegate and device; a level is the family's, in the same scenario and
     severity.
     A source that no device can run on is compared whatever the delegate."""
+    if rule.against == BASELINE:
+        return result.baseline.cells.get(str(cell.key)) if result.baseline is not None else None
     everywhere = {delegate.name for delegate in result.plan.delegates if not delegate.is_deployable}
     for other in result.cells:
         if (other.model, other.device, other.input) != (cell.model, cell.device, cell.input):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from auditor import extensions
 from auditor.corruptions.corrupt import corrupt
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.delegate import Delegate
 from auditor.encoding import encode
 from auditor.errors import DataError, ModelError, ScenarioError

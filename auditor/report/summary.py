@@ -5,21 +5,21 @@ from __future__ import annotations
 from auditor.report.outcome import gate_text, notable, reasons
 from auditor.values import LOCAL, AuditResult, Finding
 
-__all__ = ["render_summary"]
+__all__ = ["plain_cell", "render_summary"]
 
 _MOST = 12
 
 
 def render_summary(result: AuditResult) -> str:
     """Render the verdict, gates, summaries and the first findings as Markdown."""
-    lines = [f"# {result.verdict.upper()}: {_cell(result.name)}", ""]
+    lines = [f"# {result.verdict.upper()}: {plain_cell(result.name)}", ""]
     if result.gates:
         lines += ["| gate | status | what it met |", "|---|---|---|"]
         for gate in result.gates:
-            lines.append(f"| {_cell(str(gate.rule))} | {gate.status} | {_cell(gate_text(gate))} |")
+            lines.append(f"| {plain_cell(str(gate.rule))} | {gate.status} | {plain_cell(gate_text(gate))} |")
         lines.append("")
     others = [reason for reason in reasons(result) if not any(reason.rule == str(g.rule) for g in result.gates)]
-    lines += [f"{_cell(str(reason))}\n" for reason in others]
+    lines += [f"{plain_cell(str(reason))}\n" for reason in others]
     lines += [
         "| model | quantization | delegate | device | metric | clean | mPC | rPC |",
         "|---|---|---|---|---|---|---|---|",
@@ -29,7 +29,7 @@ def render_summary(result: AuditResult) -> str:
         shown = " | ".join("–" if value.value is None else f"{value.value:.3f}" for value in values)
         here = f"{LOCAL} ({result.provenance.machine.processor})"
         device = here if summary.device == LOCAL else summary.device
-        named = f"{summary.file} | {summary.quantization} | {summary.delegate} | {_cell(device)}"
+        named = f"{summary.file} | {summary.quantization} | {summary.delegate} | {plain_cell(device)}"
         lines.append(f"| {named} | {summary.judged_by} | {shown} |")
     found = notable(result)
     infos = [finding for finding in result.findings if finding.level == "info"]
@@ -46,13 +46,13 @@ def render_summary(result: AuditResult) -> str:
 
 def _finding(finding: Finding) -> list[str]:
     """A finding with its remedy, and the lines of YAML that mend it as code."""
-    text = f"- **{finding.level}** ({finding.code}): {_cell(finding.message)}."
+    text = f"- **{finding.level}** ({finding.code}): {plain_cell(finding.message)}."
     if finding.fix is None:
-        return [f"{text} {_cell(finding.remedy)}"]
-    remedy = _cell(finding.remedy.replace(str(finding.fix), "")).rstrip(": ")
+        return [f"{text} {plain_cell(finding.remedy)}"]
+    remedy = plain_cell(finding.remedy.replace(str(finding.fix), "")).rstrip(": ")
     return [f"{text} {remedy}:", "", "  ```yaml", *(f"  {line}" for line in finding.fix.lines), "  ```"]
 
 
-def _cell(text: str) -> str:
+def plain_cell(text: str) -> str:
     """Keep a table's cell on its line, and HTML as text."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -73,6 +73,8 @@ def judged_classes(known: Known) -> tuple[list[str] | None, dict[str, str]]:
     absent: dict[str, str] = {}
     for spec in known.specs:
         match, dataset = known.matches[spec.name], known.datasets[spec.dataset]
+        if not dataset.is_labelled:
+            continue
         for name in match.judged:
             if _objects_of(dataset, name):
                 judged[name] = None
@@ -152,6 +154,8 @@ def _metrics_of(
         every = frozenset(name for task in tasks.values() for name in summary_metrics(task, scenarios=scenarios))
         return _Metrics(None, None, every)
     task, evaluation = task_of(spec.task), known.config.evaluation.value
+    if not known.datasets[spec.dataset].is_labelled:
+        return _without_truth(task, several=several or len(levels) > 1)
     clean, other = (
         cell_metrics(
             task,
@@ -165,6 +169,17 @@ def _metrics_of(
         for is_clean in (True, False)
     )
     return _Metrics(clean, other, summary_metrics(task, scenarios=scenarios))
+
+
+def _without_truth(task: Task, *, several: bool) -> _Metrics:
+    """What a file has on images without truth."""
+    compared = set(_needing_no_truth(task)) if several else set()
+    clean = frozenset({*task.alone_metrics, *compared})
+    return _Metrics(clean, clean | set(task.beside_clean), frozenset())
+
+
+def _needing_no_truth(task: Task) -> list[str]:
+    return [name for name in task.compared_metrics if name not in task.needs_truth]
 
 
 def _not_at_point(known: Known, spec: ModelSpec, task: Task) -> list[str]:
@@ -254,4 +269,15 @@ def _why_not(known: Known) -> dict[str, str]:
         for task in tasks.values()
         for name in task.per_hour
     }
+    without = [name for name, found in known.datasets.items() if not found.is_labelled]
+    no_truth = {
+        name: f"{name} needs truth, which the data set of images alone has not ({', '.join(without)}); of such images "
+        f"there are {', '.join([*task.alone_metrics, *_needing_no_truth(task)])}"
+        for task in tasks.values()
+        if task.name in here and len(without) == len(known.datasets)
+        for name in every_metric((), config.evaluation.value)
+        if name not in {*task.alone_metrics, *_needing_no_truth(task)} and name not in MEASURED_METRICS
+    }
+    if no_truth:
+        return {**compared, **others, **no_truth, **why}
     return {**differences, **compared, **at_point, **others, **per_hour, **why}

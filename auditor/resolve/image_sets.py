@@ -13,7 +13,7 @@ from auditor import extensions
 from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, nearest
 from auditor.datasets.canonical import in_canonical_order
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
-from auditor.datasets.images import folder_images, read_record, sizes_of
+from auditor.datasets.image_files import folder_images, read_record, sizes_of
 from auditor.datasets.shared_classes import normal_name
 from auditor.errors import DataError, InputError
 from auditor.resolve.places import place
@@ -98,7 +98,7 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     )
     found = form.load(request)
     truths = [truth for truth in found.truth.values() if isinstance(truth, GroundTruth)]
-    if judged and truths and not any((~truth.iscrowd).any() for truth in truths):
+    if judged and found.is_labelled and truths and not any((~truth.iscrowd).any() for truth in truths):
         crowds = sum(len(truth.labels) for truth in truths)
         what = f"its {crowds} objects are all crowds (or difficult)" if crowds else "its images have no object at all"
         raise InputError(

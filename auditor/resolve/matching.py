@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.config import AuditConfig
 from auditor.datasets.dataset import Dataset
-from auditor.datasets.shared_classes import ClassMatch, match_classes
+from auditor.datasets.shared_classes import ClassMatch, match_classes, match_own
 from auditor.resolve.entries import where_is
 from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ClassTruth, ModelSpec, some
@@ -25,6 +25,11 @@ def matches_of(
         if spec.dataset not in datasets:
             continue
         judged, where = datasets[spec.dataset].task, where_is(config, spec.name)
+        if not datasets[spec.dataset].is_labelled:
+            matches[spec.name] = match_own(spec.labels)
+            if task_of(spec.task).evaluate_alone is None:
+                problems.append(f"{where}: {spec.name} is a model for {spec.task}, which needs a data set with truth")
+            continue
         if judged not in task_of(spec.task).truths:
             problems.append(
                 f"{where}: {spec.name} is a model for {spec.task} ({spec.sources['decoder']}), but its data set is for "

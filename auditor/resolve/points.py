@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from auditor.config import AuditConfig, ModelConfig, nearest
+from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch, normal_name
 from auditor.resolve.entries import where_is
 from auditor.tasks.anatomy.cells import task_of
@@ -16,11 +17,17 @@ __all__ = ["points_of"]
 
 
 def points_of(
-    config: AuditConfig, specs: Sequence[ModelSpec], matches: Mapping[str, ClassMatch], problems: list[str]
+    config: AuditConfig,
+    datasets: Mapping[str, Dataset],
+    specs: Sequence[ModelSpec],
+    matches: Mapping[str, ClassMatch],
+    problems: list[str],
 ) -> dict[str, PointChoice]:
     """By family how its threshold is chosen, classes spelt as its data set does; adds to `problems` what cannot be."""
     points = {}
     for spec in specs:
+        if spec.dataset not in datasets:
+            continue
         model = next(entry for entry in config.models if entry.name == spec.name)
         given = model.operating_point
         where = where_is(config, spec.name, "operating_point")
@@ -42,6 +49,11 @@ def points_of(
             choice, wrong = _spelt(choice, matches[spec.name].judged)
             problems += [f"{where}: {text}" for text in wrong]
         problems += [f"{where}: {text}" for text in _contradictions(choice, spec, _family(config, model, specs))]
+        if not datasets[spec.dataset].is_labelled and choice.thresholds is None:
+            problems.append(
+                f"{where}: there is no truth to choose a threshold of {spec.name} by: write the one that you deploy, "
+                "`operating_point: {threshold: 0.35}`"
+            )
         points[spec.model] = choice
     return points
 

@@ -13,7 +13,7 @@ from auditor.delegate import RESERVED
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import clean_name
 from auditor.tasks.anatomy.task import Metric, Task
-from auditor.values import CLEAN, MEASURED_METRICS, OVER_SCENARIOS, AuditResult, Evaluation, Rule
+from auditor.values import BASELINE, CLEAN, MEASURED_METRICS, OVER_SCENARIOS, AuditResult, Evaluation, Rule
 from auditor.values.levels import FLOAT32, GRAPH_LEVELS, PARENT, REMEDIES
 
 __all__ = ["Reach", "Reachable", "cell_metrics", "every_metric", "reach_of", "summary_metrics", "unmeetable"]
@@ -75,7 +75,7 @@ def bounds_of(metric: str, evaluation: Evaluation) -> Bounds | None:
     tasks: dict[str, Task] = extensions.every("tasks")
     registered: dict[str, Metric] = extensions.every("metrics")
     first, _, reference = metric.rpartition("_minus_")
-    if first and reference in REFERENCES:
+    if first and reference in (*REFERENCES, BASELINE):
         between = bounds_of(first, evaluation)
         return None if between is None else (between[0] - between[1], between[1] - between[0])
     own = next((found for found in registered.values() if found.name == metric), None)
@@ -116,8 +116,9 @@ def cell_metrics(
     }
     own = set(task.gate_metrics(list(classes)))
     if len(set(levels)) < 2 and not several:
-        own -= set(task.compared_metrics)
+        own -= set(task.compared_metrics) - set(() if clean else task.beside_clean)
     differences = {f"{name}_minus_{key}" for name in compared for key in REFERENCES if there[key]}
+    differences |= {f"{name}_minus_{BASELINE}" for name in [*compared, *task.metrics]}
     found = {*own, *registered, *added, *differences}
     return frozenset(name for name in found if _base(name) not in left_out)
 
@@ -196,7 +197,7 @@ def unmeetable(rule: Rule, reach: Reach, *, known: bool = True) -> Iterator[tupl
         yield key, _absent(rule, key, rule.selectors[key], having)
     against = rule.against
     if (
-        against not in (None, CLEAN)
+        against not in (None, CLEAN, BASELINE)
         and against not in _NAMES["quantization"]()
         and not _has_level(having, str(against))
     ):
@@ -205,7 +206,7 @@ def unmeetable(rule: Rule, reach: Reach, *, known: bool = True) -> Iterator[tupl
         matching = [s for s in having if all(s.matches(key, wanted) for key, wanted in rule.selectors.items())]
         if not matching:
             yield _together(rule, having)
-        elif rule.against is not None:
+        elif rule.against not in (None, BASELINE):
             yield from _without_reference(rule, matching, having)
 
 

@@ -14,7 +14,7 @@ from auditor.evaluate.robustness import clean_name
 from auditor.resolve.foreseen import Known, foreseen, judged_classes
 from auditor.resolve.reach import every_metric, reach_of, unmeetable
 from auditor.tasks.anatomy.task import Task
-from auditor.values import OVER_SCENARIOS, AuditResult, Evaluation, Rule, some
+from auditor.values import BASELINE, OVER_SCENARIOS, AuditResult, Evaluation, Rule, some
 
 __all__ = ["rules_of", "with_gates"]
 
@@ -34,6 +34,9 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
     rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
     problems += wrong
     for index, rule in enumerate(rules):
+        if _needs_baseline(rule) and config.baseline is None:
+            told = "write `baseline:` with the run folder, or its result.json, to compare with"
+            problems.append(f"{where(index, _needs_baseline(rule))}: {told}")
         known_metric = rule.metric in every_metric(classes or (), reach.evaluation)
         found = unmeetable(rule, reach, known=known_metric)
         other = rule.selectors.get("model") not in (None, *(model.name for model in config.models))
@@ -70,11 +73,21 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
     problems = [*document.problems, *wrong]
     known = every_metric(classes, reach.evaluation) | names
     for index, rule in enumerate(rules):
+        if _needs_baseline(rule) and result.baseline is None:
+            told = "this run was not compared with a baseline; write `baseline:` in its audit.yaml and run it again"
+            problems.append(f"{where(index, _needs_baseline(rule))}: {told}")
         found = unmeetable(rule, reach, known=rule.metric in known)
         problems += [f"{where(index, key)}: {text}" for key, text in found]
     if problems:
         raise InputError(dict.fromkeys(problems))
     return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=fail_on))
+
+
+def _needs_baseline(rule: Rule) -> str:
+    """The key of a gate that compares with the baseline, if one does."""
+    if rule.against == BASELINE:
+        return "against"
+    return "metric" if rule.metric.endswith(f"_minus_{BASELINE}") else ""
 
 
 def _spelt(

@@ -54,7 +54,7 @@ def resolve_audit(
         if delegate.library is not None and not Path(delegate.library).is_file()
     ]
     matches = matches_of(config, datasets, specs, problems)
-    points = points_of(config, specs, matches, problems)
+    points = points_of(config, datasets, specs, matches, problems)
     rules = rules_of(Known(config, datasets, specs, matches, scenarios, devices, points), problems)
     if problems:
         raise InputError(problems)

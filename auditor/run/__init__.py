@@ -1,5 +1,6 @@
 """The composition of all rooms: an audit, from its file to its report."""
 
+from auditor.run.against import compare_folders, load_side, save_comparison
 from auditor.run.composing import run_audit
 from auditor.run.estimating import Estimate, estimate_run
 from auditor.run.judging import catalogue, is_silenced_by_code, judge_run, load_run, report_run
@@ -14,16 +15,19 @@ __all__ = [
     "Progress",
     "SilentProgress",
     "catalogue",
+    "compare_folders",
     "estimate_run",
     "file_findings",
     "is_silenced_by_code",
     "judge_run",
     "load_run",
+    "load_side",
     "merge_shards",
     "quantize_file",
     "report_run",
     "run_audit",
     "run_shard",
+    "save_comparison",
     "verified",
     "write_bundle",
 ]

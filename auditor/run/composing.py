@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from auditor.config import text_of
 from auditor.report import charts
@@ -19,8 +22,8 @@ from auditor.run.stages import STAGES
 from auditor.run.stages.picturing import draw_pictures
 from auditor.run.stages.planning import planned
 from auditor.run.stages.recording import record
-from auditor.store import save_text
-from auditor.values import AuditResult
+from auditor.store import save_samples, save_text
+from auditor.values import AuditResult, Cell
 
 __all__ = ["run_audit"]
 
@@ -69,7 +72,15 @@ def run_audit(
         begin(session, state, "writing the report", of=0, what="")
         result = record(session, state, command=command or f"auditor run {audit}", started=started)
         save_text(folder / "audit.yaml", text_of(audit, given))
+        save_samples(folder, _named(state.samples))
         result = judged(result, folder)
         draw_pictures(session, state, result)
         render(result, folder)
         return result
+
+
+def _named(
+    samples: Mapping[tuple[Cell, str], NDArray[np.float32]],
+) -> Iterator[tuple[tuple[str | float, ...], NDArray[np.float32]]]:
+    for (cell, metric), values in samples.items():
+        yield (cell.file, cell.delegate, cell.device, cell.scenario, cell.severity, metric), values

@@ -200,7 +200,7 @@ def _tasks(
         fed = DECLARED if asks else "sample"
         cell = Cell(spec.model, spec.name, spec.quantization, delegate, "sample", 1, fed)
         truth = judged_truth(spec.task, seen, match.judged)
-        task = cell_task(cell, spec, dataset.categories, match, truth)
+        task = cell_task(cell, spec, dataset, match, truth)
         predictions = tuple(dataclasses.replace(item, image_id=index) for index, item in enumerate(copies))
         yield dataclasses.replace(task, predictions=predictions), images / len(copies)
 

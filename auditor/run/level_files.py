@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.datasets.images import folder_images, read_record
+from auditor.datasets.image_files import folder_images, read_record
 from auditor.datasets.named_files import no_folder
 from auditor.errors import AuditorError, InputError, ModelError
 from auditor.executors import run_isolated

@@ -10,13 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from auditor.config import AuditConfig, read_audit
+from auditor.evaluate.versus import Run
 from auditor.executors import Executor, open_executor
 from auditor.plan import Plan
 from auditor.provenance import same_versions
 from auditor.run.progress import Progress
 from auditor.store import check_writable, locked
 from auditor.values import (
+    Baseline,
     CalibrationRecord,
     Cell,
     CellResult,
@@ -135,6 +140,11 @@ class State:
     datasets: Mapping[str, DatasetRecord] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    samples: Mapping[tuple[Cell, str], NDArray[np.float32]] = field(default_factory=dict)
+    """Metrics of whole cells on every resample."""
+    compared_with: Run | None = None
+    """The run that the document names as its baseline."""
+    baseline: Baseline | None = None
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     """By family its operating point."""
     units: Mapping[Cell, tuple[Unit, ...]] = field(default_factory=dict)

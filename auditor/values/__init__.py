@@ -15,6 +15,13 @@ from auditor.values.arrays import (
     ImageRecord,
     Meant,
 )
+from auditor.values.comparisons import (
+    BASELINE,
+    ComparedCells,
+    Comparison,
+    Difference,
+    Outcome,
+)
 from auditor.values.findings import (
     Decision,
     Finding,
@@ -49,6 +56,7 @@ from auditor.values.results import (
     WORTH,
     Agreement,
     AuditResult,
+    Baseline,
     Cell,
     CellResult,
     Compared,
@@ -57,6 +65,7 @@ from auditor.values.results import (
     ErrorTypes,
     LevelTest,
     MetricValue,
+    RunLabel,
     Summary,
     Ties,
     Verdict,
@@ -113,6 +122,7 @@ from auditor.values.thresholds import (
 
 __all__ = [
     "AS_FOUND",
+    "BASELINE",
     "BEST_F1",
     "CLEAN",
     "COCO_LIMITS",
@@ -128,6 +138,7 @@ __all__ = [
     "Agreement",
     "AtThreshold",
     "AuditResult",
+    "Baseline",
     "BoxSizes",
     "CalibrationRecord",
     "Candidates",
@@ -136,6 +147,8 @@ __all__ = [
     "ClassScores",
     "ClassTruth",
     "Compared",
+    "ComparedCells",
+    "Comparison",
     "Compatibility",
     "Confusion",
     "DatasetRecord",
@@ -146,6 +159,7 @@ __all__ = [
     "Detections",
     "DeviceFacts",
     "Diagnosis",
+    "Difference",
     "ErrorCost",
     "ErrorTypes",
     "Evaluation",
@@ -176,6 +190,7 @@ __all__ = [
     "ModelSpec",
     "Moved",
     "OperatingPoint",
+    "Outcome",
     "OutputCodes",
     "Patch",
     "Place",
@@ -187,6 +202,7 @@ __all__ = [
     "ReliabilityBin",
     "Replaced",
     "Rule",
+    "RunLabel",
     "RuntimeNeed",
     "ScenarioRecord",
     "ScenarioSpec",

@@ -50,6 +50,11 @@ class GroundTruth(FrozenArrays):
     area: NDArray[np.float64]
     iscrowd: NDArray[np.bool_]
 
+    @classmethod
+    def nothing(cls) -> GroundTruth:
+        """No object."""
+        return cls(np.zeros((0, 4)), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool))
+
 
 @dataclass(frozen=True)
 class ClassTruth:

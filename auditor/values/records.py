@@ -235,6 +235,8 @@ class Judging:
     about: str = ""
     at_point: Mapping[str, str] = field(default_factory=dict)
     """The metrics at an operating point, each with what it is."""
+    decided_by: tuple[str, ...] = ()
+    """The metrics by which one run is better than another."""
     lower_is_better: tuple[str, ...] = ()
 
 
@@ -306,3 +308,7 @@ class DatasetRecord:
     undecided_exif: int = 0
     """How many images have an EXIF orientation that no annotated size confirms or refutes."""
     about: Mapping[str, str | int] = field(default_factory=dict)
+    contents: str = ""
+    """A digest of the contents of its images, in their order."""
+    is_labelled: bool = True
+    """Whether its truth is known: without it there is no accuracy."""

@@ -27,6 +27,7 @@ __all__ = [
     "WORTH",
     "Agreement",
     "AuditResult",
+    "Baseline",
     "Cell",
     "CellResult",
     "Compared",
@@ -35,6 +36,7 @@ __all__ = [
     "ErrorTypes",
     "LevelTest",
     "MetricValue",
+    "RunLabel",
     "Summary",
     "Ties",
     "Verdict",
@@ -279,6 +281,28 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class RunLabel:
+    """Which run: its audit's name, when it ended, by which version of the auditor, of which commit."""
+
+    __pydantic_config__ = _STRICT
+    name: str
+    finished: str
+    auditor: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The run that gates compare with: its cells by the name of this run's, without what is not of whole cells, and why
+    others cannot be compared."""
+
+    __pydantic_config__ = _STRICT
+    run: RunLabel
+    cells: Mapping[str, CellResult]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class AuditResult:
     """The whole outcome of an audit; `findings`, `gates` and `verdict` are recomputed by judging, never trusted from a
     file."""
@@ -295,6 +319,8 @@ class AuditResult:
     measurements: tuple[Measurement, ...] = ()
     operating_points: tuple[OperatingPoint, ...] = ()
     """By family the thresholds that its cells are held at."""
+    baseline: Baseline | None = None
+    """The run that gates compare with."""
     decisions: tuple[Decision, ...] = ()
     """What gates were decided by early, where the audit asks for that."""
     findings: tuple[Finding, ...] = ()

@@ -141,6 +141,24 @@ class OperatingPoint:
     reason: str | None = None
     """Why nothing could be chosen; the cells then have no such metrics."""
 
+    @classmethod
+    def given(
+        cls, choice: PointChoice, model: str, *, chosen_on: str = "", reason: str | None = None
+    ) -> OperatingPoint:
+        """What a choice gives without looking at any detection; without a threshold there is a `reason`."""
+        return cls(
+            model=model,
+            by=choice.by,
+            thresholds=choice.thresholds or Thresholds(),
+            iou=choice.iou,
+            target=choice.target,
+            confidence=choice.confidence,
+            fps=choice.fps,
+            levels=choice.levels,
+            chosen_on=chosen_on,
+            reason=None if choice.thresholds is not None else reason,
+        )
+
     def at(self, level: str) -> OperatingPoint:
         """That of a level: with its own thresholds, where it has them."""
         return replace(self, thresholds=self.levels[level]) if level in self.levels else self

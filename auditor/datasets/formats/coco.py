@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
-from auditor.datasets.images import sizes_of
+from auditor.datasets.image_files import sizes_of
 from auditor.datasets.named_files import find_named, no_folder
 from auditor.datasets.shared_classes import normal_name
 from auditor.datasets.truth_boxes import BOX_KEYS, BoxReading, box_reading

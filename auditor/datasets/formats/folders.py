@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
-from auditor.datasets.images import list_images
+from auditor.datasets.image_files import list_images
 from auditor.errors import InputError
 from auditor.provenance import content_hash
 from auditor.values import ClassTruth, ImageRecord

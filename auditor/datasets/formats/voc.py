@@ -19,7 +19,7 @@ from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
-from auditor.datasets.images import list_images, sizes_of
+from auditor.datasets.image_files import list_images, sizes_of
 from auditor.datasets.named_files import no_folder, spellings
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.errors import InputError

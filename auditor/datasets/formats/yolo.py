@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from auditor.boxes import from_xyxy
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
-from auditor.datasets.images import list_images, sizes_of
+from auditor.datasets.image_files import list_images, sizes_of
 from auditor.datasets.truth_boxes import BOX_KEYS, CORNERS, BoxReading, box_reading
 from auditor.datasets.yolo_layout import FRACTIONS, YoloLayout, label_file, layout_of, usual_label_file, yaml_keys
 from auditor.errors import InputError

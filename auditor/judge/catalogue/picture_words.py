@@ -9,6 +9,15 @@ from auditor.values import Level, some
 __all__: list[str] = []
 
 
+@row("data.unlabelled", "data", "info", "datasets", "The data set has no truth: accuracy is unknown.")
+def _unlabelled(dataset: str, images: int) -> Words:
+    return Words(
+        f"{dataset} ({images} images) has no truth, so accuracy is unknown: what can be told is how stable the models "
+        "are (flips beside clean images and beside the first level), their parity and their speed",
+        "Annotate some of the images, a few hundred at least, to learn the accuracy.",
+    )
+
+
 @row("data.few_images", "data", "info", "datasets", "So few images that metrics move from sample to sample.")
 def _few_images(dataset: str, images: int, boxes: int | None, enough: int) -> Words:
     size = f"{images} images" + ("" if boxes is None else f" and {boxes} boxes")

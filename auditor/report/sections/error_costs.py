@@ -1,4 +1,4 @@
-"""What AP is lost to in each scenario, by kind of error, and what became of the objects that are found clean."""
+"""What AP is lost to in each scenario, by kind of error, and what became of what is found on clean images."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ _FLIPS = ("flips", "flips_lost", "flips_relabelled", "flips_moved", "flips_new")
 
 
 def _facts(shown: Shown) -> Facts | None:
-    rows = [row for row in rows_of_result(shown.result) if row.clean is not None and row.clean.errors is not None]
+    measured = [row for row in rows_of_result(shown.result) if row.clean is not None and row.clean.status == "ok"]
+    rows = [row for row in measured if any(map(_is_told, row.cells))]
     first: dict[str, CellResult] = {}
     for row in rows:
         if row.clean is not None:
             first.setdefault(row.summary.model, row.clean)
-    return {"rows": [_row(row, first[row.summary.model]) for row in rows], "flips": _FLIPS} if rows else None
+    told = [_row(row, first[row.summary.model]) for row in rows]
+    flips = [name for name in _FLIPS if any(name in cell.metrics for row in rows for cell in row.cells)]
+    costs = any(cell.errors is not None for row in rows for cell in row.cells)
+    return {"rows": told, "flips": flips, "costs": costs} if told else None
+
+
+def _is_told(cell: CellResult) -> bool:
+    return cell.errors is not None or _FLIPS[0] in cell.metrics
 
 
 def _row(row: Row, first: CellResult) -> dict[str, object]:
     """The cells of a row, clean first; that is compared with the first level's, the others with it."""
-    cells = sorted((cell for cell in row.cells if cell.errors is not None), key=lambda cell: not cell.is_clean)
+    cells = sorted((cell for cell in row.cells if cell.status == "ok"), key=lambda cell: not cell.is_clean)
     clean = cells[0]
     kinds = [cost.kind for cost in clean.errors.costs] if clean.errors is not None else []
     beside = [clean if cell is not clean else first for cell in cells]

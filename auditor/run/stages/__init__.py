@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from auditor.run.session import Session, State
+from auditor.run.stages.beside_baseline import beside_baseline
 from auditor.run.stages.comparing import compare_inputs
 from auditor.run.stages.describing import describe_data
 from auditor.run.stages.grid import fill_grid
@@ -24,4 +25,5 @@ STAGES: tuple[Callable[[Session, State], State], ...] = (
     locate_errors,
     describe_data,
     measure_speeds,
+    beside_baseline,
 )

@@ -86,6 +86,8 @@ def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
     """Collect what the clean cell of an entry's model said; None where it was not measured."""
     plan = state.plan
     spec = plan.subjects.float_level(entry)
+    if not plan.datasets[spec.dataset].is_labelled:
+        return None
     if spec.keeps_state:
         session.progress.say(f"{spec.name} keeps its state, so its input is not compared with others on single images")
         return None

@@ -11,8 +11,9 @@ import numpy as np
 
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.describe import IMAGE_FACTS, describe_images, describe_truth, sample_of
-from auditor.datasets.images import Oddities, oddities_of
+from auditor.datasets.image_files import Oddities, oddities_of
 from auditor.encoding import geometry_of
+from auditor.provenance import digest
 from auditor.run.session import Session, State
 from auditor.values import BoxSizes, CalibrationRecord, DatasetRecord, GroundTruth, ImageRecord, ModelSpec
 
@@ -59,6 +60,8 @@ def _described(dataset: Dataset, facts: dict[str, tuple[float, ...]]) -> Dataset
         fingerprint=dataset.fingerprint,
         facts=facts,
         about={key: value for key, value in about.items() if key != "images"},
+        is_labelled=dataset.is_labelled,
+        contents=digest([image.sha256 for image in dataset.images]),
         **truth,
     )
 
@@ -76,7 +79,7 @@ def _facts(session: Session, images: Sequence[ImageRecord]) -> dict[str, tuple[f
 
 def _has_boxes(dataset: Dataset) -> bool:
     """Whether its truth is places in images, which turn with them."""
-    return any(isinstance(truth, GroundTruth) for truth in dataset.truth.values())
+    return dataset.is_labelled and any(isinstance(truth, GroundTruth) for truth in dataset.truth.values())
 
 
 def _unreadable(dataset: Dataset, reasons: Mapping[int, str]) -> dict[str, str]:

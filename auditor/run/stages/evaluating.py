@@ -7,6 +7,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from auditor.evaluate.differences import with_differences
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.executors import Outcome, Shared, run_isolated
@@ -116,7 +119,7 @@ class Evaluating:
             self._truths[key] = judged_truth(spec.task, seen, match.judged)
         stored = self._stored(cell)
         return dataclasses.replace(
-            cell_task(cell, spec, dataset.categories, match, self._truths[key]),
+            cell_task(cell, spec, dataset, match, self._truths[key]),
             predictions=stored if self._at_hand else tuple(stored.load()),
             seed=plan.subjects.seed,
             evaluation=evaluation_at(plan.subjects.evaluation, plan.subjects.points.get(cell.model)),
@@ -146,12 +149,27 @@ class Evaluating:
             cells=(*cells, *_unmeasured(plan), *state.cells),
             unreadable=unreadable,
             points=dict(self._points.found),
+            samples=dict(_samples(evaluations)),
             measurements=(
                 *(_time_of(cell, times[cell]) for cell in clean),
                 *_delegate_ops(plan),
                 *state.measurements,
             ),
         )
+
+
+def _samples(evaluations: Mapping[Cell, CellEvaluation]) -> Iterator[tuple[tuple[Cell, str], NDArray[np.float32]]]:
+    """Every metric of a whole cell that is compared between cells, on every resample; not those of single classes."""
+    for cell, found in evaluations.items():
+        if found.result.of_images is not None or not cell.is_declared:
+            continue
+        for name, values in found.samples.items():
+            yield (cell, name), values.astype(np.float32)
+        if found.counted is not None:
+            counted = found.counted.forgotten()
+            for index, named in enumerate(counted.metrics):
+                if not named.of_class:
+                    yield (cell, named.name), counted.samples[:, index].astype(np.float32)
 
 
 def _time_of(cell: Cell, invoke_ms: float) -> Measurement:

@@ -7,7 +7,7 @@ from collections import deque
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.plan import Plan
 from auditor.tasks.anatomy.cells import point_of
-from auditor.values import CLEAN, Cell, OperatingPoint, PointChoice, Thresholds
+from auditor.values import CLEAN, Cell, OperatingPoint, PointChoice
 
 __all__ = ["Points"]
 
@@ -64,21 +64,7 @@ class Points:
 
     def _without(self, family: str, why: str) -> None:
         """Go on with what the document gives, without anything that is chosen."""
-        choice = self._choices[family]
-        self._know(
-            family,
-            OperatingPoint(
-                model=family,
-                by=choice.by,
-                thresholds=choice.thresholds or Thresholds(),
-                iou=choice.iou,
-                target=choice.target,
-                confidence=choice.confidence,
-                fps=choice.fps,
-                levels=choice.levels,
-                reason=None if choice.thresholds is not None else why,
-            ),
-        )
+        self._know(family, OperatingPoint.given(self._choices[family], family, reason=why))
 
 
 def _reference(plan: Plan, family: str) -> Cell | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from auditor.datasets.dataset import Dataset
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.datasets.shared_classes import match_classes
 from auditor.delegate import Delegate
 from auditor.encoding import geometry_of
@@ -124,7 +124,7 @@ class Looked:
         labels = named[0].labels if named else spec.labels
         key = Cell(spec.model, spec.name, spec.quantization, self.subject.delegate.name, CLEAN, 0, candidate.name)
         match = match_classes(labels, self.dataset.categories)
-        task = cell_task(key, spec, self.dataset.categories, dataclasses.replace(match, judged=tuple(judged)), truth)
+        task = cell_task(key, spec, self.dataset, dataclasses.replace(match, judged=tuple(judged)), truth)
         offset = named[0].label_offset if named else task.label_offset
         said = tuple(self._said(candidate, images))
         return dataclasses.replace(task, seed=self.seed, predictions=said, label_offset=offset, screens=True)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.datasets.images import read_record
+from auditor.datasets.image_files import read_record
 from auditor.errors import DataError, StoreError
 from auditor.report.pictures import picture_path
 from auditor.run.session import Session, State

@@ -59,6 +59,7 @@ def record(session: Session, state: State, *, command: str, started: datetime) -
         ),
         measurements=state.measurements,
         operating_points=tuple(state.points.values()),
+        baseline=state.baseline,
         decisions=state.decisions,
     )
 
@@ -125,6 +126,7 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
             task.things,
             task.metrics[task.primary],
             at_point=dict(task.at_point),
+            decided_by=task.decided_by,
             lower_is_better=task.lower_is_better,
         ),
         state=spec.state,

@@ -56,6 +56,7 @@ class CellTask:
     seed: int = 0
     evaluation: Evaluation = field(default_factory=Evaluation)
     screens: bool = False
+    is_labelled: bool = True
     point: PointChoice | OperatingPoint | None = None
 
 
@@ -95,15 +96,18 @@ class Said:
 
 def judged_truth(task: str, dataset: Dataset, judged: Sequence[str]) -> Shared[Mapping[int, Any]]:
     """The truth of the judged classes, by their index, as all cells of a data set share it."""
+    if not dataset.is_labelled:
+        return Shared(dict.fromkeys(dataset.truth))
     places = {dataset.categories.index(category): index for index, category in enumerate(judged)}
     restrict = task_of(task).restrict
     return Shared({image_id: restrict(found, places) for image_id, found in dataset.truth.items()})
 
 
 def cell_task(
-    cell: Cell, spec: ModelSpec, categories: Sequence[str], match: ClassMatch, truth: Shared[Mapping[int, Any]]
+    cell: Cell, spec: ModelSpec, dataset: Dataset, match: ClassMatch, truth: Shared[Mapping[int, Any]]
 ) -> CellTask:
-    """What evaluating a cell of a model on a data set of these `categories` needs, but for its predictions."""
+    """What evaluating a cell of a model on a data set needs, but for its predictions."""
+    categories = dataset.categories if dataset.is_labelled else match.judged
     judged = {categories.index(category): index for index, category in enumerate(match.judged)}
     offset: Any = spec.decoder_options.get("label_offset", 0)
     return CellTask(
@@ -113,6 +117,7 @@ def cell_task(
         to_judged=tuple(None if category is None else judged[category] for category in match.to_category),
         label_offset=int(offset),
         task=spec.task,
+        is_labelled=dataset.is_labelled,
     )
 
 
@@ -169,11 +174,15 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
             unreadable,
         )
     judged = _judged(given, task, truth, said)
-    found = task.evaluate(judged)
+    evaluate = task.evaluate if given.is_labelled else task.evaluate_alone
+    if evaluate is None:
+        return _failed(given, task, counts, f"without truth nothing can be told of {task.name}")
+    found = evaluate(judged)
     counts |= found.counts
     if found.error is not None:
         return _failed(given, task, counts, found.error)
-    metrics, samples = _with_registered("" if given.screens else given.task, judged, found)
+    registered = "" if given.screens or not given.is_labelled else given.task
+    metrics, samples = _with_registered(registered, judged, found)
     result = CellResult.of(
         given.cell,
         status="ok",
@@ -250,7 +259,7 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gather
         dropped=said.dropped,
         orders=given.cell.is_declared and not given.screens,
         evaluation=given.evaluation,
-        prepared=_prepared(given, task, truth),
+        prepared=_prepared(given, task, truth) if given.is_labelled else None,
         screens=given.screens,
         read_again=Said.of(given),
         cell=given.cell,

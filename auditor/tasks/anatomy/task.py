@@ -172,6 +172,8 @@ class Task:
     to_prediction: Callable[[Values, NDArray[np.int64], int], tuple[Any, int]]
     restrict: Callable[[Any, Mapping[int, int]], Any]
     evaluate: Callable[[Judged], Evaluated]
+    evaluate_alone: Callable[[Judged], Evaluated] | None = None
+    """What can be told of predictions without truth, which is None for every image; None where that is nothing."""
     gathers: Callable[[], Any] = dict
     """What the predictions of a cell are put into, by image id: all, or what is needed of them."""
     prepare: Callable[[Mapping[int, Any], Sequence[str], Evaluation], Any] = lambda *_: None
@@ -179,6 +181,11 @@ class Task:
     compare: Callable[[CellResult, CellEvaluation, CellEvaluation, str, str], CellResult] = lambda result, *_: result
     compared_metrics: Mapping[str, str] = field(default_factory=dict)
     """Metrics that `compare` adds."""
+    alone_metrics: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that need no truth; those that `compare` adds need none either, but for `needs_truth`."""
+    needs_truth: tuple[str, ...] = ()
+    beside_clean: tuple[str, ...] = ()
+    """Those of them that compare with the clean cell, and of clean cells with another level's."""
     per_class: tuple[str, ...] = ()
     reads_coco: bool = False
     """Whether its label lists may be COCO's, so that its predictions are tried with others of these."""
@@ -201,6 +208,8 @@ class Task:
     """Those of them that need to know how many images an hour has."""
     unbounded: tuple[str, ...] = ()
     """Metrics that are 0 or more, without a bound."""
+    decided_by: tuple[str, ...] = ()
+    """The metrics by which one run is better than another: the primary one, and what it is at an operating point."""
     lower_is_better: tuple[str, ...] = ()
     """Metrics of which less is better."""
     added_metrics: Callable[[Evaluation], Mapping[str, str]] = lambda evaluation: {}  # noqa: ARG005

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import interval
+from auditor.evaluate.counted import Counted, Named, Seen, measured
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.tasks.anatomy.task import Column, Evaluated, Framed, Judged, Task
 from auditor.tasks.classification.accuracy import (
@@ -26,6 +27,7 @@ from auditor.values import CellResult, ClassScores, ClassTruth, LevelTest, Metri
 __all__ = ["TASK"]
 
 _MCNEMAR = "McNemar_p"
+_FLIPS = "flips"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +69,28 @@ def _restrict(found: ClassTruth, judged: Mapping[int, int]) -> ClassTruth:
     return ClassTruth(judged.get(found.label) if found.label is not None else None)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Kept:
+    """The first class (N,) of each image, which of them are right (None without truth), and which images these are."""
+
+    first: NDArray[np.int32]
+    correct: NDArray[np.bool_] | None
+    seen: Seen | None
+
+
+def _evaluate_alone(judged: Judged) -> Evaluated:
+    """Keep the first class of every image: without truth nothing is right or wrong."""
+    said: Any = judged.predictions
+    first = (said if isinstance(said, _FirstClasses) else _FirstClasses(said)).of(list(judged.truth))
+    name = next(iter(ABOUT))
+    unknown = MetricValue(name, None, reason="the data set has no truth", images=len(first))
+    return Evaluated((unknown,), {}, kept=_Kept(_ranked_first(first), None, judged.seen))
+
+
+def _ranked_first(images: Sequence[FirstClasses]) -> NDArray[np.int32]:
+    return np.array([image.ranked[0] for image in images], dtype=np.int32)
+
+
 def _evaluate(judged: Judged) -> Evaluated:
     """Judge the scores of every image whose true class the model knows."""
     every = list(judged.truth)
@@ -93,10 +117,15 @@ def _evaluate(judged: Judged) -> Evaluated:
         means={next(iter(ABOUT)): evaluation.correct.astype(np.float64)} if len(images) == len(every) else {},
         ties=ties,
         counts=counts,
-        kept=evaluation.correct,
+        kept=_Kept(_ranked_first(first_classes), evaluation.correct, _of(judged.seen, present)),
         confused=evaluation.confused,
         images=len(images),
     )
+
+
+def _of(seen: Seen | None, present: Sequence[int]) -> Seen | None:
+    """Some of the images."""
+    return None if seen is None else dataclasses.replace(seen, positions=seen.positions[list(present)])
 
 
 def _compare(
@@ -106,16 +135,43 @@ def _compare(
     kind: str,
     against: str,  # noqa: ARG001
 ) -> CellResult:
-    """Whether two levels are equally good, by McNemar's test."""
-    if kind != "level" or mine.kept is None or theirs.kept is None or len(mine.kept) != len(theirs.kept):
+    """On which share of images the first class is another than the reference's, and whether two levels are equally
+    good, by McNemar's test."""
+    here, there = mine.kept, theirs.kept
+    if here is None or there is None:
         return result
-    here, there, p = mcnemar(mine.kept, theirs.kept)
+    if kind == "clean" or (kind == "level" and result.is_clean):
+        result = _with_flips(result, here, there)
+    if kind != "level" or here.correct is None or there.correct is None or len(here.correct) != len(there.correct):
+        return result
+    right_here, right_there, p = mcnemar(here.correct, there.correct)
     return dataclasses.replace(
         result,
-        counts={**result.counts, "right_here_only": here, "right_in_float32_only": there},
-        level_test=LevelTest(here, there, p),
-        metrics={**result.metrics, _MCNEMAR: MetricValue(_MCNEMAR, p, images=len(mine.kept))},
+        counts={**result.counts, "right_here_only": right_here, "right_in_float32_only": right_there},
+        level_test=LevelTest(right_here, right_there, p),
+        metrics={**result.metrics, _MCNEMAR: MetricValue(_MCNEMAR, p, images=len(here.correct))},
     )
+
+
+def _with_flips(result: CellResult, here: _Kept, there: _Kept) -> CellResult:
+    if here.seen is None or there.seen is None or not here.seen.is_same(there.seen):
+        return result
+    changed = (here.first != there.first).astype(np.float32)
+    images = np.arange(len(changed), dtype=np.int32)
+    named = (Named(_FLIPS, "there is no image", higher_is_better=False),)
+    counted = Counted(here.seen, 1, images, np.zeros_like(images), changed, named, _Share(len(changed)))
+    (value,) = measured(counted, len(changed))
+    return dataclasses.replace(result, metrics={**result.metrics, _FLIPS: value})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Share:
+    """Sums over images as a share of these: a resample has as many as there are."""
+
+    images: int
+
+    def __call__(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        return sums / self.images
 
 
 TASK = Task(
@@ -131,9 +187,16 @@ TASK = Task(
     evaluate=_evaluate,
     gathers=_FirstClasses,
     compare=_compare,
-    compared_metrics={_MCNEMAR: "exact two-sided p of McNemar's test against float32, 0 to 1"},
+    evaluate_alone=_evaluate_alone,
+    needs_truth=(_MCNEMAR,),
+    beside_clean=(_FLIPS,),
+    compared_metrics={
+        _FLIPS: "share of images whose first class is another than the reference's",
+        _MCNEMAR: "exact two-sided p of McNemar's test against float32, 0 to 1",
+    },
     per_class=(next(iter(ABOUT)),),
     bounds=(0.0, 1.0),
+    decided_by=(next(iter(ABOUT)),),
     calibration=next(reversed(ABOUT)),
     things="images",
     evaluation_ms=0.05,

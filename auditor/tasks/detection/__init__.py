@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.tasks.anatomy.task import Column, Framed, Task
-from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
+from auditor.tasks.detection.alone import ALONE, evaluate_alone
+from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, DECIDES, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
 from auditor.tasks.detection.beside import MATCHED, compare
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.coco_truth import prepare_truth
@@ -86,6 +87,9 @@ TASK = Task(
     to_prediction=_to_detections,
     restrict=_restrict,
     evaluate=evaluate,
+    evaluate_alone=evaluate_alone,
+    alone_metrics=ALONE,
+    beside_clean=tuple(FLIPS),
     gathers=Columns,
     prepare=prepare_truth,
     compare=compare,
@@ -96,9 +100,10 @@ TASK = Task(
     },
     per_class=(NAMES[0], *BY_CLASS),
     at_point=AT_POINT,
+    decided_by=(NAMES[0], DECIDES),
     per_hour=(PER_HOUR,),
-    unbounded=UNBOUNDED,
-    lower_is_better=LOWER_IS_BETTER,
+    unbounded=(*UNBOUNDED, *ALONE),
+    lower_is_better=(*LOWER_IS_BETTER, *(name for name in FLIPS if name != "flips_new")),
     added_metrics=lambda evaluation: evaluation.metrics,
     reads_coco=True,
     reread=reread,

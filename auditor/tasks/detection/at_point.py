@@ -19,7 +19,7 @@ from auditor.tasks.detection.point_choice import LEAST_OBJECTS, is_held
 from auditor.tasks.detection.point_matches import Curve, PointMatches
 from auditor.values import AtThreshold, Moved, OperatingPoint, ReliabilityBin
 
-__all__ = ["AT_POINT", "BY_CLASS", "LOWER_IS_BETTER", "PER_HOUR", "UNBOUNDED", "count", "moved"]
+__all__ = ["AT_POINT", "BY_CLASS", "DECIDES", "LOWER_IS_BETTER", "PER_HOUR", "UNBOUNDED", "count", "moved"]
 
 PER_HOUR = "false_alarms_per_hour"
 AT_POINT = {
@@ -34,6 +34,8 @@ AT_POINT = {
     "D-ECE": "how far scores are from the share of right detections, at the operating point",
 }
 """The metrics of an operating point."""
+DECIDES = "F1"
+"""Which of them says whether one run is better than another."""
 BY_CLASS = ("precision", "recall", "F1", "fppi", "missed")
 """Those that each class has."""
 UNBOUNDED = ("fppi", "missed", "fppi_background", PER_HOUR)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.tasks.detection.alone import KeptDetections, flips_alone
 from auditor.tasks.detection.flips import flips
 from auditor.tasks.detection.parity import SCORE, compare_detections
 from auditor.values import Agreement, CellResult, MetricValue
@@ -40,6 +41,12 @@ def _with_flips(result: CellResult, mine: CellEvaluation, theirs: CellEvaluation
     """Add flips, and the median difference of the scores of objects that both cells find, where both are of the same
     objects."""
     here, there = mine.kept, theirs.kept
+    if isinstance(here, KeptDetections) and isinstance(there, KeptDetections):
+        same = (
+            mine.counted is not None and theirs.counted is not None and mine.counted.seen.is_same(theirs.counted.seen)
+        )
+        values = flips_alone(here, there, mine.counted.seen) if same and mine.counted is not None else []
+        return dataclasses.replace(result, metrics={**result.metrics, **{value.name: value for value in values}})
     if here is None or there is None or mine.counted is None or theirs.counted is None or result.moved is None:
         return result
     if not mine.counted.seen.is_same(theirs.counted.seen) or len(here.state) != len(there.state):

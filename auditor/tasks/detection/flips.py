@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from auditor.tasks.detection.point_choice import is_held
 from auditor.tasks.detection.point_matches import PointMatches
 from auditor.values import MetricValue, OperatingPoint
 
-__all__ = ["FLIPS", "Objects", "flips", "objects_of"]
+__all__ = ["FLIPS", "Objects", "States", "flip_values", "flips", "objects_of"]
 
 FLIPS = {
     "flips": "share of the objects found in the reference that are not found here",
@@ -25,9 +26,12 @@ FLIPS = {
 }
 """Metrics of a cell beside its reference: the clean cell of its file, or of its family's first level."""
 
-_FOUND, _LOST, _RELABELLED, _MOVED = range(4)
-_NEAR = 0.1
-"""An overlap below this has nothing to do with an object: TIDE's background."""
+
+class States:
+    """What becomes of an object, and the overlap below which a box has nothing to do with it: TIDE's background."""
+
+    FOUND, LOST, RELABELLED, MOVED = range(4)
+    NEAR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +58,16 @@ def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
     order = np.argsort(image, kind="stable")
     boxes, image, label = boxes[order], image[order], label[order]
     for number, item in enumerate(deployed):
-        for place in np.nonzero(state[number] != _FOUND)[0].tolist():
+        for place in np.nonzero(state[number] != States.FOUND)[0].tolist():
             begin, end = np.searchsorted(image, [item.truths[place], item.truths[place] + 1])
             if begin == end:
                 continue
             near = iou(item.objects[place : place + 1], boxes[begin:end])[0]
             same = label[begin:end] == number
             if (near[~same] >= point.iou).any():
-                state[number][place] = _RELABELLED
-            elif (near[same] >= _NEAR).any():
-                state[number][place] = _MOVED
+                state[number][place] = States.RELABELLED
+            elif (near[same] >= States.NEAR).any():
+                state[number][place] = States.MOVED
     return Objects(
         np.concatenate([np.zeros(0, np.int32), *(item.truths.astype(np.int32) for item in deployed)]),
         np.concatenate([np.zeros(0, np.float32), *(item.found for item in deployed)]),
@@ -72,24 +76,30 @@ def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
 
 
 def _states(found: PointMatches, held: NDArray[np.bool_]) -> NDArray[np.int8]:
-    state = np.full(len(found.truths), _LOST, dtype=np.int8)
-    state[found.object[held & found.hit]] = _FOUND
+    state = np.full(len(found.truths), States.LOST, dtype=np.int8)
+    state[found.object[held & found.hit]] = States.FOUND
     return state
 
 
 def flips(mine: Objects, reference: Objects, seen: Seen) -> list[MetricValue]:
     """The flips of a cell beside its reference, both of the same objects."""
-    before = reference.state == _FOUND
-    kinds = [before, *(before & (mine.state == kind) for kind in (_LOST, _RELABELLED, _MOVED))]
-    kinds += [~before, ~before & (mine.state == _FOUND)]
-    image = np.concatenate([mine.image[kind] for kind in kinds])
-    column = np.repeat(np.arange(len(kinds)), [int(kind.sum()) for kind in kinds])
-    where, count = np.unique(image * len(kinds) + column, return_counts=True)
+    before = reference.state == States.FOUND
+    kinds = [before, *(before & (mine.state == kind) for kind in (States.LOST, States.RELABELLED, States.MOVED))]
+    kinds += [~before, ~before & (mine.state == States.FOUND)]
+    return flip_values([mine.image[kind] for kind in kinds], seen)
+
+
+def flip_values(groups: Sequence[NDArray[np.integer[Any]]], seen: Seen) -> list[MetricValue]:
+    """The metrics of `FLIPS` from the images of what there was, what of it is lost, relabelled and moved, what there
+    was not, and what of that is new."""
+    image, width = np.concatenate(groups), len(groups)
+    column = np.repeat(np.arange(width), [len(group) for group in groups])
+    where, count = np.unique(image * width + column, return_counts=True)
     counted = Counted(
         seen,
-        len(kinds),
-        (where // len(kinds)).astype(np.int32),
-        (where % len(kinds)).astype(np.int32),
+        width,
+        (where // width).astype(np.int32),
+        (where % width).astype(np.int32),
         count.astype(np.float32),
         tuple(Named(name, _WHY[name == "flips_new"], higher_is_better=name == "flips_new") for name in FLIPS),
         _shares,
@@ -97,7 +107,7 @@ def flips(mine: Objects, reference: Objects, seen: Seen) -> list[MetricValue]:
     return measured(counted, len(seen.positions))
 
 
-_WHY = ("the reference finds no object", "the reference finds every object")
+_WHY = ("the reference finds nothing", "there is nothing that the reference does not find")
 
 
 def _shares(sums: NDArray[np.float64]) -> NDArray[np.float64]:

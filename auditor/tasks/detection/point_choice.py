@@ -40,20 +40,14 @@ def choose(
             for name, value in clean.items()
             if value is not None and (other := fitted[name]) is not None
         }
-    return OperatingPoint(
-        model=model,
-        by=choice.by,
+    return dataclasses.replace(
+        OperatingPoint.given(choice, model, chosen_on=chosen_on),
         thresholds=thresholds,
-        iou=choice.iou,
-        target=choice.target,
-        confidence=choice.confidence,
-        fps=choice.fps,
-        levels=choice.levels,
-        chosen_on=chosen_on,
         images=images,
         clean=clean,
         optimism=optimism,
         unreached=unreached,
+        reason=None,
     )
 
 
