@@ -38,6 +38,7 @@ HOMES = {
     "jinja2": {"report"},
     "defusedxml": {"datasets"},
     "vl_convert": {"report"},
+    "cyclonedx": {"report"},
     "pycocotools": {"tasks"},
     "hotcoco": {"tasks"},
     "albumentations": {"corruptions"},

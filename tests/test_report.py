@@ -44,10 +44,10 @@ def test_the_page_stands_alone_and_says_why(run_folder):
         assert text in page
 
 
-def test_junit_has_a_case_per_gate(run_folder):
+def test_junit_has_a_case_per_gate_and_cell(run_folder):
     suite = ET.parse(run_folder / "junit.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "2", "0")
-    assert [case.find("failure") is not None for case in suite] == [False, True, True]
+    cases = [case for case in suite if case.get("classname").startswith("gate.")]
+    assert [case.find("failure") is not None for case in cases] == [False, True, True]
 
 
 def test_the_summary_has_verdict_gates_and_numbers(run_folder):

@@ -23,7 +23,16 @@ def test_a_run_leaves_every_artefact(project):
     result = run_audit(project / "audit.yaml", output=project / "out", jobs=2)
     assert result.verdict == "passed"
     names = {path.name for path in (project / "out").iterdir() if path.name != ".lock"}
-    assert names == {"audit.yaml", "result.json", "report.html", "junit.xml", "summary.md", "measurements"}
+    expected = {
+        "audit.yaml",
+        "result.json",
+        "report.html",
+        "junit.xml",
+        "summary.md",
+        "measurements",
+        "samples.parquet",
+    }
+    assert names == expected
     document = load_json(project / "out" / "result.json")
     assert [(cell["scenario"], cell["severity"], cell["status"], cell["images"]) for cell in document["cells"]] == [
         ("clean", 0, "ok", 10),

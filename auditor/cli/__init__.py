@@ -173,7 +173,7 @@ def run(
     words += [word for value in given for word in ("--set", value)]
     folder = output or default_folder(audit, None)
     result, folder = _run(audit, folder, shlex.join(words), elsewhere=measurements, given=given, **options)
-    sys.exit(tell(result, folder, quiet=options["quiet"]))
+    sys.exit(tell(result, folder, quiet=options["quiet"], document=audit))
 
 
 @main.command()
@@ -209,7 +209,7 @@ def judge(run: Path, gates: Path | None, quiet: bool) -> None:
     from auditor.run import judge_run, load_run
 
     result = judge_run(run, gates=gates)
-    sys.exit(tell(result, load_run(run)[1], quiet=quiet))
+    sys.exit(tell(result, load_run(run)[1], quiet=quiet, document=gates))
 
 
 @main.command()
@@ -365,6 +365,7 @@ def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[Audit
 
 main.add_command(scenarios)
 for _command in (
+    reading_commands.bom,
     reading_commands.compare,
     reading_commands.explain,
     reading_commands.docs,

@@ -1,4 +1,4 @@
-"""What there is to read: a finding explained, the manual, the schemas of documents, two runs compared."""
+"""What there is to read: a finding explained, the manual, schemas, two runs compared, a run as a BOM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from auditor.errors import InputError
 
-__all__ = ["compare", "docs", "explain", "schema"]
+__all__ = ["bom", "compare", "docs", "explain", "schema"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -105,3 +105,23 @@ def compare(
     if comparison.of("worse"):
         sys.exit(1)
     sys.exit(0 if comparison.of("better") or comparison.of("same") else 3)
+
+
+@click.command()
+@click.argument("run", type=_PATH)
+@click.option("--output", "-o", type=_PATH, help="The file to write  [default: standard output]")
+def bom(run: Path, output: Path | None) -> None:
+    """Print a CycloneDX ML-BOM of a RUN folder: its models with hashes, and what was measured of them.
+
+    Needs `pip install "tflite-auditor[bom]"`.
+    """
+    from auditor.report.bom import render_bom
+    from auditor.run import as_judged
+    from auditor.store import save_text
+
+    text = render_bom(as_judged(run))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        save_text(output, text)
+        click.echo(output)

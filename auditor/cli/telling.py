@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ EXIT = {"passed": 0, "not judged": 0, "failed": 1, "incomplete": 3}
 _WIDTH = 110
 
 
-def tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
-    """Say on stderr what a run came to (the verdict, its reasons and the report alone where `quiet`); return the exit
-    code."""
+def tell(result: AuditResult, folder: Path, *, quiet: bool, document: Path | None = None) -> int:
+    """Say on stderr what a run came to (the verdict, its reasons and the report alone where `quiet`), and to GitHub, on
+    stdout, what belongs to lines of the `document`; return the exit code."""
+    from auditor.report.annotations import github_annotations
     from auditor.report.outcome import reasons
 
     why = [f"  {reason}" for reason in reasons(result)]
@@ -29,7 +31,16 @@ def tell(result: AuditResult, folder: Path, *, quiet: bool) -> int:
     for line in lines:
         click.echo(readable(line), err=True)
     click.echo(f"{result.verdict.upper()}: {folder / 'report.html'}", err=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in github_annotations(result, _in_workspace(document or folder / "audit.yaml")):
+            click.echo(line)
     return EXIT[result.verdict]
+
+
+def _in_workspace(path: Path) -> str:
+    """A path as GitHub names files: from the checkout on."""
+    workspace = Path(os.environ.get("GITHUB_WORKSPACE", "."))
+    return Path(os.path.relpath(path, workspace)).as_posix()
 
 
 def _numbers(result: AuditResult) -> list[str]:

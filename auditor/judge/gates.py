@@ -25,11 +25,13 @@ from auditor.values import (
     Rule,
     Summary,
     Ties,
+    Unjudged,
 )
 
 __all__ = ["Applied", "Subject", "apply_gates", "limit_of", "subjects_of"]
 
 _AGAIN = "run the audit again with this gate"
+_UNJUDGED = "gate.unmeasured"
 _OVER_ALL = ("scenario", "severity")
 """Selectors that a metric over all cells of a model has no use for."""
 
@@ -117,6 +119,10 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
         beyond=len(violated),
         unjudged=len(told) - len(violated),
         messages=tuple(finding.message for finding in findings),
+        met=tuple(met),
+        lost=tuple(
+            Unjudged(str(item.facts["where"]), str(item.facts["reason"])) for item in told if item.code == _UNJUDGED
+        ),
     )
     return Applied(outcome, findings)
 
@@ -296,4 +302,4 @@ def _tied(rule: Rule, subject: Subject, limit: float, value: float, between: tup
 
 def _unmeasured(rule: Rule, subject: Subject, reason: str) -> Told:
     facts = {"metric": rule.metric, "where": subject.label, "reason": reason}
-    return Told("gate.unmeasured", facts, subject.cell, limit=rule.limit, level=rule.level)
+    return Told(_UNJUDGED, facts, subject.cell, limit=rule.limit, level=rule.level)

@@ -1,20 +1,20 @@
-"""JUnit XML: one test case per gate, per failed cell and per error or warning, so that CI shows an audit as it shows
-tests."""
+"""JUnit XML: one test case for each value that a gate looks at, per failed cell and per error or warning, so that CI
+shows an audit as it shows tests."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from auditor.report.outcome import WITHOUT_GATES, gate_text, notable
+from auditor.report.outcome import WITHOUT_GATES, gate_text, met_text, notable
 from auditor.values import AuditResult, CellResult, Finding, GateOutcome
 
 __all__ = ["render_junit"]
 
 
 def render_junit(result: AuditResult) -> str:
-    """Render a judged result as JUnit XML. A violated gate is a failure, and so is a finding that counts (`fail_on`);
-    what could not be judged or measured is an error; findings that do not count are skipped, with their message, and
-    so is the one case of an audit without gates.
+    """Render a judged result as JUnit XML: a case for each value that a gate looks at. A violated one is a failure, and
+    so is a finding that counts (`fail_on`); what could not be judged or measured is an error; findings that do not
+    count are skipped, with their message, and so is the one case of an audit without gates.
 
     Source of the format: https://github.com/testmoapp/junitxml.
     """
@@ -40,12 +40,20 @@ def render_junit(result: AuditResult) -> str:
 
 
 def _gate(suite: ET.Element, gate: GateOutcome) -> None:
-    case = ET.SubElement(suite, "testcase", classname="gate", name=_clean(str(gate.rule)))
-    if gate.status == "passed":
-        ET.SubElement(case, "system-out").text = _clean(gate_text(gate))
-        return
-    tag = "failure" if gate.status == "failed" else "error"
-    ET.SubElement(case, tag, message=_clean(gate_text(gate))).text = _clean("\n".join(gate.messages))
+    """A case for each value that a gate met or could not judge; one alone where it met nothing."""
+    named = f"gate.{_clean(str(gate.rule)).replace('.', '·')}"  # a dot would begin another package
+    for met in gate.met:
+        case = ET.SubElement(suite, "testcase", classname=named, name=_clean(met.where))
+        if met.margin >= 0:
+            ET.SubElement(case, "system-out").text = _clean(met_text(gate.rule, met))
+        else:
+            ET.SubElement(case, "failure", message=_clean(met_text(gate.rule, met)))
+    for lost in gate.lost:
+        case = ET.SubElement(suite, "testcase", classname=named, name=_clean(lost.where))
+        ET.SubElement(case, "error", message=_clean(lost.reason.strip().splitlines()[-1])).text = _clean(lost.reason)
+    if not gate.met and not gate.lost:
+        case = ET.SubElement(suite, "testcase", classname=named, name="every one")
+        ET.SubElement(case, "error", message=_clean(gate_text(gate))).text = _clean("\n".join(gate.messages))
 
 
 def _cell(suite: ET.Element, cell: CellResult) -> None:

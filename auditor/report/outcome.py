@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from auditor.values import AuditResult, Finding, GateOutcome, Met
+from auditor.values import AuditResult, Finding, GateOutcome, Met, Rule
 
-__all__ = ["WITHOUT_GATES", "Reason", "gate_text", "notable", "reasons", "worst_findings"]
+__all__ = ["WITHOUT_GATES", "Reason", "gate_text", "met_text", "notable", "reasons", "worst_findings"]
 
 WITHOUT_GATES = (
     "The audit sets no gates, so nothing was judged. Write `gates:` with what the deployment needs into audit.yaml and "
@@ -52,6 +52,20 @@ def _held(gate: GateOutcome) -> str:
         value = f"{value} is {drop}"
     among = f"nearest of {gate.measured}: " if gate.measured > 1 else ""
     return f"{among}{gate.rule.metric} {value}, {margin} within the limit {limit}: {met.where}"
+
+
+def met_text(rule: Rule, met: Met) -> str:
+    """One value that a gate met, and on which side of its limit it is.
+
+    >>> met_text(Rule("AP", "min", 0.5), Met("m on clean", 0.4, 0.5, -0.1))
+    'AP 0.400 is 0.100 below the limit 0.500'
+    """
+    value, margin, limit = (_number(met, number) for number in (met.value, abs(met.margin), met.limit))
+    if rule.kind == "max_drop":
+        value = f"{value} ({_number(met, rule.limit - met.margin)} below {rule.against})"
+    if met.margin >= 0:
+        return f"{rule.metric} {value}, {margin} within the limit {limit}"
+    return f"{rule.metric} {value} is {margin} {'above' if rule.kind == 'max' else 'below'} the limit {limit}"
 
 
 def _number(met: Met, value: float) -> str:

@@ -3,7 +3,7 @@
 from auditor.run.against import compare_folders, load_side, save_comparison
 from auditor.run.composing import run_audit
 from auditor.run.estimating import Estimate, estimate_run
-from auditor.run.judging import catalogue, is_silenced_by_code, judge_run, load_run, report_run
+from auditor.run.judging import as_judged, catalogue, is_silenced_by_code, judge_run, load_run, report_run
 from auditor.run.level_files import file_findings, quantize_file
 from auditor.run.packing import write_bundle
 from auditor.run.progress import Progress, SilentProgress
@@ -14,6 +14,7 @@ __all__ = [
     "Estimate",
     "Progress",
     "SilentProgress",
+    "as_judged",
     "catalogue",
     "compare_folders",
     "estimate_run",

@@ -22,6 +22,7 @@ from auditor.store import load_json, save_json, save_text
 from auditor.values import AuditResult
 
 __all__ = [
+    "as_judged",
     "catalogue",
     "is_silenced_by_code",
     "judge_run",
@@ -43,6 +44,17 @@ def load_run(run: Path) -> tuple[AuditResult, Path]:
     if not path.exists() or path.suffix != ".json":
         raise StoreError(f"{run}: no result.json there; give the folder that `auditor run` wrote")
     return parse_result(load_json(path), path=path), path.parent
+
+
+def as_judged(run: Path) -> AuditResult:
+    """A run with its findings and gates, judged anew; nothing is written.
+
+    Raises:
+        StoreError: there is none, or it cannot be judged.
+    """
+    result, _ = load_run(run)
+    with _of_file(run):
+        return _judge(result)
 
 
 def judge_run(run: Path, *, gates: Path | None = None) -> AuditResult:

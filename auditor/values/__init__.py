@@ -30,6 +30,7 @@ from auditor.values.findings import (
     Met,
     Place,
     Rule,
+    Unjudged,
 )
 from auditor.values.gains import Gain, surest
 from auditor.values.records import (
@@ -216,6 +217,7 @@ __all__ = [
     "Ties",
     "Transform",
     "Unit",
+    "Unjudged",
     "Verdict",
     "Verified",
     "iou_metric",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from auditor.values.specs import Json, Patch
 
-__all__ = ["Decision", "Finding", "GateOutcome", "Level", "Met", "Place", "Rule"]
+__all__ = ["Decision", "Finding", "GateOutcome", "Level", "Met", "Place", "Rule", "Unjudged"]
 
 Level = Literal["error", "warning", "info"]
 
@@ -100,6 +100,15 @@ class Met:
 
 
 @dataclass(frozen=True)
+class Unjudged:
+    """A value that a gate selects and could not judge: of what, and why."""
+
+    __pydantic_config__ = _STRICT
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class GateOutcome:
     """What one rule met: of `measured` values the one `nearest` to the limit, or farthest beyond it (None where nothing
     was measured), how many lie `beyond` it, and how many could not be judged. `messages` are its findings' own, the
@@ -113,3 +122,6 @@ class GateOutcome:
     beyond: int = 0
     unjudged: int = 0
     messages: tuple[str, ...] = ()
+    met: tuple[Met, ...] = ()
+    """Every value that it met."""
+    lost: tuple[Unjudged, ...] = ()

@@ -7,11 +7,12 @@ about.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from auditor.values.findings import Decision, Finding, GateOutcome
+from auditor.values.frames import as_frame
 from auditor.values.records import DatasetRecord, ModelRecord, PlanRecord, Provenance
 from auditor.values.specs import (
     CLEAN,
@@ -340,6 +341,28 @@ class AuditResult:
     def operating_point(self, model: str) -> OperatingPoint | None:
         """The point of a family; None where its task has none."""
         return next((point for point in self.operating_points if point.model == model), None)
+
+    def rows(self) -> Iterator[dict[str, str | float | int | bool | None]]:
+        """One row for each metric of each cell: the cell's key, its status, and the metric's value and interval."""
+        for cell in self.cells:
+            key = {name.name: getattr(cell, name.name) for name in dataclasses.fields(Cell)}
+            for metric in cell.metrics.values():
+                low, high = metric.interval or (None, None)
+                yield {
+                    **key,
+                    "status": cell.status,
+                    "images": cell.images,
+                    "metric": metric.name,
+                    "value": metric.value,
+                    "low": low,
+                    "high": high,
+                    "higher_is_better": metric.higher_is_better,
+                    "reason": metric.reason,
+                }
+
+    def to_frame(self) -> Any:
+        """These rows as a pandas DataFrame, or as a pyarrow Table where pandas is not installed."""
+        return as_frame(self.rows())
 
     def model(self, file: str) -> ModelRecord | None:
         """The record of a model file."""

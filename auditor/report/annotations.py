@@ -1,0 +1,39 @@
+"""Annotations for GitHub: what a gate or a warning says, beside its line in a pull request.
+
+Source of the form: https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.report.outcome import gate_text
+from auditor.values import AuditResult
+
+__all__ = ["github_annotations"]
+
+_MOST = 10
+"""GitHub shows no more of each kind of a step."""
+
+
+def github_annotations(result: AuditResult, document: str) -> Iterator[str]:
+    """The lines to print: an error for each gate that is violated or could not be judged, a warning for each finding
+    that has one, of the file `document`."""
+    lost = [gate for gate in result.gates if gate.status != "passed"]
+    where = f"file={_property(document)}"
+    for gate in lost[:_MOST]:
+        line = f",line={gate.rule.line}" if gate.rule.line else ""
+        yield f"::error {where}{line},title=gate {gate.status}::{_data(f'{gate.rule}: {gate_text(gate)}')}"
+    told = [finding for finding in result.findings if finding.level != "info" and finding.check != "gate"]
+    for finding in told[:_MOST]:
+        kind = "error" if result.fails_on(finding) else "warning"
+        text = _data("\n".join((finding.message, finding.remedy)))
+        yield f"::{kind} {where},title={_property(finding.code)}::{text}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
