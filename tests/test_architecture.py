@@ -39,6 +39,7 @@ HOMES = {
     "defusedxml": {"datasets"},
     "vl_convert": {"report"},
     "cyclonedx": {"report"},
+    "scipy": {"evaluate"},
     "pycocotools": {"tasks"},
     "hotcoco": {"tasks"},
     "albumentations": {"corruptions"},

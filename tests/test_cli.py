@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from auditor.cli import main
+from auditor.demo import example
 
 
 def invoke(*arguments):
@@ -79,7 +80,8 @@ def test_help_and_a_run_import_neither_tensorflow_nor_more_than_they_need(projec
 
 
 @pytest.mark.slow
-def test_the_demo_runs_end_to_end(tmp_path):
+def test_the_demo_runs_end_to_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "IMAGES", 16)
     result = invoke("demo", "-o", tmp_path / "demo")
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "demo" / "result.json").read_text())

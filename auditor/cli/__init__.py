@@ -1,6 +1,6 @@
 """The command line: arguments, human words on stderr, machine output on stdout, exit codes.
 
-Exit codes: 0 passed, 1 a gate failed, 2 the user's input is wrong, 3 incomplete.
+Exit codes: 0 passed, 1 a gate failed, 2 the user's input is wrong, 3 incomplete or undecided.
 """
 
 from __future__ import annotations

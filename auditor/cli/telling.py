@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXIT", "deciding", "tell", "tell_estimate"]
 
-EXIT = {"passed": 0, "not judged": 0, "failed": 1, "incomplete": 3}
+EXIT = {"passed": 0, "not judged": 0, "failed": 1, "incomplete": 3, "undecided": 3}
 _WIDTH = 110
 
 

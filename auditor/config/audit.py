@@ -287,6 +287,8 @@ class AuditConfig(Document):
     gates: tuple[GateConfig, ...] = ()
     fail_on: FailOn | None = None
     """From which level on findings of checks fail the audit, as gates do; left out: never."""
+    undecided: Literal["pass"] | None = None
+    """Whether gates that are neither held nor violated with their confidence let the audit pass."""
     decide: DecideConfig | None = None
     """Decide gates on as few images as that takes; left out: every cell is measured in whole."""
     allow_code: bool = False
@@ -373,6 +375,7 @@ class Judged(NamedTuple):
     rules: tuple[Rule, ...] | None
     fail_on: FailOn | None
     problems: tuple[str, ...] = ()
+    undecided: Literal["pass"] | None = None
 
 
 def load_gates(path: Path) -> tuple[Rule, ...]:
@@ -399,13 +402,15 @@ def read_judging(path: Path) -> Judged:
         source = YamlFile(source.path, {("gates", *loc): line for loc, line in source.lines.items()})
     if isinstance(data, dict) and "models" in data:
         config = read_audit(path)
-        return Judged(_rules(config.gates, config.source), config.fail_on, config.problems)
+        own = _rules(config.gates, config.source)
+        return Judged(own, config.fail_on, config.problems, config.undecided)
     found = validate_partly(GatesConfig, data, source)
     if found.document is None:
         raise InputError([*problems, *found.problems])
     gates = found.document.gates
     rules = None if gates is None else _rules(gates, found.source)
-    return Judged(rules, found.document.fail_on, (*problems, *found.problems))
+    undecided = found.document.undecided
+    return Judged(rules, found.document.fail_on, (*problems, *found.problems), undecided)
 
 
 def _rules(gates: Sequence[GateConfig], source: YamlFile) -> tuple[Rule, ...]:

@@ -34,6 +34,8 @@ class GateConfig(Document):
     max: StrictFloat | None = None
     max_drop: Annotated[float, Field(strict=True, ge=0)] | None = None
     against: Annotated[str, AfterValidator(plain_level)] | None = None
+    confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1)] | None = None
+    """Hold, or fail, only where images of this kind would with this probability; else the gate is undecided."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> GateConfig:
@@ -59,10 +61,11 @@ class GatesConfig(Document):
 
     gates: tuple[GateConfig, ...] | None = None
     fail_on: FailOn | None = None
+    undecided: Literal["pass"] | None = None
 
     @model_validator(mode="after")
     def _something(self) -> GatesConfig:
-        if self.gates is None and self.fail_on is None:
+        if self.gates is None and self.fail_on is None and self.undecided is None:
             raise ValueError("expected `gates:` with a list of gates, or `fail_on:`, or both")
         return self
 
@@ -82,5 +85,6 @@ def rule_of(gate: GateConfig, *, line: int | None) -> Rule:
         limit=getattr(gate, kind),
         selectors={key: value for key, value in selectors.items() if value is not None},
         against=gate.against,
+        confidence=gate.confidence,
         line=line,
     )

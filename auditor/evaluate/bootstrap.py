@@ -1,7 +1,7 @@
-"""Intervals by resampling images. The same weights serve every cell of a data set, so that differences of two are
+"""Resamples of images. The same weights serve every cell of a data set, so that differences of two are
 paired.
 
-Source: Efron 1979, https://doi.org/10.1214/aos/1176344552 (the percentile bootstrap).
+Source: Efron 1979, https://doi.org/10.1214/aos/1176344552.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RESAMPLES", "draw_weights", "drawn_sums", "interval", "intervals"]
+__all__ = ["RESAMPLES", "draw_weights", "drawn_sums"]
 
 RESAMPLES = 1000
 
-_COVERAGE = 0.95
 _AT_ONCE = 50
 
 
@@ -38,18 +37,3 @@ def drawn_sums(weights: NDArray[np.integer[Any]], values: NDArray[np.int64]) -> 
     wider."""
     parts = range(0, len(weights), _AT_ONCE)
     return np.concatenate([np.zeros(0, np.int64), *(weights[start : start + _AT_ONCE] @ values for start in parts)])
-
-
-def interval(samples: NDArray[np.float64]) -> tuple[float, float] | None:
-    """The 95 % percentile interval of resampled values; None where some are undefined."""
-    return intervals(samples[:, np.newaxis])[0]
-
-
-def intervals(samples: NDArray[np.float64]) -> list[tuple[float, float] | None]:
-    """That of each column of (R, M) resampled values."""
-    if not len(samples):
-        return [None] * samples.shape[1]
-    tail = (1 - _COVERAGE) / 2
-    known = np.asarray(np.isfinite(samples).all(axis=0))
-    low, high = np.quantile(np.where(known, samples, 0.0), [tail, 1 - tail], axis=0)
-    return [(float(low[i]), float(high[i])) if known[i] else None for i in range(samples.shape[1])]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.bootstrap import draw_weights, intervals
+from auditor.evaluate.bootstrap import draw_weights
+from auditor.evaluate.intervals import expanded, of_rate, of_share
 from auditor.values import MetricValue
 
 __all__ = ["Counted", "Named", "Seen", "measured", "paired"]
@@ -20,14 +22,16 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Named:
-    """A metric of sums: its name, why it is None where it is undefined, whether it is of one class, and whether it is
-    compared between cells."""
+    """A metric of sums: its name, why it is None where it is undefined, whether it is of one class, whether it is
+    compared between cells, whether it is a share or a number per image, and whether there is enough for an interval."""
 
     name: str
     reason: str
     higher_is_better: bool = True
     of_class: bool = False
     compared: bool = True
+    kind: Literal["share", "rate", "other"] = "share"
+    enough: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +95,17 @@ class Counted:
 
 def measured(counted: Counted, images: int) -> list[MetricValue]:
     """Each metric with its interval."""
-    values = counted.reduce(counted.sums[np.newaxis])[0]
-    return [
-        _value(named, named.name, value, between, images)
-        for named, value, between in zip(counted.metrics, values.tolist(), intervals(counted.samples), strict=True)
-    ]
+    values = counted.reduce(counted.sums[np.newaxis])[0].tolist()
+    samples = counted.samples
+    plain = expanded(samples, images=images)
+    found = []
+    for index, (named, value) in enumerate(zip(counted.metrics, values, strict=True)):
+        between = plain[index]
+        if named.kind != "other":
+            method = of_share if named.kind == "share" else of_rate
+            between = method(value, samples[:, index], images=images)
+        found.append(_value(named, named.name, value, between if named.enough else None, images))
+    return found
 
 
 def paired(first: Counted, second: Counted, *, against: str, images: int, of_classes: bool) -> list[MetricValue]:
@@ -111,7 +121,7 @@ def paired(first: Counted, second: Counted, *, against: str, images: int, of_cla
     here, there = first.reduce(first.sums[np.newaxis])[0], second.reduce(second.sums[np.newaxis])[0]
     between: Sequence[tuple[float, float] | None] = [None] * len(chosen)
     if first.seen.is_same(second.seen):
-        between = intervals(first.samples[:, mine] - second.samples[:, others])
+        between = expanded(first.samples[:, mine] - second.samples[:, others], images=images)
     return [
         _value(first.metrics[index], f"{first.metrics[index].name}_minus_{against}", value, interval, images)
         for index, value, interval in zip(mine, (here[mine] - there[others]).tolist(), between, strict=True)

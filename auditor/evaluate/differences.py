@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from auditor.evaluate.bootstrap import interval
 from auditor.evaluate.counted import paired
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.intervals import class_aware, expanded
 from auditor.values import CLEAN, Cell, CellResult, MetricValue
 from auditor.values.levels import FLOAT32, PARENT
 
@@ -123,16 +123,27 @@ def difference(first: CellEvaluation, second: CellEvaluation, *, against: str) -
         if mine.value is None or theirs.value is None:
             values.append(MetricValue(called, None, reason=mine.reason or theirs.reason, images=images))
             continue
-        paired = np.zeros(0)
+        apart = None
         if first.result.images == second.result.images and name in second.samples:
-            paired = first.samples[name] - second.samples[name]
+            apart = paired_interval(first, second, name, mine.value - theirs.value, images=images)
         values.append(
             MetricValue(
                 called,
                 mine.value - theirs.value,
-                interval=interval(paired),
+                interval=apart,
                 higher_is_better=mine.higher_is_better,
                 images=images,
             )
         )
     return values
+
+
+def paired_interval(
+    first: CellEvaluation, second: CellEvaluation, name: str, value: float, *, images: int
+) -> tuple[float, float] | None:
+    """The interval of a difference of two cells of the same images."""
+    samples = first.samples[name] - second.samples[name]
+    if name in first.fixed and name in second.fixed:
+        fixed = first.fixed[name] - second.fixed[name]
+        return class_aware(value, samples, fixed, images=images, bounds=(-1.0, 1.0))
+    return expanded(samples[:, np.newaxis], images=images)[0]

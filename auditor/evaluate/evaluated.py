@@ -26,6 +26,8 @@ class CellEvaluation:
 
     result: CellResult
     samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    fixed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of means over classes: the samples, with the value on all images in the place of a class that drops out."""
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     invoke_ms: float | None = None
     kept: Any = None

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.bootstrap import interval
 from auditor.evaluate.discovery import DISCOVERY, discoveries, p_of
+from auditor.evaluate.intervals import FIXED, class_aware, expanded, quantile_of
 from auditor.values import (
     AuditResult,
     Cell,
@@ -199,18 +199,31 @@ def _difference(pair: Pair, before: MetricValue, after: MetricValue, samples: tu
         return Difference(name, before.value, after.value, "not comparable", higher_is_better=better, reason=reason)
     value = after.value - before.value
     common = Difference(name, before.value, after.value, "same", value=value, higher_is_better=better)
-    drawn = samples[0].get((pair.before.key, name)), samples[1].get((pair.cell.key, name))
-    if drawn[0] is not None and drawn[1] is not None and pair.unpaired is None and drawn[0].shape == drawn[1].shape:
-        apart = drawn[1] - drawn[0]
-        if np.isfinite(apart).all():
-            error = float(apart.std())
-            return dataclasses.replace(common, interval=interval(apart), p=p_of(value, error), paired=True)
+    apart = _apart(pair, name, samples)
+    if apart is not None and np.isfinite(apart).all():
+        images = pair.cell.images
+        fixed = _apart(pair, f"{name}{FIXED}", samples)
+        if fixed is not None and np.isfinite(fixed).all():
+            between = class_aware(value, apart, fixed, images=images, bounds=None)
+        else:
+            between = expanded(apart[:, np.newaxis], images=images)[0]
+        if between is not None:
+            error = (between[1] - between[0]) / 2 / quantile_of(images)
+            return dataclasses.replace(common, interval=between, p=p_of(value, error), paired=True)
     if before.interval is None or after.interval is None:
         return common
     errors = ((item.interval[1] - item.interval[0]) / _WIDE for item in (before, after) if item.interval is not None)
     error = math.hypot(*errors)
     half = _WIDE / 2 * error
     return dataclasses.replace(common, interval=(value - half, value + half), p=p_of(value, error))
+
+
+def _apart(pair: Pair, name: str, samples: tuple[Samples, Samples]) -> NDArray[np.float64] | None:
+    """The difference on each resample; None where the cells are not of the same ones."""
+    before, after = samples[0].get((pair.before.key, name)), samples[1].get((pair.cell.key, name))
+    if before is None or after is None or pair.unpaired is not None or before.shape != after.shape:
+        return None
+    return np.asarray(after - before)
 
 
 def _compared(pair: Pair, found: Sequence[Difference], run: AuditResult) -> ComparedCells:

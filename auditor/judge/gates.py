@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from auditor.judge.sureness import images_that_decide, is_sure
 from auditor.judge.told import Row, Told, as_finding, place_of
 from auditor.values import (
     BASELINE,
@@ -50,6 +51,8 @@ class Subject:
     """Why there is no reference to compare with."""
     early: str | None = None
     """Why it is not the value of all images, where gates were decided before all were measured."""
+    change: MetricValue | None = None
+    """Its difference from the reference, with a paired interval."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +99,15 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
             continue
         value = subject.metric.value
         margin = limit - value if rule.kind == "max" else value - limit
+        if rule.confidence is not None and not is_sure(rule, _between(rule, subject), margin):
+            needed = images_that_decide(rule, _between(rule, subject), margin)
+            met.append(Met(subject.label, value, limit, margin, subject.cell, undecided=True, enough=needed))
+            near.append(_undecided(rule, subject, limit, met[-1]))
+            continue
         met.append(Met(subject.label, value, limit, margin, subject.cell))
         if margin < 0:
             told.append(_violation(rule, subject, limit, why))
-        ties = subject.ties
-        if ties is not None and ties.low is not None and ties.high is not None and ties.low < limit <= ties.high:
-            near.append(_tied(rule, subject, limit, value, (ties.low, ties.high)))
+        near += _tied(rule, subject, limit, value)
     violated = [item for item in told if item.observed is not None]
     if not violated:  # else its gate was decided by others
         told += [_unmeasured(rule, subject, subject.early or "") for subject in open_still]
@@ -110,21 +116,30 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
     if not met and not told:
         told.append(Told("gate.unmet", {"rule": str(rule), "line": rule.line}, limit=rule.limit))
     findings = tuple(as_finding(item, catalogue) for item in (*told, *near))
-    status: Literal["passed", "failed", "incomplete"] = "failed" if violated else "incomplete" if told else "passed"
-    outcome = GateOutcome(
+    return Applied(_outcome(rule, met, told, findings), findings)
+
+
+def _outcome(rule: Rule, met: Sequence[Met], told: Sequence[Told], findings: Sequence[Finding]) -> GateOutcome:
+    """What a rule came to: `told` is what violates it or could not be judged."""
+    violated = [item for item in told if item.observed is not None]
+    undecided = sum(item.undecided for item in met)
+    status: Literal["passed", "failed", "incomplete", "undecided"] = "undecided" if undecided else "passed"
+    if told:
+        status = "failed" if violated else "incomplete"
+    return GateOutcome(
         rule,
         status,
         measured=len(met),
         nearest=min(met, key=lambda item: item.margin, default=None),
         beyond=len(violated),
         unjudged=len(told) - len(violated),
+        undecided=undecided,
         messages=tuple(finding.message for finding in findings),
         met=tuple(met),
         lost=tuple(
             Unjudged(str(item.facts["where"]), str(item.facts["reason"])) for item in told if item.code == _UNJUDGED
         ),
     )
-    return Applied(outcome, findings)
 
 
 def subjects_of(result: AuditResult, rule: Rule) -> Iterator[Subject]:
@@ -176,7 +191,8 @@ def _cells(result: AuditResult, rule: Rule) -> Iterator[Subject]:
         if rule.against == BASELINE and result.baseline is not None:
             unlike = result.baseline.left_out.get(str(cell.key), "the baseline has no such cell")
         metric = cell.metrics.get(rule.metric)
-        yield Subject(place_of(cell), str(cell.key), metric, reason, reference, ties, unlike, early)
+        change = cell.metrics.get(f"{rule.metric}_minus_{rule.against}") if rule.kind == "max_drop" else None
+        yield Subject(place_of(cell), str(cell.key), metric, reason, reference, ties, unlike, early, change)
 
 
 def _early(cells: Sequence[CellResult]) -> str | None:
@@ -269,6 +285,25 @@ def _reference(result: AuditResult, rule: Rule, cell: CellResult) -> CellResult 
     return None
 
 
+def _between(rule: Rule, subject: Subject) -> MetricValue | None:
+    """The value whose interval says how sure a gate is: of a drop the difference, which is paired."""
+    return subject.change if rule.kind == "max_drop" else subject.metric
+
+
+def _undecided(rule: Rule, subject: Subject, limit: float, met: Met) -> Told:
+    """What is said of a value that may lie on either side of its limit."""
+    facts: dict[str, Json] = {
+        "metric": rule.metric,
+        "value": met.value,
+        "limit": limit,
+        "where": subject.label,
+        "confidence": rule.confidence,
+        "images": subject.metric.images if subject.metric is not None else 0,
+        "enough": met.enough,
+    }
+    return Told("gate.undecided", facts, subject.cell, observed=met.value, limit=limit)
+
+
 def _violation(rule: Rule, subject: Subject, limit: float, why: str) -> Told:
     value = (subject.metric.value if subject.metric is not None else None) or 0.0
     return Told(
@@ -289,15 +324,19 @@ def _violation(rule: Rule, subject: Subject, limit: float, why: str) -> Told:
     )
 
 
-def _tied(rule: Rule, subject: Subject, limit: float, value: float, between: tuple[float, float]) -> Told:
+def _tied(rule: Rule, subject: Subject, limit: float, value: float) -> list[Told]:
+    """What is said where the order of equal scores decides on which side of its limit a value is."""
+    ties = subject.ties
+    if ties is None or ties.low is None or ties.high is None or not ties.low < limit <= ties.high:
+        return []
     facts: dict[str, Json] = {
         "metric": rule.metric,
         "value": value,
         "limit": limit,
         "where": subject.label,
-        "between": list(between),
+        "between": [ties.low, ties.high],
     }
-    return Told("gate.ties", facts, subject.cell, observed=value, limit=limit)
+    return [Told("gate.ties", facts, subject.cell, observed=value, limit=limit)]
 
 
 def _unmeasured(rule: Rule, subject: Subject, reason: str) -> Told:

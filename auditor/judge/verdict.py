@@ -17,6 +17,7 @@ def judge(result: AuditResult, checks: Mapping[str, Check], catalogue: Mapping[s
     """Apply the gates of a result's plan, and checks, but for those that the audit leaves out by their name or by a
     finding's code. Gates, failed cells and, where the audit says `fail_on`, findings decide the verdict: `failed` when
     a gate is violated or a finding counts, else `incomplete` when a cell failed or a gate could not be judged, else
+    `undecided` when one is neither held nor violated with its confidence (unless the audit lets that pass), else
     `passed`, which nothing is without a gate: then it is `not judged`."""
     applied = apply_gates(result, result.plan.gates, catalogue)
     gates = tuple(gate.outcome for gate in applied)
@@ -35,4 +36,6 @@ def _verdict(result: AuditResult, gates: Sequence[GateOutcome], findings: Sequen
     lost = any(cell.status == "failed" and cell.is_declared for cell in result.cells)
     if lost or "incomplete" in statuses:
         return "incomplete"
+    if "undecided" in statuses and result.plan.undecided is None:
+        return "undecided"
     return "passed" if gates else "not judged"

@@ -13,14 +13,14 @@ __all__ = ["render_junit"]
 
 def render_junit(result: AuditResult) -> str:
     """Render a judged result as JUnit XML: a case for each value that a gate looks at. A violated one is a failure, and
-    so is a finding that counts (`fail_on`); what could not be judged or measured is an error; findings that do not
-    count are skipped, with their message, and so is the one case of an audit without gates.
+    so is a finding that counts (`fail_on`); what could not be judged, decided or measured is an error; findings that do
+    not count are skipped, with their message, and so is the one case of an audit without gates.
 
     Source of the format: https://github.com/testmoapp/junitxml.
     """
     suite = ET.Element("testsuite", name=f"auditor: {result.name}")
     for gate in result.gates:
-        _gate(suite, gate)
+        _gate(suite, gate, lets_pass=result.plan.undecided is not None)
     if not result.gates:
         case = ET.SubElement(suite, "testcase", classname="gate", name="gates")
         only = "The audit sets no gates: only findings and lost cells count"
@@ -39,12 +39,15 @@ def render_junit(result: AuditResult) -> str:
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _gate(suite: ET.Element, gate: GateOutcome) -> None:
+def _gate(suite: ET.Element, gate: GateOutcome, *, lets_pass: bool) -> None:
     """A case for each value that a gate met or could not judge; one alone where it met nothing."""
     named = f"gate.{_clean(str(gate.rule)).replace('.', '·')}"  # a dot would begin another package
     for met in gate.met:
         case = ET.SubElement(suite, "testcase", classname=named, name=_clean(met.where))
-        if met.margin >= 0:
+        if met.undecided:
+            message = f"undecided: {met_text(gate.rule, met)}"
+            ET.SubElement(case, "skipped" if lets_pass else "error", message=_clean(message))
+        elif met.margin >= 0:
             ET.SubElement(case, "system-out").text = _clean(met_text(gate.rule, met))
         else:
             ET.SubElement(case, "failure", message=_clean(met_text(gate.rule, met)))

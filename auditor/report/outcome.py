@@ -34,6 +34,8 @@ def gate_text(gate: GateOutcome) -> str:
     told = gate.messages[0] if gate.messages else ""
     if gate.status == "passed":
         return _held(gate) + (f". {told}" if told else "")
+    if gate.status == "undecided":
+        return f"undecided in {gate.undecided} of {gate.measured}. First: {told}" if gate.measured > 1 else told
     if gate.status == "incomplete":
         return told + (f" (and {gate.unjudged - 1} more)" if gate.unjudged > 1 else "")
     more = f"; {gate.unjudged} could not be judged" if gate.unjudged else ""

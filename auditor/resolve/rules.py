@@ -80,7 +80,9 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
         problems += [f"{where(index, key)}: {text}" for key, text in found]
     if problems:
         raise InputError(dict.fromkeys(problems))
-    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, gates=rules, fail_on=fail_on))
+    undecided = document.undecided or result.plan.undecided
+    plan = dataclasses.replace(result.plan, gates=rules, fail_on=fail_on, undecided=undecided)
+    return dataclasses.replace(result, plan=plan)
 
 
 def _needs_baseline(rule: Rule) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from auditor.config import comparison_document
 from auditor.errors import StoreError
+from auditor.evaluate.intervals import FIXED
 from auditor.evaluate.versus import Run, compare_runs
 from auditor.report.compare_page import render_comparison
 from auditor.report.compare_text import render_comparison_markdown
@@ -28,7 +29,7 @@ def load_side(path: Path) -> Run:
     samples = {}
     for cell in result.cells:
         key = (cell.file, cell.delegate, cell.device, cell.scenario, cell.severity)
-        for name in cell.metrics:
+        for name in (f"{metric}{part}" for metric in cell.metrics for part in ("", FIXED)):
             if (*key, name) in kept and cell.is_declared:
                 samples[cell.key, name] = kept[*key, name]
     return Run(result, samples)

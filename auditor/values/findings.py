@@ -22,6 +22,7 @@ _STRICT = {"extra": "forbid"}
 class Rule:
     """A gate: `metric` of every cell (or summary) that `selectors` match, compared with one limit.
 
+    With a `confidence` a value must lie on one side of the limit with that probability, else the gate is undecided.
     `kind` is `min`, `max` or `max_drop`; `against` names what `max_drop` is a drop from. `line` is the gate's line in
     its YAML file.
     """
@@ -34,6 +35,7 @@ class Rule:
     against: str | None = None
     level: Level = "error"
     line: int | None = None
+    confidence: float | None = None
 
     def is_same(self, other: Rule) -> bool:
         """Whether another asks the same, wherever it stands."""
@@ -48,7 +50,8 @@ class Rule:
             "max": f"at most {limit}",
             "max_drop": f"at most {limit} below {self.against}",
         }
-        return f"{self.metric} {text[self.kind]} ({where})"
+        sure = "" if self.confidence is None else f" with {self.confidence:.0%} confidence"
+        return f"{self.metric} {text[self.kind]}{sure} ({where})"
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,10 @@ class Met:
     limit: float
     margin: float
     cell: Place = field(default_factory=dict)
+    undecided: bool = False
+    """Whether it may lie on either side of the limit, with the gate's confidence."""
+    enough: int | None = None
+    """About how many images would decide then."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,12 @@ class GateOutcome:
 
     __pydantic_config__ = _STRICT
     rule: Rule
-    status: Literal["passed", "failed", "incomplete"]
+    status: Literal["passed", "failed", "incomplete", "undecided"]
     measured: int
     nearest: Met | None = None
     beyond: int = 0
     unjudged: int = 0
+    undecided: int = 0
     messages: tuple[str, ...] = ()
     met: tuple[Met, ...] = ()
     """Every value that it met."""

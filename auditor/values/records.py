@@ -148,6 +148,8 @@ class PlanRecord:
     checks: Mapping[str, bool | Mapping[str, bool | int | float | str]] = field(default_factory=dict)
     gates: tuple[Rule, ...] = ()
     fail_on: Literal["warning", "error"] | None = None
+    undecided: Literal["pass"] | None = None
+    """Whether undecided gates let the audit pass."""
     decide: float | None = None
     """The error that deciding gates early may have; None: every cell is measured in whole."""
     """From which level on findings of checks make the verdict `failed`, as gates do; None: never."""

@@ -52,7 +52,7 @@ WORTH = 0.01
 PARITY = 0.95
 """With a smaller share of their detections matched, two delegates are not interchangeable."""
 
-Verdict = Literal["passed", "failed", "incomplete", "not judged"]
+Verdict = Literal["passed", "failed", "incomplete", "undecided", "not judged"]
 """`not judged` is an audit without gates, all of whose cells were measured."""
 
 _STRICT = {"extra": "forbid"}

@@ -27,7 +27,7 @@ def matches(truth, said, iou=0.5, classes=CLASSES):
     asked = Evaluation(point_iou=iou)
     known = prepare_truth(truth, classes, asked)
     found = []
-    evaluate_parts(known, [Columns.of(said.items())], asked, lambda *parts: found.append(parts[2]))
+    evaluate_parts(known, [Columns.of(said.items())], asked, lambda mine: found.append(mine.at_point))
     return found
 
 

@@ -40,6 +40,18 @@ def _gate_ties(metric: str, value: float, limit: float, where: str, between: lis
     )
 
 
+@row("gate.undecided", "gate", "warning", "gates", "A value may lie on either side of its limit.")
+def _gate_undecided(
+    metric: str, value: float, limit: float, where: str, confidence: float, images: int, enough: int | None
+) -> Words:
+    more = "no number of images like these would decide" if enough is None else f"about {enough:,} images would decide"
+    return Words(
+        f"{metric} {value:.3f} on {images:,} images may lie on either side of the limit {limit:.3f} ({confidence:.0%} "
+        f"confidence): {where}; {more}",
+        "Audit on more images, or set a limit that these can decide; `undecided: pass` lets such gates pass.",
+    )
+
+
 @row("gate.unmeasured", "gate", "error", "gates", "A gate selects something that was not measured.")
 def _unmeasured(metric: str, where: str, reason: str) -> Words:
     return Words(

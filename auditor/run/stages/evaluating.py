@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.evaluate.differences import with_differences
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.intervals import FIXED
 from auditor.executors import Outcome, Shared, run_isolated
 from auditor.plan import Plan
 from auditor.run.forecast import CELLS, begin
@@ -165,6 +166,8 @@ def _samples(evaluations: Mapping[Cell, CellEvaluation]) -> Iterator[tuple[tuple
             continue
         for name, values in found.samples.items():
             yield (cell, name), values.astype(np.float32)
+        for name, values in found.fixed.items():
+            yield (cell, f"{name}{FIXED}"), values.astype(np.float32)
         if found.counted is not None:
             counted = found.counted.forgotten()
             for index, named in enumerate(counted.metrics):

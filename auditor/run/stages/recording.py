@@ -56,6 +56,7 @@ def record(session: Session, state: State, *, command: str, started: datetime) -
             state.cells,
             judged_by=primaries,
             left_out={spec.name for spec in plan.specs if spec.role == "evidence"},
+            samples=state.samples,
         ),
         measurements=state.measurements,
         operating_points=tuple(state.points.values()),
@@ -75,6 +76,7 @@ def _plan(session: Session, state: State) -> PlanRecord:
         checks=session.config.checks.by_name,
         gates=state.rules,
         fail_on=session.config.fail_on,
+        undecided=session.config.undecided,
         decide=session.config.decide.error if session.config.decide is not None else None,
         evaluation=subjects.evaluation,
     )

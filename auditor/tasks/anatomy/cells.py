@@ -13,9 +13,9 @@ from auditor import extensions
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.errors import StoreError
-from auditor.evaluate.bootstrap import interval
 from auditor.evaluate.counted import Seen
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.intervals import expanded
 from auditor.executors import Shared
 from auditor.provenance import digest
 from auditor.store import ImagePrediction, Stored
@@ -198,6 +198,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
     return CellEvaluation(
         result,
         samples,
+        fixed=found.fixed,
         means=found.means,
         images=tuple(truth) if found.means else (),
         invoke_ms=float(np.median(said.times_ms)) if said.times_ms else None,
@@ -310,7 +311,7 @@ def measured_metric(metric: Metric, judged: Judged) -> tuple[MetricValue, NDArra
         MetricValue(
             metric.name,
             float(value),
-            interval=interval(samples),
+            interval=expanded(samples[:, np.newaxis], images=len(images))[0],
             higher_is_better=metric.higher_is_better,
             images=len(images),
         ),

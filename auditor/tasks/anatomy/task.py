@@ -120,6 +120,8 @@ class Evaluated:
 
     metrics: tuple[MetricValue, ...]
     samples: Mapping[str, NDArray[np.float64]]
+    fixed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of means over classes: the same, with the value on all images in the place of a class that drops out."""
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """The values of each image, from 0 to 1, of metrics that are their mean."""
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.bootstrap import interval
 from auditor.evaluate.counted import Counted, Named, Seen, measured
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.intervals import of_share
 from auditor.tasks.anatomy.task import Column, Evaluated, Framed, Judged, Task
 from auditor.tasks.classification.accuracy import (
     ABOUT,
@@ -111,8 +111,9 @@ def _evaluate(judged: Judged) -> Evaluated:
         drawn = top1_of_orders(first_classes, labels)
         ties = Ties(len(drawn), min(first.value, *drawn), max(first.value, *drawn))
         samples = samples + np.resize(np.array(drawn) - first.value, len(samples))
+    between = of_share(first.value, samples, images=len(images)) if first.value is not None else None
     return Evaluated(
-        metrics=(dataclasses.replace(first, interval=interval(samples)), *others),
+        metrics=(dataclasses.replace(first, interval=between), *others),
         samples={next(iter(ABOUT)): samples},
         means={next(iter(ABOUT)): evaluation.correct.astype(np.float64)} if len(images) == len(every) else {},
         ties=ties,

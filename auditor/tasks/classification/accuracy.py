@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.bootstrap import drawn_sums, interval
+from auditor.evaluate.bootstrap import drawn_sums
+from auditor.evaluate.intervals import of_share
 from auditor.values import Confusion, MetricValue
 
 __all__ = [
@@ -86,10 +87,10 @@ def evaluate_classes(
     predicted = np.stack([image.ranked for image in images])
     correct = predicted[:, 0] == truth
     count, classes_of_model = len(truth), images[0].classes
-    top1 = MetricValue("top1", float(correct.mean()), interval=interval(_shares(correct, weights)), images=count)
+    top1 = _share("top1", correct, weights)
     if classes_of_model > _FIRST:
         within = (predicted == truth[:, np.newaxis]).any(axis=1)
-        top5 = MetricValue("top5", float(within.mean()), interval=interval(_shares(within, weights)), images=count)
+        top5 = _share("top5", within, weights)
     else:
         top5 = MetricValue("top5", None, reason=f"the model has {classes_of_model} classes", images=count)
     confidence = np.array([image.confidence for image in images])
@@ -167,3 +168,8 @@ def resampled_top1(correct: NDArray[np.bool_], weights: NDArray[np.integer[Any]]
 def _shares(right: NDArray[np.bool_], weights: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         return np.asarray(drawn_sums(weights, right.astype(np.int64)) / weights.sum(axis=1))
+
+
+def _share(name: str, right: NDArray[np.bool_], weights: NDArray[np.integer[Any]]) -> MetricValue:
+    value, count = float(right.mean()), len(right)
+    return MetricValue(name, value, interval=of_share(value, _shares(right, weights), images=count), images=count)

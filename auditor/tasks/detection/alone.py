@@ -54,7 +54,7 @@ def evaluate_alone(judged: Judged) -> Evaluated:
         np.concatenate([np.arange(images), kept.image]).astype(np.int32),
         np.repeat(np.array([0, 1], dtype=np.int32), [images, len(kept.image)]),
         np.ones(images + len(kept.image), dtype=np.float32),
-        tuple(Named(name, "there is no image") for name in ALONE),
+        tuple(Named(name, "there is no image", kind="rate") for name in ALONE),
         _per_image,
     )
     return Evaluated(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,13 +149,17 @@ def count(point: OperatingPoint, found: Sequence[PointMatches], seen: Seen) -> C
 
 
 def _named(metric: str) -> Named:
-    return Named(metric, _REASONS.get(metric, "there is no image"), metric not in LOWER_IS_BETTER)
+    kind: Literal["share", "rate", "other"] = "rate" if metric in UNBOUNDED else "share"
+    if metric in ("F1", "D-ECE"):
+        kind = "other"
+    return Named(metric, _REASONS.get(metric, "there is no image"), metric not in LOWER_IS_BETTER, kind=kind)
 
 
 def _of_class(metric: str, found: PointMatches) -> Named:
-    """A metric of one class; cells are compared by it where it has enough objects."""
+    """A metric of one class; of one with few objects there is too little for an interval, or to compare cells by."""
     named = dataclasses.replace(_named(metric), name=f"{metric}/{found.category}", of_class=True)
-    return dataclasses.replace(named, compared=len(found.truths) >= LEAST_OBJECTS)
+    common = len(found.truths) >= LEAST_OBJECTS
+    return dataclasses.replace(named, compared=common, enough=common)
 
 
 def _bin_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -28,6 +28,7 @@ __all__ = [
     "NAMES",
     "NOTHING_COUNTS",
     "CocoEvaluation",
+    "Matched",
     "evaluate_coco",
     "evaluate_parts",
     "match_parts",
@@ -104,9 +105,19 @@ class CocoEvaluation:
         return found
 
 
-Took = Callable[[ClassMatches, Mapping[float, ClassMatches], PointMatches], None]
-"""What takes how a class was matched among all sizes: by COCO's IoU thresholds, at each further IoU, and at that of the
-operating point."""
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """How a class was matched: over all sizes by COCO's IoU thresholds (`coco`), at each `further` IoU, and by these
+    thresholds among true objects of each of the `sizes`; and at that of the operating point."""
+
+    coco: ClassMatches
+    further: Mapping[float, ClassMatches]
+    sizes: Mapping[str, ClassMatches]
+    at_point: PointMatches
+
+
+Took = Callable[[Matched], None]
+"""What takes how a class was matched."""
 
 
 def evaluate_coco(
@@ -129,7 +140,7 @@ def evaluate_coco(
         raise ValueError(f"expected predictions for the {len(truth)} images of the truth but got {len(predictions)}")
     matches: list[ClassMatches] = []
     known = prepared or prepare_truth(truth, categories, asked)
-    found = evaluate_parts(known, [Columns.of(predictions.items())], asked, lambda mine, *_: matches.append(mine))
+    found = evaluate_parts(known, [Columns.of(predictions.items())], asked, lambda mine: matches.append(mine.coco))
     return dataclasses.replace(found, matches=tuple(matches))
 
 
@@ -162,8 +173,35 @@ def evaluate_parts(known: CocoTruth, parts: Iterable[Columns], asked: Evaluation
             ignored[0][known.point, ranked],
             (of_class.image, to_xyxy(of_class.boxes, "xywh"), ~of_class.ignored[0]),
         )
-        took(_at(found, slice(0, _THRESHOLDS)), further, at_point)
+        took(
+            Matched(
+                _at(found, slice(0, _THRESHOLDS)),
+                further,
+                _sizes(known, of_class, found, (hit, ignored, ranked)),
+                at_point,
+            )
+        )
     return CocoEvaluation(len(known.images), known.categories, precision, recall, asked)
+
+
+def _sizes(
+    known: CocoTruth,
+    truth: ClassTruth,
+    found: ClassMatches,
+    matched: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]],
+) -> dict[str, ClassMatches]:
+    """How a class was matched among objects of each size of which it has one."""
+    hit, ignored, ranked = matched
+    return {
+        name: dataclasses.replace(
+            found,
+            hit=hit[area][:_THRESHOLDS, ranked],
+            ignored=ignored[area][:_THRESHOLDS, ranked],
+            truths=truth.image[~truth.ignored[area]],
+        )
+        for area, name in enumerate(known.params.areaRngLbl)
+        if area and not truth.ignored[area].all()
+    }
 
 
 def match_parts(known: CocoTruth, parts: Iterable[Columns]) -> Iterator[ClassMatches]:

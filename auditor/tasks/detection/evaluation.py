@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.bootstrap import interval
 from auditor.evaluate.counted import measured
 from auditor.tasks.anatomy.task import Evaluated, Judged
-from auditor.tasks.detection.coco_ap import NAMES, NOTHING_COUNTS, evaluate_parts, match_parts
+from auditor.tasks.detection.coco_ap import NAMES, NOTHING_COUNTS, Matched, evaluate_parts, match_parts
 from auditor.tasks.detection.coco_truth import CocoTruth, prepare_truth
 from auditor.tasks.detection.columns import Columns, in_parts
 from auditor.tasks.detection.error_types import error_types
 from auditor.tasks.detection.held import hold
 from auditor.tasks.detection.point_matches import PointMatches
-from auditor.tasks.detection.resampling import ClassMatches, ResampledAP, resampled_ap
+from auditor.tasks.detection.resampled_cell import Resamples
+from auditor.tasks.detection.resampling import ResampledAP
 from auditor.tasks.detection.tied_ap import TiedAP
 from auditor.tasks.detection.ties import ORDERS
-from auditor.values import MetricValue, Ties, iou_metric
+from auditor.values import MetricValue, Ties
 
 __all__ = ["evaluate"]
 
@@ -33,17 +33,12 @@ def evaluate(judged: Judged) -> Evaluated:
     known = judged.prepared or prepare_truth(judged.truth, judged.categories, judged.evaluation)
     if judged.screens:
         return _screened(judged, known)
-    tied = TiedAP(known)
-    resampled = ResampledAP(judged.weights)
-    at_iou = {iou_metric(iou): ResampledAP(judged.weights) for iou in judged.evaluation.iou}
-
+    tied, resamples, images = TiedAP(known), Resamples(judged.weights), len(judged.truth)
     at_point: list[PointMatches] = []
 
-    def took(found: ClassMatches, further: Mapping[float, ClassMatches], mine: PointMatches) -> None:
-        resampled.add(found)
-        at_point.append(mine)
-        for iou, other in further.items():
-            at_iou[iou_metric(iou)].add(other)
+    def took(found: Matched) -> None:
+        resamples.take(found)
+        at_point.append(found.at_point)
 
     detections = 0
 
@@ -56,20 +51,18 @@ def evaluate(judged: Judged) -> Evaluated:
             yield part
 
     first, *others = evaluate_parts(known, parts(), judged.evaluation, took).metrics()
-    further = {name: found.values for name, found in at_iou.items()}
-    others = [
-        dataclasses.replace(metric, interval=interval(further[metric.name])) if metric.name in further else metric
-        for metric in others
-    ]
-    samples, ties = resampled.values, None
+    ties = None
     if judged.orders and first.value is not None:
         ties, apart = _ties(tied, first.value)
-        samples = samples + np.resize(apart, len(samples))
+        resamples.spread(apart)
     held = hold(judged, at_point)
-    at_held = measured(held.counted, len(judged.truth)) if held.counted is not None else []
+    at_held = measured(held.counted, images) if held.counted is not None else []
+    intervals = resamples.intervals(images)
+    metrics = [dataclasses.replace(metric, interval=intervals.get(metric.name)) for metric in (first, *others)]
     return Evaluated(
-        metrics=(dataclasses.replace(first, interval=interval(samples)), *others, *at_held),
-        samples={NAMES[0]: samples, **further},
+        metrics=(*metrics, *at_held),
+        samples=resamples.samples,
+        fixed=resamples.fixed,
         counts={
             "dropped_predictions": judged.dropped,
             "detections": detections,
@@ -91,14 +84,14 @@ def _parts(judged: Judged, known: CocoTruth) -> Iterator[Columns]:
 
 def _screened(judged: Judged, known: CocoTruth) -> Evaluated:
     """AP alone, from the same matching: what only screens is told by nothing else."""
-    everything = np.ones((1, judged.weights.shape[1]), dtype=judged.weights.dtype)
-    weights = np.concatenate([everything, judged.weights])
-    (value, *samples) = resampled_ap(match_parts(known, _parts(judged, known)), weights)
-    name, images = NAMES[0], len(judged.truth)
-    if not np.isfinite(value):
+    resampled, name, images = ResampledAP(judged.weights), NAMES[0], len(judged.truth)
+    for found in match_parts(known, _parts(judged, known)):
+        resampled.add(found)
+    drawn = resampled.of()
+    if not np.isfinite(drawn.value):
         return Evaluated((MetricValue(name, None, reason=NOTHING_COUNTS, images=images),), {})
-    drawn = np.array(samples)
-    return Evaluated((MetricValue(name, float(value), interval=interval(drawn), images=images),), {name: drawn})
+    metric = MetricValue(name, drawn.value, interval=drawn.interval(images), images=images)
+    return Evaluated((metric,), {name: drawn.values}, fixed={name: drawn.fixed})
 
 
 def _ties(tied: TiedAP, value: float) -> tuple[Ties, NDArray[np.float64]]:

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evaluate.bootstrap import drawn_sums
+from auditor.evaluate.intervals import class_aware
 
-__all__ = ["ClassMatches", "ResampledAP", "resampled_ap"]
+__all__ = ["ClassMatches", "Resampled", "ResampledAP", "resampled_ap"]
 
 Weights = NDArray[np.integer[Any]]
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
+_POINTS = {"": None, "50": 0, "75": 5}
+"""What is a mean over all thresholds, and which of COCO's ten others are at."""
 _ELEMENTS = 1_000_000
 """So many numbers a matrix of resamples has at most."""
 
@@ -39,32 +42,61 @@ class ClassMatches:
 
 
 class ResampledAP:
-    """COCO AP of each resample, class by class. `weights` is (R, N): how often each resample has each image.
+    """COCO AP of each resample, class by class, and at IoU 0.50 and 0.75 where all ten thresholds are there. `weights`
+    is (R, N): how often each resample has each image.
 
     Equal, to the last digits of a sum, to evaluating the resampled images themselves, each standing as often as drawn:
     an image whose detections tie within a class is split into copies for it, since copies of tied detections alternate.
     """
 
     def __init__(self, weights: Weights) -> None:
-        self._weights = weights
-        self._total, self._count = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
+        everything = np.ones((1, weights.shape[1]), dtype=weights.dtype)
+        self._weights = np.concatenate([everything, weights])
+        shape = len(_POINTS), len(self._weights)
+        self._total, self._fixed = np.zeros(shape), np.zeros(shape)
+        self._count, self._classes = np.zeros(shape[1], dtype=np.int64), 0
 
-    def add(self, found: ClassMatches) -> None:
-        """Take the next class; one of which nothing counts has no AP."""
+    def add(self, found: ClassMatches) -> NDArray[np.float64] | None:
+        """Take the next class; one of which nothing counts has no AP. Return its own AP on each resample, NaN where it
+        has no object."""
         if not len(found.truths):
-            return
+            return None
         images, objects = np.unique(found.truths, return_counts=True)
         counted = drawn_sums(self._weights[:, images], objects)
         values = _class_ap(_split_ties(found, self._weights), self._weights, counted)
         present = counted > 0
-        self._total[present] += values[present]
+        self._total[:, present] += values[:, present]
+        self._fixed += np.where(present, values, values[:, :1])
         self._count += present
+        self._classes += 1
+        return np.where(present, values[0], np.nan)[1:]
+
+    def of(self, point: str = "") -> Resampled:
+        """AP over all thresholds, or at `50` or `75`."""
+        index = list(_POINTS).index(point)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = np.where(self._count > 0, self._total[index] / self._count, np.nan)
+            fixed = self._fixed[index] / self._classes if self._classes else np.full(len(values), np.nan)
+        return Resampled(float(values[0]), values[1:], fixed[1:])
 
     @property
     def values(self) -> NDArray[np.float64]:
         """(R,), NaN where a resample has no true object."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.where(self._count > 0, self._total / self._count, np.nan))
+        return self.of().values
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """A mean over classes: on all images, on each resample (R,), and on each with the value on all images in the place
+    of a class that dropped out."""
+
+    value: float
+    values: NDArray[np.float64]
+    fixed: NDArray[np.float64]
+
+    def interval(self, images: int) -> tuple[float, float] | None:
+        """Its 95 % interval."""
+        return class_aware(self.value, self.values, self.fixed, images=images)
 
 
 def resampled_ap(matches: Iterable[ClassMatches], weights: Weights) -> NDArray[np.float64]:
@@ -119,11 +151,11 @@ def _split_ties(found: ClassMatches, weights: Weights) -> _Ranked:
 
 
 def _class_ap(found: _Ranked, weights: Weights, counted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """AP of one class, averaged over the IoU thresholds: (R,); some resamples at a time, so that memory is bounded."""
+    """AP of one class at each of `_POINTS`: (3, R); some resamples at a time, so that memory is bounded."""
     counts = found.hit & ~found.ignored
     hits = np.nonzero(counts.any(axis=0))[0]
     if not len(hits):
-        return np.zeros(len(weights))
+        return np.zeros((len(_POINTS), len(weights)))
     last = int(hits[-1]) + 1  # what is ranked below changes nothing
     column = found.column[:last]
     rows = [hit.tobytes() + ignored.tobytes() for hit, ignored in zip(counts, found.ignored, strict=True)]
@@ -139,8 +171,10 @@ def _class_ap(found: _Ranked, weights: Weights, counted: NDArray[np.int64]) -> N
         drawn = found.drawn(weights[start : start + step])
         known: dict[bytes, NDArray[np.float64]] = {}
         values = {row: curve.ap(drawn, counted[start : start + step], known) for row, curve in curves.items()}
-        parts.append(sum((values[row] for row in rows), np.zeros(len(drawn))))
-    return np.asarray(np.concatenate(parts) / len(rows))
+        every = sum((values[row] for row in rows), np.zeros(len(drawn))) / len(rows)
+        at = [index for index in _POINTS.values() if index is not None]
+        parts.append(np.stack([every, *(values[rows[min(index, len(rows) - 1)]] for index in at)]))
+    return np.concatenate(parts, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

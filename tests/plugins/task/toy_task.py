@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.evaluate.bootstrap import interval
+from auditor.evaluate.intervals import expanded
 from auditor.heads.anatomy.head import NUMBER, Head, Match, Settled
 from auditor.report.section import Section
 from auditor.tasks.anatomy.task import Column, Evaluated, Task
@@ -65,6 +65,10 @@ def restrict(truth, judged):
     return counts
 
 
+def between(samples, images):
+    return expanded(samples[:, np.newaxis], images=len(images))[0]
+
+
 def evaluate(judged):
     """Return the share of objects that are counted right, and the mean error."""
     images = sorted(judged.truth)
@@ -78,11 +82,16 @@ def evaluate(judged):
     samples = {name: weights @ values / weights.sum(axis=1) for name, values in (("counted", right), ("off", errors))}
     return Evaluated(
         (
-            MetricValue("counted", float(right.mean()), interval=interval(samples["counted"]), images=len(images)),
+            MetricValue(
+                "counted",
+                float(right.mean()),
+                interval=between(samples["counted"], images),
+                images=len(images),
+            ),
             MetricValue(
                 "off",
                 float(errors.mean()),
-                interval=interval(samples["off"]),
+                interval=between(samples["off"], images),
                 higher_is_better=False,
                 images=len(images),
             ),
