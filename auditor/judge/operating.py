@@ -39,7 +39,9 @@ def check_operating_point(result: AuditResult) -> Iterator[Told]:
         if point.reason is not None:
             yield Told("point.unknown", {"model": point.model, "reason": point.reason}, where)
             continue
-        if point.unreached:
+        if point.unreached and point.confidence is not None:
+            yield _unsure(point)
+        elif point.unreached:
             facts: dict[str, Json] = {
                 "model": point.model,
                 "by": point.by,
@@ -58,6 +60,19 @@ def check_operating_point(result: AuditResult) -> Iterator[Told]:
             yield from _out_of_reach(result, mine, cell)
             yield from _moved(mine, cell)
             yield from _weakest(result, cell)
+
+
+def _unsure(point: OperatingPoint) -> Told:
+    """A recall that these images cannot promise."""
+    facts: dict[str, Json] = {
+        "model": point.model,
+        "target": point.target or 0.0,
+        "confidence": point.confidence or 0.0,
+        "recall": point.clean.get("recall"),
+        "images": point.images,
+        "enough": point.enough,
+    }
+    return Told("point.unsure", facts, {"model": point.model}, observed=point.clean.get("recall"), limit=point.target)
 
 
 def _clean_cells(result: AuditResult, point: OperatingPoint) -> Iterator[CellResult]:

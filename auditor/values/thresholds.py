@@ -140,6 +140,8 @@ class OperatingPoint:
     unreached: tuple[str, ...] = ()
     reason: str | None = None
     """Why nothing could be chosen; the cells then have no such metrics."""
+    enough: int | None = None
+    """Where these images do not suffice for the confidence that is asked for: about how many would."""
 
     @classmethod
     def given(

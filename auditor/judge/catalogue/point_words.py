@@ -63,6 +63,18 @@ def _unreached(model: str, by: str, target: float, classes: list[str], reached: 
     )
 
 
+@row("point.unsure", "operating_point", "warning", "operating", "The images do not suffice for a sure recall.")
+def _unsure(
+    model: str, target: float, confidence: float, recall: float | None, images: int, enough: int | None
+) -> Words:
+    most = "" if recall is None else f": the lowest threshold finds {recall:.1%} of the objects"
+    more = "no number of images would" if enough is None else f"about {enough:,} would, if it stayed at that"
+    return Words(
+        f"{model}: {images:,} images do not show a recall of {target:g} with {confidence:.0%} confidence{most}; {more}",
+        "Audit on more images, or ask for less; the lowest threshold is held until then.",
+    )
+
+
 @row(
     "point.optimistic",
     "operating_point",

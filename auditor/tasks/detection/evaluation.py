@@ -33,7 +33,8 @@ def evaluate(judged: Judged) -> Evaluated:
     known = judged.prepared or prepare_truth(judged.truth, judged.categories, judged.evaluation)
     if judged.screens:
         return _screened(judged, known)
-    tied, resamples, images = TiedAP(known), Resamples(judged.weights), len(judged.truth)
+    is_clean = judged.cell is None or judged.cell.is_clean
+    tied, resamples, images = TiedAP(known), Resamples(judged.weights, sizes=is_clean), len(judged.truth)
     at_point: list[PointMatches] = []
 
     def took(found: Matched) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.tasks.detection.point_matches import Curve, PointMatches
+from auditor.tasks.detection.sure_recall import sure_recall
 from auditor.values import OTHERS, OperatingPoint, PointChoice, Thresholds
 
 __all__ = ["LEAST_OBJECTS", "choose", "is_held", "values_at"]
@@ -27,13 +28,18 @@ def choose(
 ) -> OperatingPoint:
     """The operating point that a choice comes to on these images: thresholds by class where a class has at least
     `LEAST_OBJECTS`, one for all others; one for all where false positives per image are the target, which are of all
-    classes together."""
+    classes together, or where a recall must hold with a confidence."""
     thresholds, unreached = _thresholds(choice, found, images)
+    enough = None
     if choice.thresholds is not None:
-        thresholds = choice.thresholds
+        thresholds, unreached = choice.thresholds, ()
+    elif choice.confidence is not None:
+        recall, confidence = choice.target or 0.0, choice.confidence
+        score, holds, enough = sure_recall(found, images=images, recall=recall, confidence=confidence)
+        thresholds, unreached = Thresholds(score), () if holds else (OTHERS,)
     clean = values_at(thresholds, found, images)
     optimism = {}
-    if choice.thresholds is None:
+    if choice.thresholds is None and choice.confidence is None:
         fitted = _cross_fitted(choice, found, images)
         optimism = {
             name: value - other
@@ -48,6 +54,7 @@ def choose(
         optimism=optimism,
         unreached=unreached,
         reason=None,
+        enough=enough,
     )
 
 

@@ -23,8 +23,9 @@ _FEW = 200
 class Resamples:
     """AP over all classes on each resample, at single IoUs, of single sizes and of single classes, as classes come."""
 
-    def __init__(self, weights: NDArray[np.integer[Any]]) -> None:
-        self._weights = weights
+    def __init__(self, weights: NDArray[np.integer[Any]], *, sizes: bool) -> None:
+        """Of single `sizes` only where that is asked: they cost a quarter of a cell's evaluation."""
+        self._weights, self._with_sizes = weights, sizes
         self._all = ResampledAP(weights)
         self._further: dict[str, ResampledAP] = {}
         self._sizes: dict[str, ResampledAP] = {}
@@ -39,7 +40,7 @@ class Resamples:
             self._classes[per_class(found.at_point.category)] = expanded(mine[:, np.newaxis], images=images)[0]
         for iou, other in found.further.items():
             self._further.setdefault(iou_metric(iou), ResampledAP(self._weights)).add(other)
-        for name, other in found.sizes.items():
+        for name, other in found.sizes.items() if self._with_sizes else ():
             self._sizes.setdefault(f"AP_{name}", ResampledAP(self._weights[:_FEW])).add(other)
 
     def spread(self, apart: NDArray[np.float64]) -> None:
