@@ -57,6 +57,7 @@ _NAMED: dict[str, dict[str, str]] = {
         "delegate_parity": "auditor.judge.delegates:check_delegates",
         "quantization": "auditor.judge.quantization:check_quantization",
         "operating_point": "auditor.judge.operating:check_operating_point",
+        "slices": "auditor.judge.sliced:check_slices",
         "run": "auditor.judge.ran:check_run",
     },
     "catalogues": {"built_in": "auditor.judge.catalogue:CATALOGUE"},

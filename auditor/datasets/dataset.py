@@ -51,6 +51,8 @@ class Dataset:
     task: str = "detection"
     is_labelled: bool = True
     """Whether its truth is known."""
+    table: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What else is known of images: by name a value of each, in their order; empty where it is unknown."""
 
     @property
     def fingerprint(self) -> str:

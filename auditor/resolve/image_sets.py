@@ -14,6 +14,7 @@ from auditor.config import AuditConfig, CalibrationConfig, DatasetConfig, neares
 from auditor.datasets.canonical import in_canonical_order
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.image_files import folder_images, read_record, sizes_of
+from auditor.datasets.image_table import load_table
 from auditor.datasets.shared_classes import normal_name
 from auditor.errors import DataError, InputError
 from auditor.resolve.places import place
@@ -106,7 +107,10 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
             "images"
         )
     images = tuple(dataclasses.replace(image, meant=meant) for image in found.images)
-    return in_canonical_order(dataclasses.replace(found, images=images, about={**found.about, **_told(meant)}))
+    ordered = in_canonical_order(dataclasses.replace(found, images=images, about={**found.about, **_told(meant)}))
+    if not isinstance(entry, DatasetConfig) or entry.table is None:
+        return ordered
+    return dataclasses.replace(ordered, table=load_table(place(config, entry.table), ordered.images))
 
 
 def _meant(config: AuditConfig, entry: DatasetConfig | CalibrationConfig) -> Meant:

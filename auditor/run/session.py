@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.config import AuditConfig, read_audit
+from auditor.evaluate.evaluated import CellEvaluation
 from auditor.evaluate.versus import Run
 from auditor.executors import Executor, open_executor
 from auditor.plan import Plan
@@ -30,6 +31,8 @@ from auditor.values import (
     Measurement,
     OperatingPoint,
     Rule,
+    Slice,
+    Suspect,
     Unit,
 )
 
@@ -142,6 +145,10 @@ class State:
     decisions: tuple[Decision, ...] = ()
     samples: Mapping[tuple[Cell, str], NDArray[np.float32]] = field(default_factory=dict)
     """Metrics of whole cells on every resample."""
+    clean: Mapping[Cell, CellEvaluation] = field(default_factory=dict)
+    """Clean cells of whole sets, as they were evaluated."""
+    slices: tuple[Slice, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
     compared_with: Run | None = None
     """The run that the document names as its baseline."""
     baseline: Baseline | None = None

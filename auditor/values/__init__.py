@@ -33,6 +33,7 @@ from auditor.values.findings import (
     Unjudged,
 )
 from auditor.values.gains import Gain, surest
+from auditor.values.parts import Slice, Suspect
 from auditor.values.records import (
     BoxSizes,
     CalibrationRecord,
@@ -208,10 +209,12 @@ __all__ = [
     "ScenarioRecord",
     "ScenarioSpec",
     "ShardRecord",
+    "Slice",
     "Source",
     "SourceTree",
     "Streams",
     "Summary",
+    "Suspect",
     "Sustained",
     "Thresholds",
     "Ties",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from auditor.values.findings import Decision, Finding, GateOutcome
 from auditor.values.frames import as_frame
+from auditor.values.parts import Slice, Suspect
 from auditor.values.records import DatasetRecord, ModelRecord, PlanRecord, Provenance
 from auditor.values.specs import (
     CLEAN,
@@ -320,6 +321,10 @@ class AuditResult:
     measurements: tuple[Measurement, ...] = ()
     operating_points: tuple[OperatingPoint, ...] = ()
     """By family the thresholds that its cells are held at."""
+    slices: tuple[Slice, ...] = ()
+    """Parts of the data on which a file does worse than on the rest, beyond chance."""
+    suspects: tuple[Suspect, ...] = ()
+    """What may be missing in the truth."""
     baseline: Baseline | None = None
     """The run that gates compare with."""
     decisions: tuple[Decision, ...] = ()

@@ -186,3 +186,21 @@ def _unlike(entry: str, fact: str, mine: float, theirs: float, apart: float) -> 
         f"{theirs:.3g} (Kolmogorov-Smirnov D {apart:.2f})",
         "Calibrate on images like those of the deployment: ranges that were never seen are cut off.",
     )
+
+
+@row("slices.worse", "slices", "info", "operating", "Parts of the data on which a model does worse, beyond chance.")
+def _worse(file: str, delegate: str, slices: list[str], tried: int) -> Words:
+    return Words(
+        f"{file} ({delegate}) finds less than elsewhere, beyond chance over {tried} slices that were tried, of "
+        + "; ".join(slices),
+        "Train with more of these, or keep them from the device; audit them alone to hold a gate on them.",
+    )
+
+
+@row("slices.truth", "slices", "info", "operating", "The truth may lack objects that every model finds.")
+def _truth(places: int, files: list[str], label: str, image: str, score: float) -> Words:
+    return Words(
+        f"in {places} places {some(files, 4)} {'are all' if len(files) > 1 else 'is'} confident of an object that the "
+        f"truth does not have, first of {label} on {image} (score {score:.2f} or more)",
+        "Look at the pictures in the report, and mend the annotations where they are wrong; nothing is corrected here.",
+    )

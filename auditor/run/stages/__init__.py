@@ -11,6 +11,7 @@ from auditor.run.stages.describing import describe_data
 from auditor.run.stages.grid import fill_grid
 from auditor.run.stages.making import locate_errors, make_asked, make_remedies
 from auditor.run.stages.returning import add_elsewhere, check_elsewhere
+from auditor.run.stages.slicing import find_slices
 from auditor.run.stages.timing import measure_speeds
 
 __all__ = ["STAGES"]
@@ -24,6 +25,7 @@ STAGES: tuple[Callable[[Session, State], State], ...] = (
     compare_inputs,
     locate_errors,
     describe_data,
+    find_slices,
     measure_speeds,
     beside_baseline,
 )

@@ -151,6 +151,11 @@ class Evaluating:
             unreadable=unreadable,
             points=dict(self._points.found),
             samples=dict(_samples(evaluations)),
+            clean={
+                cell: found
+                for cell, found in evaluations.items()
+                if cell.is_clean and cell.is_declared and found.result.of_images is None
+            },
             measurements=(
                 *(_time_of(cell, times[cell]) for cell in clean),
                 *_delegate_ops(plan),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from auditor.datasets.image_files import read_record
 from auditor.errors import DataError, StoreError
-from auditor.report.pictures import picture_path
+from auditor.report.pictures import picture_path, suspect_path
 from auditor.run.session import Session, State
 from auditor.store import load_predictions, save_bytes
 from auditor.values import PARITY, AuditResult, CellResult
@@ -30,6 +30,7 @@ _SCORE = 0.1
 def draw_pictures(session: Session, state: State, result: AuditResult) -> None:
     """Save the picture of each clean cell whose detections are not those of the first delegate; say what could not be
     drawn."""
+    _suspects(session, state, result)
     for cell in result.cells:
         agreement = cell.parity
         if not cell.is_clean or not cell.is_local or agreement is None or agreement.image is None:
@@ -42,6 +43,26 @@ def draw_pictures(session: Session, state: State, result: AuditResult) -> None:
         except (DataError, StoreError, ValueError, KeyError, cv2.error) as error:
             reason = " ".join(str(error).split())[:200]
             session.progress.say(f"no picture of {cell.key}: {reason}")
+
+
+def _suspects(session: Session, state: State, result: AuditResult) -> None:
+    """Save a picture of each place where the truth may lack something."""
+    for number, suspect in enumerate(result.suspects):
+        images = state.plan.datasets[suspect.dataset].images
+        try:
+            image = read_record(next(record for record in images if record.id == suspect.image_id))
+            left, top, right, bottom = suspect.box
+            margin = max(right - left, bottom - top, 32.0)
+            low = max(0, int(left - margin)), max(0, int(top - margin))
+            part = image[low[1] : int(bottom + margin) + 1, low[0] : int(right + margin) + 1]
+            box = np.array([[left - low[0], top - low[1], right - low[0], bottom - low[1]]])
+            nothing = {"boxes": np.zeros((0, 4)), "scores": np.zeros(0)}
+            content = drawn(part, [nothing, {"boxes": box, "scores": np.ones(1)}])
+            save_bytes(suspect_path(session.folder, number), content)
+        except (DataError, StoreError, ValueError, cv2.error) as error:
+            session.progress.say(
+                f"no picture of {suspect.label} on {suspect.image}: {' '.join(str(error).split())[:200]}"
+            )
 
 
 def _picture(session: Session, state: State, cell: CellResult, against: str, image_id: int) -> bytes:

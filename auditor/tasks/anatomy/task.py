@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.evaluate.counted import Counted, Seen
 from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.worst_slices import Sliced
 from auditor.values import (
     Cell,
     CellResult,
@@ -19,6 +20,7 @@ from auditor.values import (
     ErrorTypes,
     Evaluation,
     Geometry,
+    ImageRecord,
     MetricValue,
     ModelSpec,
     Moved,
@@ -28,7 +30,7 @@ from auditor.values import (
     Ties,
 )
 
-__all__ = ["Column", "Evaluated", "Framed", "Judged", "Metric", "Reading", "Task"]
+__all__ = ["Column", "Evaluated", "Framed", "Judged", "Metric", "Pictured", "Reading", "Task"]
 
 Values = Mapping[str, NDArray[Any]]
 """A prediction as the store keeps it: arrays (N,) or (N, width) by column."""
@@ -153,6 +155,16 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Pictured:
+    """A place on an image (its position): a class, a box xyxy in its pixels, and how confident is who sees it."""
+
+    image: int
+    label: str
+    box: tuple[float, ...]
+    score: float
+
+
+@dataclass(frozen=True)
 class Task:
     """What models of a kind are for, and how they are judged.
 
@@ -210,6 +222,10 @@ class Task:
     """Those of them that need to know how many images an hour has."""
     unbounded: tuple[str, ...] = ()
     """Metrics that are 0 or more, without a bound."""
+    sliced: Callable[[CellEvaluation, ModelSpec, Sequence[ImageRecord]], Sliced | None] | None = None
+    """What was to be found in a cell, by group; None where that is not told apart."""
+    suspects: Callable[[Mapping[str, CellEvaluation]], list[Pictured]] = lambda _: []
+    """Where the truth may lack something that every one of these files finds."""
     decided_by: tuple[str, ...] = ()
     """The metrics by which one run is better than another: the primary one, and what it is at an operating point."""
     lower_is_better: tuple[str, ...] = ()

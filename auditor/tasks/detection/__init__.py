@@ -20,6 +20,7 @@ from auditor.tasks.detection.evaluation import evaluate
 from auditor.tasks.detection.flips import FLIPS
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
+from auditor.tasks.detection.slices import sliced, suspects
 from auditor.tasks.detection.ties import Ranked
 from auditor.values import Candidates, Detections, GroundTruth
 
@@ -101,6 +102,8 @@ TASK = Task(
     per_class=(NAMES[0], *BY_CLASS),
     at_point=AT_POINT,
     decided_by=(NAMES[0], DECIDES),
+    sliced=sliced,
+    suspects=suspects,
     per_hour=(PER_HOUR,),
     unbounded=(*UNBOUNDED, *ALONE),
     lower_is_better=(*LOWER_IS_BETTER, *(name for name in FLIPS if name != "flips_new")),

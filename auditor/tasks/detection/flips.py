@@ -15,7 +15,7 @@ from auditor.tasks.detection.point_choice import is_held
 from auditor.tasks.detection.point_matches import PointMatches
 from auditor.values import MetricValue, OperatingPoint
 
-__all__ = ["FLIPS", "Objects", "States", "flip_values", "flips", "objects_of"]
+__all__ = ["FLIPS", "FalseAlarms", "Objects", "States", "flip_values", "flips", "objects_of"]
 
 FLIPS = {
     "flips": "share of the objects found in the reference that are not found here",
@@ -27,6 +27,9 @@ FLIPS = {
 """Metrics of a cell beside its reference: the clean cell of its file, or of its family's first level."""
 
 
+_MOST_FALSE = 300
+
+
 class States:
     """What becomes of an object, and the overlap below which a box has nothing to do with it: TIDE's background."""
 
@@ -35,13 +38,28 @@ class States:
 
 
 @dataclass(frozen=True, eq=False)
+class FalseAlarms:
+    """The most confident false detections at an operating point: images' positions, boxes, scores, classes."""
+
+    image: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    score: NDArray[np.float32]
+    label: NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
 class Objects:
     """The G true objects that count of a cell's deployed classes: their images' positions, the scores by which they
-    are found at any threshold (NaN: not), and what becomes of each at the operating point."""
+    are found at any threshold (NaN: not), what becomes of each at the operating point, its box and its class; and the
+    most confident false detections."""
 
     image: NDArray[np.int32]
     score: NDArray[np.float32]
     state: NDArray[np.int8]
+    boxes: NDArray[np.float32]
+    label: NDArray[np.int16]
+    categories: tuple[str, ...]
+    false: FalseAlarms
 
 
 def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
@@ -55,6 +73,14 @@ def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
     boxes = np.concatenate([none, *(item.boxes[mine] for item, mine in zip(deployed, false, strict=True))])
     image = np.concatenate([np.zeros(0), *(item.image[mine] for item, mine in zip(deployed, false, strict=True))])
     label = np.repeat(np.arange(len(deployed)), [int(mine.sum()) for mine in false])
+    score = np.concatenate([np.zeros(0), *(item.score[mine] for item, mine in zip(deployed, false, strict=True))])
+    most = np.argsort(-score, kind="stable")[:_MOST_FALSE]
+    alarms = FalseAlarms(
+        image[most].astype(np.int32),
+        boxes[most].astype(np.float32),
+        score[most].astype(np.float32),
+        label[most].astype(np.int16),
+    )
     order = np.argsort(image, kind="stable")
     boxes, image, label = boxes[order], image[order], label[order]
     for number, item in enumerate(deployed):
@@ -72,6 +98,10 @@ def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
         np.concatenate([np.zeros(0, np.int32), *(item.truths.astype(np.int32) for item in deployed)]),
         np.concatenate([np.zeros(0, np.float32), *(item.found for item in deployed)]),
         np.concatenate([np.zeros(0, np.int8), *state]),
+        np.concatenate([none, *(item.objects for item in deployed)]).astype(np.float32),
+        np.repeat(np.arange(len(deployed)), [len(item.truths) for item in deployed]).astype(np.int16),
+        tuple(item.category for item in deployed),
+        alarms,
     )
 
 
