@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.judge.told import Told, place_of
-from auditor.values import PARITY, AuditResult, CellResult, DelegateOps
+from auditor.values import PARITY, AuditResult, CellResult, DelegateOps, Drift, Json
 
-__all__ = ["check_delegates"]
+__all__ = ["check_delegates", "departs"]
 
 
 def check_delegates(result: AuditResult) -> Iterator[Told]:
@@ -32,6 +32,35 @@ def check_delegates(result: AuditResult) -> Iterator[Told]:
     for cell in result.cells:
         if cell.is_clean and cell.parity is not None:
             yield from _differs(cell)
+    for drift in result.drifts:
+        if drift.kind == "delegate":
+            yield departs("delegate.departs", drift)
+
+
+def departs(code: str, drift: Drift) -> Told:
+    """At which op a file departs from its reference."""
+    rows = [drift.first] if drift.first is not None else list(drift.worst[:1])
+    row = rows[0] if rows else None
+    facts: dict[str, Json] = {
+        "file": drift.file,
+        "delegate": drift.delegate,
+        "against": drift.against,
+        "images": drift.images,
+        "compared": drift.compared,
+        "ops": drift.ops,
+        "limit": drift.limit_db,
+        "beyond": drift.first is not None,
+        "number": None if row is None else row.number,
+        "op": None if row is None else row.op,
+        "tensor": None if row is None else row.tensor,
+        "ratio": None if row is None else row.sqnr_db,
+        "cosine": None if row is None else row.cosine,
+        "largest": None if row is None else row.largest,
+        "nan": 0 if row is None else row.nan,
+        "reason": drift.reason,
+    }
+    observed = None if row is None else row.sqnr_db
+    return Told(code, facts, {"file": drift.file, "delegate": drift.delegate}, observed=observed, limit=drift.limit_db)
 
 
 def _differs(cell: CellResult) -> Iterator[Told]:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
+from auditor.judge.delegates import departs
 from auditor.judge.rounding import equal_scores, half_codes
 from auditor.judge.told import Told
 from auditor.values import (
@@ -52,6 +53,9 @@ def check_quantization(result: AuditResult) -> Iterator[Told]:
         yield from _loss(result, model, where)
         yield from _layers(model, where)
         yield from equal_scores(result, model, where)
+    for drift in result.drifts:
+        if drift.kind == "level":
+            yield departs("quantization.departs", drift)
     for entry, calibration in result.plan.calibration.items():
         if calibration.unreadable:
             yield Told(

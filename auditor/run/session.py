@@ -28,6 +28,7 @@ from auditor.values import (
     CellResult,
     DatasetRecord,
     Decision,
+    Drift,
     Measurement,
     OperatingPoint,
     Rule,
@@ -147,6 +148,7 @@ class State:
     """Metrics of whole cells on every resample."""
     clean: Mapping[Cell, CellEvaluation] = field(default_factory=dict)
     """Clean cells of whole sets, as they were evaluated."""
+    drifts: tuple[Drift, ...] = ()
     slices: tuple[Slice, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     compared_with: Run | None = None

@@ -22,6 +22,7 @@ from auditor.values.comparisons import (
     Difference,
     Outcome,
 )
+from auditor.values.drifts import Drift, OpDrift
 from auditor.values.findings import (
     Decision,
     Finding,
@@ -162,6 +163,7 @@ __all__ = [
     "DeviceFacts",
     "Diagnosis",
     "Difference",
+    "Drift",
     "ErrorCost",
     "ErrorTypes",
     "Evaluation",
@@ -191,6 +193,7 @@ __all__ = [
     "ModelRecord",
     "ModelSpec",
     "Moved",
+    "OpDrift",
     "OperatingPoint",
     "Outcome",
     "OutputCodes",

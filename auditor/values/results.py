@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from auditor.values.drifts import Drift
 from auditor.values.findings import Decision, Finding, GateOutcome
 from auditor.values.frames import as_frame
 from auditor.values.parts import Slice, Suspect
@@ -321,6 +322,8 @@ class AuditResult:
     measurements: tuple[Measurement, ...] = ()
     operating_points: tuple[OperatingPoint, ...] = ()
     """By family the thresholds that its cells are held at."""
+    drifts: tuple[Drift, ...] = ()
+    """Where files depart from their references, op by op."""
     slices: tuple[Slice, ...] = ()
     """Parts of the data on which a file does worse than on the rest, beyond chance."""
     suspects: tuple[Suspect, ...] = ()

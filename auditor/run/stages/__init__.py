@@ -8,6 +8,7 @@ from auditor.run.session import Session, State
 from auditor.run.stages.beside_baseline import beside_baseline
 from auditor.run.stages.comparing import compare_inputs
 from auditor.run.stages.describing import describe_data
+from auditor.run.stages.drifting import find_departures
 from auditor.run.stages.grid import fill_grid
 from auditor.run.stages.making import locate_errors, make_asked, make_remedies
 from auditor.run.stages.returning import add_elsewhere, check_elsewhere
@@ -24,6 +25,7 @@ STAGES: tuple[Callable[[Session, State], State], ...] = (
     add_elsewhere,
     compare_inputs,
     locate_errors,
+    find_departures,
     describe_data,
     find_slices,
     measure_speeds,

@@ -61,6 +61,7 @@ def record(session: Session, state: State, *, command: str, started: datetime) -
         measurements=state.measurements,
         operating_points=tuple(state.points.values()),
         baseline=state.baseline,
+        drifts=state.drifts,
         slices=state.slices,
         suspects=state.suspects,
         decisions=state.decisions,

@@ -125,6 +125,9 @@ class Runtime:
     size_bytes: Callable[[Path], int]
     facts: Callable[[Path], FileFacts] | None = None
     inspect: Callable[[ModelSpec], Inspected] | None = None
+    expose: Callable[[ModelSpec, Delegate], Inspected] | None = None
+    """As `inspect`, on a delegate: of a copy of the file whose every activation is an output, since a delegate keeps
+    its tensors to itself."""
     input_shape: Callable[[FileFacts, InputContract], tuple[int, ...] | None] | None = None
     delegate: Delegate | None = None
     stand_in: Callable[[Path, tuple[int, int] | None], bytes] | None = None

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from auditor.delegate import Delegate
+from auditor.errors import DelegateError
 from auditor.provenance import sha256_of
 from auditor.runtimes.anatomy.runtime import FileFacts, Inspected, OpenedModel, Runtime, TensorFacts
 from auditor.runtimes.litert.arena import arena_bytes
 from auditor.runtimes.litert.chain import head_tensors, leaves_weights, made_by
+from auditor.runtimes.litert.exposed import exposed_content
 from auditor.runtimes.litert.graph import Graph, Tensor, load_graph, quantization_level
-from auditor.runtimes.litert.interpreter import load_runtime, open_inspected, open_model
+from auditor.runtimes.litert.interpreter import load_runtime, open_exposed, open_inspected, open_model
 from auditor.runtimes.litert.metadata import load_notes
 from auditor.runtimes.litert.targets import FLEX, compatibility
 from auditor.values import InputContract, ModelSpec
@@ -131,6 +133,16 @@ def _inspect(spec: ModelSpec) -> Inspected:
     )
 
 
+def _expose(spec: ModelSpec, delegate: Delegate) -> Inspected:
+    inspected, facts = _inspect(spec), _facts(Path(spec.path))
+    if delegate.kind == "gpu":
+        raise DelegateError("gpu: its tensors cannot be read")
+    content = exposed_content(Path(spec.path))
+    shape = _input_shape(facts, spec.input)
+    opened = open_exposed(content, delegate=delegate, input_shape=shape, state=facts.state)
+    return dataclasses.replace(inspected, invoke=opened)
+
+
 def _limits(tensor: Tensor) -> tuple[float, float]:
     """What the codes of a tensor can hold, and two codes more at either end: a sigmoid's codes end at 255/256 by
     design, which is no lack of calibration."""
@@ -165,6 +177,7 @@ RUNTIME = Runtime(
     size_bytes=lambda path: path.stat().st_size,
     facts=_facts,
     inspect=_inspect,
+    expose=_expose,
     input_shape=_input_shape,
     chain=_chain,
     signature=_signature,

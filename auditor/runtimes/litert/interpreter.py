@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from auditor.runtimes.anatomy.chatter import captured_stderr, dropped_stderr
 from auditor.runtimes.anatomy.runtime import OpenedModel
 from auditor.runtimes.litert.graph import RANDOM, RESOURCES, VARIABLES
 
-__all__ = ["load_runtime", "open_inspected", "open_model"]
+__all__ = ["load_runtime", "open_exposed", "open_inspected", "open_model"]
 
 
 class _Fresh:
@@ -226,21 +227,16 @@ def open_model(
         DelegateError: the delegate cannot be had here.
         ModelError: the runtime refuses the file.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    from ai_edge_litert.interpreter import Interpreter
 
     if delegate.kind == "gpu":
         if state:
             raise DelegateError(f"gpu: the model keeps {' and '.join(state)} between images, which it cannot set back")
         return _open_gpu(path, output_names)
-    with_xnnpack = delegate.kind == "xnnpack"
-    kernels = OpResolverType.BUILTIN if with_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    libraries = [_library(delegate)] if delegate.library is not None else None
+    kernels = _kernels(delegate)
 
     def build() -> Any:
-        interpreter = Interpreter(
-            str(path), num_threads=threads, experimental_op_resolver_type=kernels, experimental_delegates=libraries
-        )
-        return _allocated(interpreter, input_shape)
+        return _allocated(Interpreter(str(path), num_threads=threads, **kernels), input_shape)
 
     try:
         with dropped_stderr():
@@ -250,6 +246,16 @@ def open_model(
             raise DelegateError(f"{delegate.name} does not take the model: {_first_lines(error)}") from error
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
     return _LiteRtModel(opened, output_names)
+
+
+def _kernels(delegate: Delegate) -> dict[str, Any]:
+    """What an interpreter is opened with, so that a delegate's kernels run."""
+    from ai_edge_litert.interpreter import OpResolverType
+
+    with_xnnpack = delegate.kind == "xnnpack"
+    kernels = OpResolverType.BUILTIN if with_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    libraries = [_library(delegate)] if delegate.library is not None else None
+    return {"experimental_op_resolver_type": kernels, "experimental_delegates": libraries}
 
 
 def _allocated(interpreter: Any, input_shape: tuple[int, ...] | None) -> Any:
@@ -287,18 +293,44 @@ def open_inspected(
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the LiteRT runtime refuses the model: {_first_lines(error)}") from error
 
-    def invoke(tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        opened.invoke(tensor)
-        interpreter = opened.interpreter
-        values = {}
-        for details in interpreter.get_tensor_details():
-            try:
-                values[details["name"]] = _real(interpreter.get_tensor(details["index"]), details)
-            except ValueError:
-                continue  # scratch memory of an op, which holds no value
-        return values
+    return functools.partial(_every_tensor, opened)
 
-    return invoke
+
+def open_exposed(
+    content: bytes, *, delegate: Delegate, input_shape: tuple[int, ...] | None, state: tuple[str, ...]
+) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
+    """As `open_inspected`, on a delegate, of a model whose activations are outputs.
+
+    Raises:
+        ModelError: the runtime, or the delegate, refuses it.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    kernels = _kernels(delegate)
+
+    def build() -> Any:
+        return _allocated(Interpreter(model_content=content, num_threads=1, **kernels), input_shape)
+
+    try:
+        with dropped_stderr():
+            opened = _Fresh(build, state)
+    except (RuntimeError, ValueError) as error:
+        told = f"{delegate.name} refuses the model with every activation as an output: {_first_lines(error)}"
+        raise ModelError(told) from error
+    return functools.partial(_every_tensor, opened)
+
+
+def _every_tensor(opened: _Fresh, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The real values of every tensor that can be read after an invocation, by name."""
+    opened.invoke(tensor)
+    interpreter = opened.interpreter
+    values = {}
+    for details in interpreter.get_tensor_details():
+        try:
+            values[details["name"]] = _real(interpreter.get_tensor(details["index"]), details)
+        except ValueError:
+            continue  # scratch memory of an op, which holds no value
+    return values
 
 
 def _real(codes: NDArray[Any], details: Mapping[str, Any]) -> NDArray[Any]:
