@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,13 @@ class Objects:
     label: NDArray[np.int16]
     categories: tuple[str, ...]
     false: FalseAlarms
+
+    def beside_others(self) -> Objects:
+        """What comparing with other cells needs, which is little: every cell keeps it."""
+        none = np.zeros(0, dtype=np.int16)
+        boxes = np.zeros((0, 4), dtype=np.float32)
+        false = FalseAlarms(none.astype(np.int32), boxes, none.astype(np.float32), none)
+        return replace(self, boxes=boxes, label=none, false=false)
 
 
 def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:

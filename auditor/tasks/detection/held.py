@@ -34,4 +34,6 @@ def hold(judged: Judged, found: Sequence[PointMatches]) -> Held:
     if isinstance(point, PointChoice):
         point = choose(point, found, images=images, model=cell.model, chosen_on=str(cell))
     mine = point.at(cell.quantization)
-    return Held(point, count(mine, found, judged.seen), moved(mine, found, images), objects_of(mine, found))
+    objects = objects_of(mine, found)
+    objects = objects if cell.is_clean else objects.beside_others()
+    return Held(point, count(mine, found, judged.seen), moved(mine, found, images), objects)
