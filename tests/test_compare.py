@@ -204,6 +204,17 @@ def test_the_command_says_the_worst_first_and_writes_all_forms(releases, tmp_pat
 
 
 @pytest.mark.slow
+def test_one_run_beside_itself_differs_in_nothing(releases):
+    found = compare_folders(releases / "one", releases / "one")
+    every = {item.metric: item for cell in found.cells for item in (*cell.deciding, *cell.others)}
+    for name in ("AP", "AP50", "AP75", "recall", "fppi"):
+        assert every[name].paired
+        assert every[name].interval == (0.0, 0.0)
+    for name in ("AR100", "flips"):
+        assert (every[name].interval, every[name].paired) == (None, False)
+
+
+@pytest.mark.slow
 def test_a_result_alone_compares_unpaired(releases, tmp_path):
     shutil.copy(releases / "one" / "result.json", tmp_path / "result.json")
     assert load_side(tmp_path).samples == {}

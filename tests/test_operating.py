@@ -216,6 +216,15 @@ def test_scores_that_shrink_are_found_again_at_a_lower_threshold():
     assert sum(item.detections for item in there.reliability) == sum(len(found.scores) for found in said.values())
 
 
+def test_nothing_is_restored_by_keeping_nothing():
+    truth, said = scenes(0, images=20)
+    point = dataclasses.replace(at(Thresholds(1.0)), clean={"recall": 0.0, "precision": None})
+    found = moved(point, matches(truth, said, classes=("a", "b", "c")), 20)
+    assert found.restores_recall is None
+    assert found.restores_precision is None
+    assert found.best_f1.threshold < 1
+
+
 POINT = OperatingPoint(
     "m", "threshold", Thresholds(0.35), 0.5, clean={"recall": 0.71}, chosen_on="m (float32, xnnpack) on clean"
 )

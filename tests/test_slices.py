@@ -87,7 +87,10 @@ def test_a_table_names_images_by_name_stem_or_path(tmp_path):
         ("image,site\nz.jpg,1\n", "none of its 1 lines names one of the 1 images"),
         ("image\na.jpg\n", "one column of images and others"),
         ("", "one column of images and others"),
-        ("image,site\na.jpg,1,2\n", ":2: expected 2 values"),
+        ("image,site\n\n\na.jpg,1,2\n", "line 4: expected 2 values, as its first line has"),
+        ("image,site,site\na.jpg,1,2\n", "the column 'site' stands 2 times"),
+        ("image,site\na.jpg,1\na.jpg,2\n", "line 3: 'a.jpg' stands before with other values"),
+        ('image,note\na.jpg,"' + "x" * 200_000 + '"\n', ":2: it is no CSV table"),
     ],
 )
 def test_a_wrong_table_is_one_error(tmp_path, text, expected):
@@ -96,6 +99,14 @@ def test_a_wrong_table_is_one_error(tmp_path, text, expected):
         load_table(tmp_path / "t.csv", records("a.jpg"))
     with pytest.raises(InputError, match="expected a CSV table"):
         load_table(tmp_path / "no.csv", records("a.jpg"))
+
+
+def test_a_table_in_another_encoding_says_where_and_what_to_do(tmp_path):
+    (tmp_path / "t.csv").write_bytes("image,site\na.jpg,nächt\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"t.csv:2: it is no UTF-8 text; save it as CSV in UTF-8"):
+        load_table(tmp_path / "t.csv", records("a.jpg"))
+    (tmp_path / "bom.csv").write_text("image,site\na.jpg,yard\n", encoding="utf-8-sig")
+    assert load_table(tmp_path / "bom.csv", records("a.jpg")) == {"site": ("yard",)}
 
 
 def cell(*false, true=()):
@@ -158,7 +169,7 @@ def test_a_run_names_the_column_of_a_table_and_shows_what_the_truth_lacks(tmp_pa
     text = (
         (folder / "audit.yaml")
         .read_text()
-        .replace("annotations: instances.json}", "annotations: instances.json, table: hours.csv}")
+        .replace("annotations: instances.json}", "annotations: instances.json, image_table: hours.csv}")
     )
     (folder / "audit.yaml").write_text(text.replace("scenarios: [lighting/low_light, noise/gaussian]", "scenarios: []"))
     result = run_audit(folder / "audit.yaml", output=folder / "out", executor="serial")

@@ -109,3 +109,19 @@ def test_a_gates_file_may_ask_to_be_sure_and_let_the_undecided_pass(finished):
     assert CliRunner().invoke(main, command).exit_code == 0
     (finished / "gates.yaml").write_text(value.replace("0.95", "95"))
     assert CliRunner().invoke(main, command).exit_code == 2
+
+
+def test_what_has_no_interval_is_never_sure_and_says_why(finished):
+    bare = dataclasses.replace(cell(0.5, 0.4, 0.6), metrics={"AP": MetricValue("AP", 0.5)})
+    found = judged(Rule("AP", "min", 0.1, confidence=0.95), bare)
+    (told,) = [finding for finding in found.findings if finding.code == "gate.undecided"]
+    assert found.verdict == "undecided"
+    assert "it has no interval here, since there is too little of it" in told.message
+    assert "20 of a class" in told.remedy
+    (finished / "gates.yaml").write_text("gates:\n  - {metric: AR100, min: 0.1, confidence: 0.95}\n")
+    told = CliRunner().invoke(main, ["judge", str(finished / "out"), "--gates", str(finished / "gates.yaml")])
+    assert told.exit_code == 2
+    assert "AR100 has no interval, so nothing is sure of it" in told.stderr
+    (finished / "gates.yaml").write_text("gates:\n  - {metric: recall/unicorn, min: 0.1}\n")
+    told = CliRunner().invoke(main, ["judge", str(finished / "out"), "--gates", str(finished / "gates.yaml")])
+    assert told.stderr.count("star") == 1

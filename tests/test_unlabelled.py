@@ -66,6 +66,8 @@ def test_stability_is_told_and_that_accuracy_is_unknown(field):
     page = (field / "out" / "report.html").read_text()
     assert "without truth: accuracy is unknown" in page
     assert "How stable it is" in page
+    assert "Models × scenarios" not in page  # there is no accuracy to show
+    assert "AP by severity" not in page
     told = CliRunner().invoke(main, ["judge", str(field / "out")])
     assert "accuracy unknown: the data set has no truth" in told.output
     assert told.exit_code == 1
@@ -84,6 +86,16 @@ def test_what_needs_truth_is_refused_before_anything_runs(field):
     assert "recall needs truth" in told
     assert "flips" in told
     assert not (field / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_threshold_above_all_scores_is_told(field):
+    text = AUDIT.replace("operating_point: 0.5", "operating_point: 1").replace("severities: [1, 5]", "severities: [1]")
+    (field / "audit.yaml").write_text(text.partition("gates:")[0])
+    result = run_audit(field / "audit.yaml", output=field / "out", executor="serial")
+    told = [finding for finding in result.findings if finding.code == "point.nothing"]
+    assert len(told) == 2
+    assert "detects nothing on any clean image at 1" in told[0].message
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class DatasetConfig(Document):
     """Which images of a data.yaml or obj.data."""
     limit: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Take the first N images by id."""
-    table: PathText | None = None
+    image_table: PathText | None = None
     """A CSV table with a row for each image: its columns are slices that the report looks at."""
     bits: Bits | None = None
     """As `images: bits`, for this data set."""

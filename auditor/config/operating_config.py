@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from auditor.config.gates_config import plain_level
 from auditor.config.yaml_file import Document
@@ -48,6 +48,13 @@ class OperatingPointConfig(Document):
     """Frames a second, for false alarms an hour."""
     levels: dict[LevelName, Score | ByClass] = Field(default={})
     """Thresholds of single quantization levels, in place of the family's."""
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _some_class(cls, given: Any) -> Any:
+        if given == {}:
+            raise ValueError("expected a score, or a score for each class, but it names no class")
+        return given
 
     @model_validator(mode="after")
     def _one_way(self) -> OperatingPointConfig:

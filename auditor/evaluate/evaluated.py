@@ -28,6 +28,8 @@ class CellEvaluation:
     samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     fixed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Of means over classes: the samples, with the value on all images in the place of a class that drops out."""
+    stored: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Further metrics on each resample, which another run is compared by."""
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     invoke_ms: float | None = None
     kept: Any = None

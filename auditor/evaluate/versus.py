@@ -109,13 +109,9 @@ def _why_not(baseline: AuditResult, run: AuditResult, before: CellResult, after:
             return f"the cell {cell.status} in the {called}"
         if cell.of_images is not None:
             return f"in the {called} it is of {cell.images} of {cell.of_images} images"
-    mine, theirs = _model(run, after), _model(baseline, before)
-    if mine is not None and theirs is not None and set(mine.classes_judged) != set(theirs.classes_judged):
-        apart = sorted(set(mine.classes_judged) ^ set(theirs.classes_judged))
-        return f"data: other classes are judged ({', '.join(apart[:3])}{'…' if len(apart) > 3 else ''})"
-    here, there = _dataset(run, after), _dataset(baseline, before)
-    if here is not None and there is not None and here.fingerprint != there.fingerprint and _same_images(here, there):
-        return "data: the same images have other truth"
+    data = _other_data(baseline, run, before, after)
+    if data is not None:
+        return data
     if run.plan.evaluation != baseline.plan.evaluation:
         return "settings: `evaluation:` is another"
     if after.is_clean:
@@ -132,6 +128,20 @@ def _why_not(baseline: AuditResult, run: AuditResult, before: CellResult, after:
         return f"pack: {after.scenario} is of version {new.version}, was {old.version}"
     if (old.knobs, old.transforms) != (new.knobs, new.transforms):
         return f"pack: {after.scenario} has other knobs or transforms under one version"
+    return None
+
+
+def _other_data(baseline: AuditResult, run: AuditResult, before: CellResult, after: CellResult) -> str | None:
+    """Why two cells are not judged by the same truth."""
+    mine, theirs = _model(run, after), _model(baseline, before)
+    if mine is not None and theirs is not None and set(mine.classes_judged) != set(theirs.classes_judged):
+        apart = sorted(set(mine.classes_judged) ^ set(theirs.classes_judged))
+        return f"data: other classes are judged ({', '.join(apart[:3])}{'…' if len(apart) > 3 else ''})"
+    here, there = _dataset(run, after), _dataset(baseline, before)
+    if here is not None and there is not None and here.is_labelled != there.is_labelled:
+        return f"data: the {'run' if there.is_labelled else 'baseline'} has no truth"
+    if here is not None and there is not None and here.fingerprint != there.fingerprint and _same_images(here, there):
+        return "data: the same images have other truth"
     return None
 
 
@@ -210,8 +220,9 @@ def _difference(pair: Pair, before: MetricValue, after: MetricValue, samples: tu
         if between is not None:
             error = (between[1] - between[0]) / 2 / quantile_of(images)
             return dataclasses.replace(common, interval=between, p=p_of(value, error), paired=True)
-    if before.interval is None or after.interval is None:
-        return common
+    known = any(key == pair.cell.key for key, _ in samples[1]) and any(key == pair.before.key for key, _ in samples[0])
+    if before.interval is None or after.interval is None or (known and pair.unpaired is None):
+        return common  # of the same images, and yet not known on their resamples: nothing is said of chance
     errors = ((item.interval[1] - item.interval[0]) / _WIDE for item in (before, after) if item.interval is not None)
     error = math.hypot(*errors)
     half = _WIDE / 2 * error

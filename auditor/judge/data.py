@@ -29,6 +29,7 @@ _COUNTED = (
     "duplicate_boxes",
     "boxes_outside",
     "boxes_in_corner",
+    "images_without_line",
 )
 
 _CALLED = {

@@ -300,6 +300,7 @@ def _undecided(rule: Rule, subject: Subject, limit: float, met: Met) -> Told:
         "confidence": rule.confidence,
         "images": subject.metric.images if subject.metric is not None else 0,
         "enough": met.enough,
+        "known": (between := _between(rule, subject)) is not None and between.interval is not None,
     }
     return Told("gate.undecided", facts, subject.cell, observed=met.value, limit=limit)
 

@@ -24,6 +24,7 @@ __all__ = ["check_operating_point"]
 _LEAST_LOSS = 0.02
 """A smaller loss of recall or precision is not worth a threshold of its own."""
 _OPTIMISM = 0.02
+_DETECTIONS = "detections"
 _CEILING = 0.95
 """Of the first level's highest score another level reaches less."""
 _IOU = 0.5
@@ -55,11 +56,20 @@ def check_operating_point(result: AuditResult) -> Iterator[Told]:
             at = {name: point.clean[name] for name in ("precision", "recall", "F1")}
             fitted = {name: (value or 0.0) - point.optimism.get(name, 0.0) for name, value in at.items()}
             yield Told("point.optimistic", {"model": point.model, "here": dict(at), "others": dict(fitted)}, where)
+        yield from _nothing(result, point)
         for cell in _clean_cells(result, point):
             mine = point.at(cell.quantization)
             yield from _out_of_reach(result, mine, cell)
             yield from _moved(mine, cell)
             yield from _weakest(result, cell)
+
+
+def _nothing(result: AuditResult, point: OperatingPoint) -> Iterator[Told]:
+    """A file without truth to hold it against that finds nothing at all at its threshold."""
+    for cell in result.cells:
+        if cell.model == point.model and cell.is_clean and cell.is_declared and _value(cell, _DETECTIONS) == 0:
+            held = _json(point.at(cell.quantization).thresholds)
+            yield Told("point.nothing", {"label": _label(cell), "held": held}, place_of(cell), observed=0.0)
 
 
 def _unsure(point: OperatingPoint) -> Told:

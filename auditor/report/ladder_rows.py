@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from auditor.report.charts import COLORS
 from auditor.values import LOCAL, AuditResult, CellResult, Summary
 
-__all__ = ["Row", "Shade", "judged_metrics", "label_of", "rows_of_result", "scenario_names", "shaded"]
+__all__ = ["Row", "Shade", "is_judged", "judged_metrics", "label_of", "rows_of_result", "scenario_names", "shaded"]
 
 _STOPS = (
     (0.0, (214, 96, 84)),
@@ -72,6 +72,11 @@ def label_of(summary: Summary, result: AuditResult) -> str:
         + ("" if summary.device == LOCAL else f" · {summary.device}")
         + (f" ({summary.judged_by})" if len(tasks) > 1 else "")
     )
+
+
+def is_judged(result: AuditResult) -> bool:
+    """Whether any data set has truth, so that there are metrics of accuracy to show."""
+    return not result.datasets or any(dataset.is_labelled for dataset in result.datasets.values())
 
 
 def scenario_names(result: AuditResult) -> list[str]:

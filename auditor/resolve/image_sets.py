@@ -108,9 +108,11 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
         )
     images = tuple(dataclasses.replace(image, meant=meant) for image in found.images)
     ordered = in_canonical_order(dataclasses.replace(found, images=images, about={**found.about, **_told(meant)}))
-    if not isinstance(entry, DatasetConfig) or entry.table is None:
+    if not isinstance(entry, DatasetConfig) or entry.image_table is None:
         return ordered
-    return dataclasses.replace(ordered, table=load_table(place(config, entry.table), ordered.images))
+    table = load_table(place(config, entry.image_table), ordered.images)
+    without = sum(not any(values) for values in zip(*table.values(), strict=True))
+    return dataclasses.replace(ordered, table=table, counts={**ordered.counts, "images_without_line": without})
 
 
 def _meant(config: AuditConfig, entry: DatasetConfig | CalibrationConfig) -> Meant:

@@ -118,7 +118,7 @@ def cell_metrics(
     if len(set(levels)) < 2 and not several:
         own -= set(task.compared_metrics) - set(() if clean else task.beside_clean)
     differences = {f"{name}_minus_{key}" for name in compared for key in REFERENCES if there[key]}
-    differences |= {f"{name}_minus_{BASELINE}" for name in [*compared, *task.metrics]}
+    differences |= {f"{name}_minus_{BASELINE}" for name in [*compared, *task.metrics, *task.compared_metrics]}
     found = {*own, *registered, *added, *differences}
     return frozenset(name for name in found if _base(name) not in left_out)
 

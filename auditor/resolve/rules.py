@@ -52,7 +52,7 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
     """
     reach = reach_of(result)
     names = {name for cell in result.cells for name, value in cell.metrics.items() if value.value is not None}
-    classes = [name.partition("/")[2] for name in names if "/" in name]
+    classes = sorted({name.partition("/")[2] for name in names if "/" in name and "_minus_" not in name})
     absent = {
         name: reason
         for model in result.models
@@ -107,6 +107,7 @@ def _spelt(
     )
     tasks: dict[str, Task] = extensions.every("tasks")
     over_all = {*OVER_SCENARIOS, *(clean_name(task.primary) for task in tasks.values())}
+    bare = {name for task in tasks.values() for name in task.without_interval}
     less = {name for task in tasks.values() for name in task.lower_is_better}
     by_class = {name for task in tasks.values() for name in task.per_class}
     problems = []
@@ -121,6 +122,9 @@ def _spelt(
             if rule.metric in over_all and rule.kind == "max_drop":
                 told = f"{rule.metric} is one value of a model, without a reference; give `min`"
                 problems.append(f"{where(index, 'max_drop')}: {told}")
+            if base in bare and rule.confidence is not None:
+                told = f"{rule.metric} has no interval, so nothing is sure of it; leave `confidence` out"
+                problems.append(f"{where(index, 'confidence')}: {told}")
             if base in less and rule.kind == "max_drop":
                 told = f"{rule.metric} is better when it is lower, so a drop is no loss; give `max`"
                 problems.append(f"{where(index, 'max_drop')}: {told}")

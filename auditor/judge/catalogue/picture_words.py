@@ -143,6 +143,13 @@ _data(
     "Draw a few on their images; where they are off, scale them, or give the images that they were drawn on.",
 )
 _data(
+    "data.images_without_line",
+    "Images that the table of images does not name.",
+    "images of {} have no line in `image_table`; they are in no slice of its columns",
+    "Complete the table, where these images matter.",
+    "info",
+)
+_data(
     "data.difficult_objects",
     "Objects that are marked difficult.",
     "objects of {} are marked difficult; AP ignores them, as Pascal VOC does",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditor.judge.catalogue.row import row
 from auditor.judge.told import Words
-from auditor.values import some, yaml_flow
+from auditor.values import OTHERS, some, yaml_flow
 
 __all__: list[str] = []
 
@@ -38,9 +38,17 @@ def _moved(
 @row("point.out_of_reach", "operating_point", "warning", "operating", "A level never reaches the held threshold.")
 def _out_of_reach(label: str, ceiling: float, lost: list[str], held: float) -> Words:
     return Words(
-        f"{label}: its highest score on all clean images is {ceiling:.3f}, below the threshold {held:g} of "
-        f"{some(lost, 6)}: at that nothing of these classes is ever found",
+        f"{label}: its highest score on all clean images is {ceiling:.3f}, below the threshold {held:g}"
+        f"{'' if lost == [OTHERS] else f' of {some(lost, 6)}'}: above it nothing is ever found",
         "Lower the threshold, or find out what keeps its scores low (see the `quantization` findings).",
+    )
+
+
+@row("point.nothing", "operating_point", "warning", "operating", "Nothing is detected on any image.")
+def _nothing(label: str, held: Held) -> Words:
+    return Words(
+        f"{label} detects nothing on any clean image at {_at(held)}: there is nothing that could flip",
+        "Lower the threshold, or look whether the model is fed and read as it was trained.",
     )
 
 

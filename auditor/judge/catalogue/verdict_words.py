@@ -42,9 +42,22 @@ def _gate_ties(metric: str, value: float, limit: float, where: str, between: lis
 
 @row("gate.undecided", "gate", "warning", "gates", "A value may lie on either side of its limit.")
 def _gate_undecided(
-    metric: str, value: float, limit: float, where: str, confidence: float, images: int, enough: int | None
+    metric: str,
+    value: float,
+    limit: float,
+    where: str,
+    confidence: float,
+    images: int,
+    enough: int | None,
+    known: bool,
 ) -> Words:
-    more = "no number of images like these would decide" if enough is None else f"about {enough:,} images would decide"
+    if not known:
+        return Words(
+            f"{metric} {value:.3f} against the limit {limit:.3f} is not sure ({confidence:.0%} confidence): {where}; "
+            "it has no interval here, since there is too little of it",
+            "Add images with such objects (20 of a class, 40 for its AP), or leave `confidence` out of this gate.",
+        )
+    more = "it lies on the limit itself" if enough is None else f"about {enough:,} images would decide"
     return Words(
         f"{metric} {value:.3f} on {images:,} images may lie on either side of the limit {limit:.3f} ({confidence:.0%} "
         f"confidence): {where}; {more}",

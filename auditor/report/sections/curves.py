@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auditor.report.charts import severity_chart
-from auditor.report.ladder_rows import judged_metrics, rows_of_result, scenario_names
+from auditor.report.ladder_rows import is_judged, judged_metrics, rows_of_result, scenario_names
 from auditor.report.section import Facts, Section, Shown
 
 __all__ = ["SECTION"]
@@ -11,6 +11,8 @@ __all__ = ["SECTION"]
 
 def _facts(shown: Shown) -> Facts | None:
     result = shown.result
+    if not is_judged(result):
+        return None
     rows, scenarios = rows_of_result(result), scenario_names(result)
     if not scenarios:
         return None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from auditor.report.ladder_rows import Row, Shade, judged_metrics, rows_of_result, scenario_names, shaded
+from auditor.report.ladder_rows import Row, Shade, is_judged, judged_metrics, rows_of_result, scenario_names, shaded
 from auditor.report.section import Facts, Section, Shown
 from auditor.values import AuditResult, MetricValue
 
 __all__ = ["SECTION"]
 
 
-def _facts(shown: Shown) -> Facts:
+def _facts(shown: Shown) -> Facts | None:
     result = shown.result
+    if not is_judged(result):
+        return None
     scenarios = scenario_names(result)
     packs: dict[str, list[str]] = {}
     for scenario in scenarios:

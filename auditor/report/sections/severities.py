@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from auditor.report.ladder_rows import Row, judged_metrics, rows_of_result, scenario_names, shaded
+from auditor.report.ladder_rows import Row, is_judged, judged_metrics, rows_of_result, scenario_names, shaded
 from auditor.report.section import Facts, Section, Shown
 from auditor.values import CellResult
 
@@ -19,8 +19,10 @@ _TOLD = {
 }
 
 
-def _facts(shown: Shown) -> Facts:
+def _facts(shown: Shown) -> Facts | None:
     result = shown.result
+    if not is_judged(result):
+        return None
     scenarios = scenario_names(result)
     at_point = {name for model in result.models for name in model.judging.at_point}
     rows = [

@@ -171,6 +171,8 @@ def _samples(evaluations: Mapping[Cell, CellEvaluation]) -> Iterator[tuple[tuple
             continue
         for name, values in found.samples.items():
             yield (cell, name), values.astype(np.float32)
+        for name, values in found.stored.items():
+            yield (cell, name), values.astype(np.float32)
         for name, values in found.fixed.items():
             yield (cell, f"{name}{FIXED}"), values.astype(np.float32)
         if found.counted is not None:

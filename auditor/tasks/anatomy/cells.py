@@ -199,6 +199,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         result,
         samples,
         fixed=found.fixed,
+        stored=found.stored,
         means=found.means,
         images=tuple(truth) if found.means else (),
         invoke_ms=float(np.median(said.times_ms)) if said.times_ms else None,

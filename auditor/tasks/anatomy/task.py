@@ -124,6 +124,8 @@ class Evaluated:
     samples: Mapping[str, NDArray[np.float64]]
     fixed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Of means over classes: the same, with the value on all images in the place of a class that drops out."""
+    stored: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Further metrics on each resample, which another run is compared by."""
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """The values of each image, from 0 to 1, of metrics that are their mean."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -218,6 +220,8 @@ class Task:
 
     at_point: Mapping[str, str] = field(default_factory=dict)
     """The metrics at an operating point, each with what it is; empty where models of the task have none."""
+    without_interval: tuple[str, ...] = ()
+    """Metrics that have none."""
     per_hour: tuple[str, ...] = ()
     """Those of them that need to know how many images an hour has."""
     unbounded: tuple[str, ...] = ()

@@ -190,6 +190,7 @@ TASK = Task(
     compare=_compare,
     evaluate_alone=_evaluate_alone,
     needs_truth=(_MCNEMAR,),
+    without_interval=(_MCNEMAR, next(reversed(ABOUT))),
     beside_clean=(_FLIPS,),
     compared_metrics={
         _FLIPS: "share of images whose first class is another than the reference's",

@@ -104,6 +104,7 @@ TASK = Task(
     decided_by=(NAMES[0], DECIDES),
     sliced=sliced,
     suspects=suspects,
+    without_interval=tuple(name for name in NAMES if name.startswith("AR")),
     per_hour=(PER_HOUR,),
     unbounded=(*UNBOUNDED, *ALONE),
     lower_is_better=(*LOWER_IS_BETTER, *(name for name in FLIPS if name != "flips_new")),

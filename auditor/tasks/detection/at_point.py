@@ -194,8 +194,8 @@ def moved(point: OperatingPoint, found: Sequence[PointMatches], images: int) -> 
 
 
 def _at(curve: Curve, step: int | None, single: float | None) -> AtThreshold | None:
-    if step is None:
-        return None
+    if not step:
+        return None  # nothing is kept there
     value = curve.threshold(step)
 
     def known(values: NDArray[np.float64]) -> float | None:

@@ -64,6 +64,7 @@ def evaluate(judged: Judged) -> Evaluated:
         metrics=(*metrics, *at_held),
         samples=resamples.samples,
         fixed=resamples.fixed,
+        stored=resamples.stored,
         counts={
             "dropped_predictions": judged.dropped,
             "detections": detections,

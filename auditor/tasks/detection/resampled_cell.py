@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.evaluate.intervals import class_aware, expanded
+from auditor.evaluate.intervals import FIXED, class_aware, expanded
 from auditor.tasks.detection.coco_ap import NAMES, Matched, per_class
 from auditor.tasks.detection.resampling import ResampledAP
 from auditor.values import iou_metric
@@ -60,6 +60,13 @@ class Resamples:
         plain = self._all.of().fixed
         further = {name: found.of().fixed for name, found in self._further.items()}
         return {NAMES[0]: plain + np.resize(self._apart, len(plain)), **further}
+
+    @property
+    def stored(self) -> dict[str, NDArray[np.float64]]:
+        """AP at IoU 0.50 and 0.75 on each resample, and no class dropping out."""
+        found = {f"{NAMES[0]}{point}": self._all.of(point) for point in ("50", "75")}
+        plain = {name: drawn.values for name, drawn in found.items()}
+        return {**plain, **{f"{name}{FIXED}": drawn.fixed for name, drawn in found.items()}}
 
     def intervals(self, images: int) -> dict[str, tuple[float, float] | None]:
         """By name, of all that has one."""
