@@ -98,6 +98,7 @@ def _mirrored(path):
     return cv2.imencode(".png", cv2.flip(cv2.imread(str(path)), 1))[1].tobytes()
 
 
+@pytest.mark.long
 def test_a_large_set_is_not_audited_whole_at_once(project, monkeypatch):
     monkeypatch.setattr("auditor.starter.draft._FIRST_RUN_S", 0.01)
     monkeypatch.setattr("auditor.starter.draft._LEAST_IMAGES", 12)
@@ -107,6 +108,7 @@ def test_a_large_set_is_not_audited_whole_at_once(project, monkeypatch):
     assert "  limit: 12   # the first 12 by id, so that the first audit is soon done; all 33 would take about" in text
 
 
+@pytest.mark.long
 def test_what_breaks_in_its_head_is_not_proposed_but_what_works(project, monkeypatch):
     monkeypatch.setattr("auditor.starter.draft.breaks_in_head", lambda facts: bool(facts.outputs))
     write_scenes(project, 44)
@@ -118,6 +120,7 @@ def test_what_breaks_in_its_head_is_not_proposed_but_what_works(project, monkeyp
 
 
 @pytest.mark.real
+@pytest.mark.long
 def test_a_model_of_one_class_is_told_by_what_it_finds(real, tmp_path):
     person = real / "models" / "yolov8n_256_person_int8.tflite"
     done = invoke("init", person, "--dataset", real / "data" / "coco-val79", "-o", tmp_path / "first.yaml")
