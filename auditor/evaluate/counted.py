@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,28 +61,52 @@ def _weights(images: int, seed: int) -> NDArray[np.int8]:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """What was counted on N images in K columns, kept where it is not 0: `values` (E,) at `image` (E,) and `column`
-    (E,). `reduce` turns sums over images, (R, K), into the values of `metrics`, (R, M), NaN where undefined."""
+    """What was counted on N images in K columns, where it is not 0, `packed` since every cell keeps it until it was
+    compared. `reduce` turns sums over images, (R, K), into the values of `metrics`, (R, M), NaN where undefined."""
 
     seen: Seen
     columns: int
-    image: NDArray[np.int32]
-    column: NDArray[np.int32]
-    values: NDArray[np.float32]
+    packed: bytes
     metrics: tuple[Named, ...]
     reduce: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+    @classmethod
+    def of(
+        cls,
+        seen: Seen,
+        metrics: Sequence[Named],
+        reduce: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        *,
+        columns: int,
+        entries: tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[np.floating[Any]]],
+    ) -> Counted:
+        """From entries of images, columns and values, in any order; those of one place add up."""
+        image, column, values = entries
+        where, back = np.unique(image.astype(np.int64) * columns + column, return_inverse=True)
+        total = np.bincount(back, values, minlength=len(where)).astype(np.float32)
+        steps = np.diff(where, prepend=0).astype(np.uint32)
+        return cls(seen, columns, zlib.compress(steps.tobytes() + total.tobytes(), 1), tuple(metrics), reduce)
+
+    @property
+    def _entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        content = zlib.decompress(self.packed)
+        half = len(content) // 2
+        where = np.cumsum(np.frombuffer(content[:half], dtype=np.uint32), dtype=np.int64)
+        return where // self.columns, where % self.columns, np.frombuffer(content[half:], dtype=np.float32)
 
     @property
     def sums(self) -> NDArray[np.float64]:
         """Over all images: (K,)."""
-        return np.bincount(self.column, self.values, minlength=self.columns).astype(np.float64)
+        _, column, values = self._entries
+        return np.bincount(column, values, minlength=self.columns).astype(np.float64)
 
     @functools.cached_property
     def samples(self) -> NDArray[np.float64]:
         """Every metric on every resample: (R, M)."""
         weights = self.seen.weights
         dense = np.zeros((weights.shape[1], self.columns), dtype=np.float32)
-        np.add.at(dense, (self.image, self.column), self.values)
+        image, column, values = self._entries
+        dense[image, column] = values
         parts = []
         for start in range(0, len(weights), _AT_ONCE):
             sums = weights[start : start + _AT_ONCE].astype(np.float32) @ dense
@@ -90,7 +115,7 @@ class Counted:
 
     def forgotten(self) -> Counted:
         """This one without the samples that were drawn of it: they are many, and drawn again where they are needed."""
-        return Counted(self.seen, self.columns, self.image, self.column, self.values, self.metrics, self.reduce)
+        return replace(self)
 
 
 def measured(counted: Counted, images: int) -> list[MetricValue]:

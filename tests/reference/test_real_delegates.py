@@ -56,6 +56,16 @@ def test_float_is_interchangeable_and_integers_are_not(result):
     }
     assert matched["yolox"] == 1.0
     assert matched["person"] < 0.9
-    findings = [finding for finding in result.findings if finding.check == "delegate_parity"]
+    findings = [finding for finding in result.findings if finding.code == "delegate.differs"]
     assert {finding.cell["file"] for finding in findings} == {"ssd", "person"}
     assert all("which may be noise" in finding.message for finding in findings)
+
+
+def test_the_op_at_which_the_delegate_departs_is_looked_for(result):
+    """Its tensors beside those of the own kernels, whichever of the two the matrix compares with the other."""
+    drifts = {drift.file: drift for drift in result.drifts if drift.kind == "delegate"}
+    assert drifts.keys() == {"ssd", "person"}
+    for drift in drifts.values():
+        assert drift.delegate == "xnnpack"
+        assert drift.compared > 50
+        assert any(row.largest > 0 for row in drift.worst)

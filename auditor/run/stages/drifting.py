@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from auditor.delegate import NONE
 from auditor.executors import each_isolated
 from auditor.judge.quantization import loses
 from auditor.measure.drift import DriftRequest, measure_drift
@@ -48,13 +49,16 @@ def _requests(session: Session, state: State) -> Iterator[DriftRequest]:
         if not cell.is_clean or not cell.is_declared or not cell.is_local or cell.status != "ok":
             continue
         spec = subjects.spec(cell.file)
-        delegate = next((on for on in subjects.delegates[spec.name] if on.name == cell.delegate), None)
+        named = {delegate.name: delegate for delegate in subjects.delegates[spec.name]}
+        delegate = named.get(cell.delegate)
         if delegate is None or runtime_of(Path(spec.path)).expose is None:
             continue
         images = first_images(subjects.datasets[spec.dataset])[:_IMAGES]
         parity = cell.parity
         if parity is not None and parity.matched is not None and parity.matched < PARITY:
-            yield DriftRequest(spec, delegate, spec, f"{spec.name} on the runtime's own kernels", images)
+            # Either of the two may be the own kernels, which are what the other is compared with.
+            taking = named.get(parity.against, delegate) if delegate == NONE else delegate
+            yield DriftRequest(spec, taking, spec, f"{spec.name} on the runtime's own kernels", images)
         leader = leaders[spec.model]
         readable = spec.path != leader.path and runtime_of(Path(leader.path)).expose is not None
         if readable and limit and loses(cell, limit.max_loss):

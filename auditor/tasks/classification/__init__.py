@@ -158,9 +158,9 @@ def _with_flips(result: CellResult, here: _Kept, there: _Kept) -> CellResult:
     if here.seen is None or there.seen is None or not here.seen.is_same(there.seen):
         return result
     changed = (here.first != there.first).astype(np.float32)
-    images = np.arange(len(changed), dtype=np.int32)
-    named = (Named(_FLIPS, "there is no image", higher_is_better=False),)
-    counted = Counted(here.seen, 1, images, np.zeros_like(images), changed, named, _Share(len(changed)))
+    named = [Named(_FLIPS, "there is no image", higher_is_better=False)]
+    entries = np.arange(len(changed)), np.zeros(len(changed), dtype=np.int64), changed
+    counted = Counted.of(here.seen, named, _Share(len(changed)), columns=1, entries=entries)
     (value,) = measured(counted, len(changed))
     return dataclasses.replace(result, metrics={**result.metrics, _FLIPS: value})
 

@@ -48,14 +48,16 @@ def evaluate_alone(judged: Judged) -> Evaluated:
     if isinstance(point, PointChoice):
         point = OperatingPoint.given(point, judged.cell.model, chosen_on=str(judged.cell))
     kept = _kept(judged, point.at(judged.cell.quantization))
-    counted = Counted(
+    counted = Counted.of(
         judged.seen,
-        2,
-        np.concatenate([np.arange(images), kept.image]).astype(np.int32),
-        np.repeat(np.array([0, 1], dtype=np.int32), [images, len(kept.image)]),
-        np.ones(images + len(kept.image), dtype=np.float32),
-        tuple(Named(name, "there is no image", kind="rate") for name in ALONE),
+        [Named(name, "there is no image", kind="rate") for name in ALONE],
         _per_image,
+        columns=2,
+        entries=(
+            np.concatenate([np.arange(images), kept.image]),
+            np.repeat([0, 1], [images, len(kept.image)]),
+            np.ones(images + len(kept.image)),
+        ),
     )
     return Evaluated(
         (*metrics, *measured(counted, images)),

@@ -127,25 +127,15 @@ def count(point: OperatingPoint, found: Sequence[PointMatches], seen: Seen) -> C
         (every[objects == 0], last + _BACKGROUND, 1.0),
         (every[objects == 0], last + _THERE, alarms[objects == 0].astype(np.float64)),
     ]
-    width = last + 4
-    where = np.concatenate([image * width + np.broadcast_to(column, image.shape) for image, column, _ in entries])
+    images_of = np.concatenate([image for image, _, _ in entries])
+    columns_of = np.concatenate([np.broadcast_to(column, image.shape) for image, column, _ in entries])
     values = np.concatenate([np.broadcast_to(value, image.shape) for image, _, value in entries])
-    cell, back = np.unique(where, return_inverse=True)
     shown = [index for index, item in enumerate(deployed) if len(item.truths) or is_held(item, point.thresholds).any()]
     per_hour = None if point.fps is None else point.fps * 3600
     names = [name for name in AT_POINT if name != PER_HOUR or per_hour is not None]
-    return Counted(
-        seen,
-        width,
-        (cell // width).astype(np.int32),
-        (cell % width).astype(np.int32),
-        np.bincount(back, values, minlength=len(cell)).astype(np.float32),
-        (
-            *map(_named, names),
-            *(_of_class(name, deployed[index]) for index in shown for name in BY_CLASS),
-        ),
-        _Reduce(classes, tuple(shown), per_hour),
-    )
+    metrics = [*map(_named, names), *(_of_class(name, deployed[index]) for index in shown for name in BY_CLASS)]
+    reduce = _Reduce(classes, tuple(shown), per_hour)
+    return Counted.of(seen, metrics, reduce, columns=last + 4, entries=(images_of, columns_of, values))
 
 
 def _named(metric: str) -> Named:

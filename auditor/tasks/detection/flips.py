@@ -66,7 +66,7 @@ class Objects:
         none = np.zeros(0, dtype=np.int16)
         boxes = np.zeros((0, 4), dtype=np.float32)
         false = FalseAlarms(none.astype(np.int32), boxes, none.astype(np.float32), none)
-        return replace(self, boxes=boxes, label=none, false=false)
+        return replace(self, image=none.astype(np.int32), boxes=boxes, label=none, false=false)
 
 
 def objects_of(point: OperatingPoint, found: Sequence[PointMatches]) -> Objects:
@@ -123,7 +123,7 @@ def flips(mine: Objects, reference: Objects, seen: Seen) -> list[MetricValue]:
     before = reference.state == States.FOUND
     kinds = [before, *(before & (mine.state == kind) for kind in (States.LOST, States.RELABELLED, States.MOVED))]
     kinds += [~before, ~before & (mine.state == States.FOUND)]
-    return flip_values([mine.image[kind] for kind in kinds], seen)
+    return flip_values([reference.image[kind] for kind in kinds], seen)
 
 
 def flip_values(groups: Sequence[NDArray[np.integer[Any]]], seen: Seen) -> list[MetricValue]:
@@ -131,16 +131,8 @@ def flip_values(groups: Sequence[NDArray[np.integer[Any]]], seen: Seen) -> list[
     was not, and what of that is new."""
     image, width = np.concatenate(groups), len(groups)
     column = np.repeat(np.arange(width), [len(group) for group in groups])
-    where, count = np.unique(image * width + column, return_counts=True)
-    counted = Counted(
-        seen,
-        width,
-        (where // width).astype(np.int32),
-        (where % width).astype(np.int32),
-        count.astype(np.float32),
-        tuple(Named(name, _WHY[name == "flips_new"], higher_is_better=name == "flips_new") for name in FLIPS),
-        _shares,
-    )
+    named = [Named(name, _WHY[name == "flips_new"], higher_is_better=name == "flips_new") for name in FLIPS]
+    counted = Counted.of(seen, named, _shares, columns=width, entries=(image, column, np.ones(len(image))))
     return measured(counted, len(seen.positions))
 
 
