@@ -98,6 +98,17 @@ def test_a_threshold_above_all_scores_is_told(field):
     assert "detects nothing on any clean image at 1" in told[0].message
 
 
+def test_truth_beside_a_format_without_truth_is_refused(field):
+    """A key that a format does not read is no option that does nothing."""
+    (field / "audit.yaml").write_text(AUDIT.replace("images: images}", "images: images, annotations: instances.json}"))
+    with pytest.raises(InputError) as error:
+        run_audit(field / "audit.yaml", output=field / "out")
+    assert "audit.yaml:2: dataset.annotations: the format images takes no `annotations`, only images" in str(
+        error.value
+    )
+    assert not (field / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_classifier_has_the_share_of_other_first_classes(tmp_path):
     """A model that says the same of every image never flips; one that copies its input's brightness would."""

@@ -79,9 +79,15 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     given = entry.options if isinstance(entry, DatasetConfig) else {}
     taken = {*form.keys, *DatasetConfig.model_fields}
     unknown = {key: f"unknown key; {nearest(key, taken)}" for key in given if key not in form.keys}
+    paths = {key: place(config, text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
+    unknown |= {
+        key: f"the format {form.name} takes no `{key}`, only {', '.join(form.keys)}; give another `format`, or leave "
+        "it out"
+        for key in paths
+        if key not in form.keys
+    }
     if unknown:
         raise _KeyError(unknown)
-    paths = {key: place(config, text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
     options = {key: place(config, str(value)) if key in form.paths else value for key, value in given.items()}
     split = getattr(entry, "split", "val")
     meant = _meant(config, entry)

@@ -34,26 +34,27 @@ __all__ = [
 ]
 
 
-def load_run(run: Path) -> tuple[AuditResult, Path]:
+def load_run(run: Path | str) -> tuple[AuditResult, Path]:
     """Read the result of a run folder (or of its result.json).
 
     Raises:
         StoreError: there is none, or it is damaged or of a newer schema.
     """
+    run = Path(run)
     path = run if run.is_file() else run / "result.json"
     if not path.exists() or path.suffix != ".json":
         raise StoreError(f"{run}: no result.json there; give the folder that `auditor run` wrote")
     return parse_result(load_json(path), path=path), path.parent
 
 
-def as_judged(run: Path) -> AuditResult:
+def as_judged(run: Path | str) -> AuditResult:
     """A run with its findings and gates, judged anew; nothing is written.
 
     Raises:
         StoreError: there is none, or it cannot be judged.
     """
     result, _ = load_run(run)
-    with _of_file(run):
+    with _of_file(Path(run)):
         return _judge(result)
 
 
