@@ -81,6 +81,12 @@ def test_a_small_loss_is_real_where_images_are_the_same_and_chance_where_they_ar
     assert headline(paired) == "WORSE: cells worse: 1, better: 0, no difference beyond chance: 2"
 
 
+@pytest.mark.parametrize(("fingerprint", "paired"), [("f", True), ("g", False), ("", False)])
+def test_results_that_do_not_say_their_contents_are_of_one_data_set_by_its_fingerprint(fingerprint, paired):
+    found = compare_runs(side(VALUES, contents="", fingerprint=fingerprint), side(VALUES, seed=1))
+    assert found.cells[0].deciding[0].paired is paired
+
+
 def test_without_kept_resamples_a_large_loss_is_still_told():
     found = compare_runs(side(VALUES, samples=False), side({**VALUES, 0: 0.2}, samples=False))
     assert outcomes(found)["clean", 0] == "worse"

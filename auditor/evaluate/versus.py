@@ -146,7 +146,10 @@ def _other_data(baseline: AuditResult, run: AuditResult, before: CellResult, aft
 
 
 def _same_images(here: DatasetRecord, there: DatasetRecord) -> bool:
-    return bool(here.contents) and here.contents == there.contents
+    """Whether both are of the same contents; results of before 2.4 only say images and truth in one."""
+    if here.contents and there.contents:
+        return here.contents == there.contents
+    return bool(here.fingerprint) and here.fingerprint == there.fingerprint
 
 
 def _why_unpaired(baseline: AuditResult, run: AuditResult, before: CellResult, after: CellResult) -> str | None:
