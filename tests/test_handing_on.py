@@ -7,7 +7,7 @@ import json
 import sys
 from xml.etree import ElementTree as ET
 
-import pandas
+import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
@@ -128,5 +128,5 @@ def test_a_result_is_a_table_with_pandas_or_without(monkeypatch):
     row = table.to_pylist()[2]
     assert (row["scenario"], row["severity"], row["metric"], row["value"]) == ("noise/iso", 3.0, "AP", 0.2)
     monkeypatch.undo()
-    assert isinstance(result.to_frame(), pandas.DataFrame)
+    assert isinstance(result.to_frame(), pd.DataFrame)
     assert list(result.to_frame()["value"]) == [0.5, 0.45, 0.2]
