@@ -21,7 +21,9 @@ from auditor.judge.sliced import check_slices
 from auditor.run import run_audit
 from auditor.tasks.detection.flips import FalseAlarms, Objects
 from auditor.tasks.detection.slices import suspects
-from auditor.values import ImageRecord, Slice, Suspect
+from auditor.values import Cell, ImageRecord, Slice, Suspect
+
+CELL = Cell("m", "m", "float32", "xnnpack", "clean", 0)
 
 
 def objects(rng, images=80, *, worse=None, by=0.0):
@@ -42,7 +44,7 @@ def objects(rng, images=80, *, worse=None, by=0.0):
 def test_a_slice_that_is_worse_is_named_alone():
     rng = np.random.default_rng(1)
     sliced, seen = objects(rng, 200, worse=("place", "at the border"), by=1.6)
-    (worse,) = worst_slices(sliced, seen, error=0.05)
+    (worse,) = worst_slices(CELL, sliced, seen, error=0.05)
     assert (worse.by, worse.group) == ("place", "at the border")
     mask = sliced.groups["place"] == "at the border"
     assert worse.objects == mask.sum()
@@ -54,7 +56,7 @@ def test_a_slice_that_is_worse_is_named_alone():
 
 def test_where_all_are_alike_hardly_a_slice_is_named():
     rng = np.random.default_rng(7)
-    named = sum(bool(worst_slices(*objects(rng), error=0.05)) for _ in range(120))
+    named = sum(bool(worst_slices(CELL, *objects(rng), error=0.05)) for _ in range(120))
     assert named <= 12  # of 120 at 5 %: more come about in 1 of 100 tries
 
 
@@ -64,9 +66,9 @@ def test_a_slice_of_few_objects_is_not_tried_and_there_are_never_more_than_ten()
     group = np.array([f"g{number:02d}" for number in range(30)])[rng.integers(0, 30, len(image))]
     bad = np.isin(group, [f"g{number:02d}" for number in range(14)])
     sliced = Sliced(image, rng.random(len(image)) > np.where(bad, 0.9, 0.05), {"kind": group})
-    assert len(worst_slices(sliced, Seen(np.arange(400), 400, 0), error=0.05)) == 10
+    assert len(worst_slices(CELL, sliced, Seen(np.arange(400), 400, 0), error=0.05)) == 10
     few = Sliced(image[:30], np.arange(30) > 14, {"kind": np.where(np.arange(30) < 15, "a", "b")})
-    assert worst_slices(few, Seen(np.arange(400), 400, 0), error=0.05) == []
+    assert worst_slices(CELL, few, Seen(np.arange(400), 400, 0), error=0.05) == []
 
 
 def records(*names):

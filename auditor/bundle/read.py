@@ -142,7 +142,6 @@ _NOT_MEASUREMENTS = (
     EOFError,
     MemoryError,
     RuntimeError,
-    NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -84,15 +84,15 @@ class Counted:
         image, column, values = entries
         where, back = np.unique(image.astype(np.int64) * columns + column, return_inverse=True)
         total = np.bincount(back, values, minlength=len(where)).astype(np.float32)
-        steps = np.diff(where, prepend=0).astype(np.uint32)
+        steps = np.diff(where, prepend=0)
         return cls(seen, columns, zlib.compress(steps.tobytes() + total.tobytes(), 1), tuple(metrics), reduce)
 
     @property
     def _entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         content = zlib.decompress(self.packed)
-        half = len(content) // 2
-        where = np.cumsum(np.frombuffer(content[:half], dtype=np.uint32), dtype=np.int64)
-        return where // self.columns, where % self.columns, np.frombuffer(content[half:], dtype=np.float32)
+        cut = len(content) * 2 // 3  # 8 bytes of a step, then 4 of a value
+        where = np.cumsum(np.frombuffer(content[:cut], dtype=np.int64))
+        return where // self.columns, where % self.columns, np.frombuffer(content[cut:], dtype=np.float32)
 
     @property
     def sums(self) -> NDArray[np.float64]:

@@ -95,8 +95,7 @@ def _over(
     cells are of the same images, or are not known on their resamples."""
     if len({cell.images for cell in cells}) > 1:
         return None
-    drawn = [_mean(cells, f"{metric}{part}", samples, of_clean=of_clean) for part in ("", FIXED)]
-    plain, fixed = drawn
+    plain, fixed = (_mean(cells, f"{metric}{part}", samples, of_clean=of_clean) for part in ("", FIXED))
     if plain is None:
         return None
     if fixed is not None:

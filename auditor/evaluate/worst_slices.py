@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from auditor.evaluate.comparison import simultaneous
 from auditor.evaluate.counted import Seen
+from auditor.values import Cell, Slice
 
-__all__ = ["Sliced", "Worse", "worst_slices"]
+__all__ = ["Sliced", "worst_slices"]
 
 _LEAST = 20
 """A slice of fewer objects, or with fewer beside it, is not tried."""
@@ -29,25 +30,9 @@ class Sliced:
     groups: Mapping[str, NDArray[np.str_]]
 
 
-@dataclass(frozen=True)
-class Worse:
-    """A slice that is worse: which, how many objects on how many images, the share found of it and of all others, the
-    loss with its interval, and how many slices were tried."""
-
-    by: str
-    group: str
-    objects: int
-    images: int
-    found: float
-    others: float
-    loss: float
-    interval: tuple[float, float]
-    tried: int
-
-
-def worst_slices(objects: Sliced, seen: Seen, *, error: float) -> list[Worse]:
-    """The slices whose objects are found less often than all others, beyond chance: simultaneous over all slices that
-    are tried, on resamples of images. At most ten, those that lose most objects first."""
+def worst_slices(cell: Cell, objects: Sliced, seen: Seen, *, error: float) -> list[Slice]:
+    """The slices of a cell whose objects are found less often than all others, beyond chance: simultaneous over all
+    slices that are tried, on resamples of images. At most ten, those that lose most objects first."""
     masks = {
         (by, group): values == group
         for by, values in objects.groups.items()
@@ -81,7 +66,10 @@ def worst_slices(objects: Sliced, seen: Seen, *, error: float) -> list[Worse]:
             continue
         rest = known[key[0]] & ~mask
         worse.append(
-            Worse(
+            Slice(
+                cell.file,
+                cell.quantization,
+                cell.delegate,
                 *key,
                 objects=int(mask.sum()),
                 images=len(np.unique(objects.image[mask])),

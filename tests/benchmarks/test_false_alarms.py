@@ -146,7 +146,7 @@ def sliced(rng, cell, cells) -> bool:
     groups = {f"image {number}": rng.integers(0, 3, images).astype(str)[objects.image] for number in range(3)}
     groups |= {f"object {number}": rng.integers(0, 6, len(objects.image)).astype(str) for number in range(2)}
     whole = Sliced(objects.image.astype(np.int64), objects.state == 0, groups)
-    return bool(worst_slices(whole, cell.counted.seen, error=0.05 / cells))
+    return bool(worst_slices(cell.result.key, whole, cell.counted.seen, error=0.05 / cells))
 
 
 @pytest.mark.benchmark

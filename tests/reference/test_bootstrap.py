@@ -8,6 +8,7 @@ from scipy import stats
 from test_coco_ap import CLASSES, scenes
 
 from auditor.evaluate.bootstrap import draw_weights
+from auditor.evaluate.counted import Counted, Seen
 from auditor.evaluate.intervals import class_aware, expanded, of_rate, of_share
 from auditor.tasks.detection.coco_ap import evaluate_coco
 from auditor.tasks.detection.resampling import ResampledAP, resampled_ap
@@ -91,3 +92,12 @@ def test_shares_and_rates_of_independent_things_have_the_known_intervals():
     assert of_rate(0.0, np.zeros(10), images=40) == pytest.approx((0.0, 3.689 / 40), abs=1e-4)
     low, high = of_share(1.0, np.ones(10), images=40)
     assert (low, high) == (pytest.approx(0.907, abs=0.005), 1.0)
+
+
+def test_what_is_counted_is_packed_whatever_lies_between():
+    """Images without any count may lie between others, more of them than 32 bits of places."""
+    image, column = np.array([0, 3, 3, 4_000_000]), np.array([1, 0, 0, 2_999])
+    found = Counted.of(
+        Seen(np.arange(1), 1, 0), [], lambda sums: sums, columns=3_000, entries=(image, column, np.ones(4))
+    )
+    assert {index: total for index, total in enumerate(found.sums.tolist()) if total} == {0: 2, 1: 1, 2_999: 1}

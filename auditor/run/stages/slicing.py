@@ -64,8 +64,7 @@ def _slices(
         return
     of_images = {name: values[seen.positions][objects.image] for name, values in by_image[spec.dataset].items()}
     whole = Sliced(objects.image, objects.found, {**objects.groups, **of_images})
-    for worse in worst_slices(whole, seen, error=error):
-        yield Slice(cell.file, cell.quantization, cell.delegate, **dataclasses.asdict(worse))
+    yield from worst_slices(cell, whole, seen, error=error)
 
 
 def _image_groups(session: Session, dataset: Dataset) -> dict[str, NDArray[np.str_]]:
