@@ -7,13 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import DEMO_MODEL
+from conftest import DEMO_MODEL, write_project
 from made_results import made_result, only, worded
 
 from auditor.delegate import NONE, XNNPACK
 from auditor.judge.delegates import check_delegates
 from auditor.judge.quantization import check_quantization
 from auditor.measure.drift import DriftRequest, _added, _row, measure_drift
+from auditor.run import run_audit
 from auditor.runtimes.anatomy.runtime import facts_of, runtime_of
 from auditor.runtimes.litert.exposed import exposed_content
 from auditor.values import Drift, InputContract, ModelSpec, OpDrift, Postprocess
@@ -75,7 +76,7 @@ def test_a_level_that_departs_is_told_at_its_first_op(images, tmp_path):
     spec = spec_of(DEMO_MODEL)
     other = dataclasses.replace(spec, name="other", path=str(shutil.copy(DEMO_MODEL, tmp_path)))
     dark = dataclasses.replace(other, input=dataclasses.replace(other.input, std=(1020.0,)))
-    found = measure_drift(DriftRequest(dark, XNNPACK, spec, "detector", images))
+    found = measure_drift(DriftRequest(dark, NONE, spec, "detector", images))
     assert found.kind == "level"
     assert found.first is not None
     assert found.first.number == min(row.number for row in (found.first, *found.worst))
@@ -93,3 +94,21 @@ def test_findings_name_the_op_or_why_there_is_none():
     lost = Drift("m8", "gpu", "m", "delegate", 0, 0.0, reason="gpu: its tensors cannot be read")
     (unknown,) = worded([only(check_delegates, made_result([], summaries=(), drifts=(lost,)), "delegate.departs")])
     assert "is not known: gpu: its tensors cannot be read" in unknown.message
+
+
+@pytest.mark.slow
+def test_a_level_that_loses_on_two_delegates_is_compared_once(tmp_path):
+    """Its tensors are read on the own kernels, so they are the same whichever delegate it loses on."""
+    folder = write_project(tmp_path)
+    shutil.copy(DEMO_MODEL.parent / "detector_int8.tflite", folder / "int8.tflite")
+    (folder / "audit.yaml").write_text(
+        "name: drift\ndataset: {format: coco, images: images, annotations: instances.json}\nmodels:\n"
+        "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
+        "  - {name: small, path: int8.tflite, variant_of: detector}\n"
+        "scenarios: []\ndelegates: [xnnpack, none]\nchecks: {quantization: {max_loss: 0.0001}}\n"
+        "measure: {threads: []}\n"
+    )
+    result = run_audit(folder / "audit.yaml", output=folder / "out", executor="serial")
+    assert [(drift.file, drift.delegate) for drift in result.drifts if drift.kind == "level"] == [("small", "none")]
+    (told,) = [finding for finding in result.findings if finding.code == "quantization.departs"]
+    assert told.cell == {"file": "small"}

@@ -60,7 +60,10 @@ def departs(code: str, drift: Drift) -> Told:
         "reason": drift.reason,
     }
     observed = None if row is None else row.sqnr_db
-    return Told(code, facts, {"file": drift.file, "delegate": drift.delegate}, observed=observed, limit=drift.limit_db)
+    place: dict[str, str | int | float] = {"file": drift.file}
+    if drift.kind == "delegate":
+        place["delegate"] = drift.delegate
+    return Told(code, facts, place, observed=observed, limit=drift.limit_db)
 
 
 def _differs(cell: CellResult) -> Iterator[Told]:

@@ -26,7 +26,7 @@ _LIMIT_DB = {"delegate": 20.0, "level": 10.0}
 @dataclass(frozen=True, eq=False)
 class DriftRequest:
     """Compare `spec` on `delegate` with `reference` on the runtime's own kernels, on `images`; both are one file where
-    a delegate is compared."""
+    a delegate is compared, and both on the own kernels where a level is."""
 
     spec: ModelSpec
     delegate: Delegate
@@ -48,7 +48,7 @@ def measure_drift(request: DriftRequest) -> Drift:
         ModelError: a file, or a delegate, cannot be read so.
     """
     kind = request.kind
-    mine = _opened(request.spec, request.delegate if kind == "delegate" else NONE)
+    mine = _opened(request.spec, request.delegate)
     theirs = _opened(request.reference, NONE)
     sums: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(5))
     for image in request.images:

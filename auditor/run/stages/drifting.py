@@ -24,7 +24,8 @@ _IMAGES = 4
 
 def find_departures(session: Session, state: State) -> State:
     """Compare tensors beside tensors, each in a process of its own; what cannot be compared says why."""
-    requests = list(dict.fromkeys(_requests(session, state)))
+    found_for = {(item.spec.name, item.delegate.name, item.kind): item for item in _requests(session, state)}
+    requests = list(found_for.values())
     if not requests:
         return state
     session.progress.stage("finding where files depart", of=len(requests), what="files", seconds=6.0 * len(requests))
@@ -42,7 +43,8 @@ def find_departures(session: Session, state: State) -> State:
 
 
 def _requests(session: Session, state: State) -> Iterator[DriftRequest]:
-    """Delegates that give other detections, and levels that lose too much against the family's float file."""
+    """Delegates that give other detections, and levels that lose too much against the family's first file; a level is
+    read on the own kernels, so once, on whichever delegates it loses."""
     subjects, limit = state.plan.subjects, session.config.checks.quantization
     leaders = {spec.model: spec for spec in reversed(state.plan.specs)}
     for cell in state.cells:
@@ -62,4 +64,4 @@ def _requests(session: Session, state: State) -> Iterator[DriftRequest]:
         leader = leaders[spec.model]
         readable = spec.path != leader.path and runtime_of(Path(leader.path)).expose is not None
         if readable and limit and loses(cell, limit.max_loss):
-            yield DriftRequest(spec, delegate, leader, leader.name, images)
+            yield DriftRequest(spec, NONE, leader, leader.name, images)
