@@ -8,7 +8,7 @@ from typing import Any
 from auditor.config import RESULT_SCHEMA_VERSION
 from auditor.evaluate.robustness import summarize
 from auditor.judge.catalogue import CATALOGUE
-from auditor.judge.told import as_finding
+from auditor.judge.told import Told, as_finding
 from auditor.values import (
     AuditResult,
     Cell,
@@ -91,17 +91,22 @@ def made_cell(scenario: str, severity: float, value: float | None, **changed: An
 
 def worded(told: Any) -> list[Any]:
     """What a check tells, as findings."""
-    return [as_finding(item, CATALOGUE) for item in told]
+    return [as_finding(item, CATALOGUE) for item in told if isinstance(item, Told)]
+
+
+def findings_of(check: Any, result: AuditResult) -> list[Told]:
+    """What a check tells; not what it could not look at."""
+    return [item for item in check(result) if isinstance(item, Told)]
 
 
 def codes(check: Any, result: AuditResult) -> list[str]:
     """The codes that a check tells, in its order."""
-    return [item.code for item in check(result)]
+    return [item.code for item in check(result) if isinstance(item, Told)]
 
 
 def only(check: Any, result: AuditResult, code: str) -> Any:
     """The one thing of that code that a check tells; its facts fill the catalogue's row."""
-    (found,) = [item for item in check(result) if item.code == code]
+    (found,) = [item for item in check(result) if isinstance(item, Told) and item.code == code]
     assert worded([found])[0].message
     return found
 

@@ -36,6 +36,7 @@ HOMES = {
     "click": {"cli"},
     "rich": {"terminal"},
     "jinja2": {"report"},
+    "markupsafe": {"report"},
     "defusedxml": {"datasets"},
     "vl_convert": {"report"},
     "cyclonedx": {"report"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from made_results import DATASET, made_cell, made_result, worded
+from made_results import DATASET, findings_of, made_cell, made_result, worded
 
 from auditor.judge.catalogue import CATALOGUE
 from auditor.judge.data import check_data
@@ -110,7 +110,7 @@ def test_verdicts():
 
 def test_checks_say_where_and_what_to_do():
     iso = ScenarioRecord("noise/iso", 1, "", "", {}, (), remedy="Train with ISONoise.")
-    told = list(check_robustness(result(*BASE, plan=PlanRecord(scenarios=(iso,)))))
+    told = list(findings_of(check_robustness, result(*BASE, plan=PlanRecord(scenarios=(iso,)))))
     (weak,) = [item for item in told if item.code == "robustness.weak" and item.facts["severity"] == 3]
     assert (weak.facts["scenario"], weak.facts["remedy"]) == ("noise/iso", "Train with ISONoise.")
     assert worded([weak])[0].level == "warning"

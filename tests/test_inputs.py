@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import DEMO_MODEL, write_scenes
-from made_results import DATASET, made_cell, made_result, model
+from made_results import DATASET, findings_of, made_cell, made_result, model
 
 from auditor.cli import main
 from auditor.demo.scenes import CLASSES
@@ -233,7 +233,7 @@ def compared(name, kind, gain):
 
 def test_only_what_explains_more_is_told():
     cells = [compared("color=bgr", "input", 0.05), compared("label_offset=1", "labels", 0.6)]
-    (told,) = check_input_contract(made_result(cells))
+    (told,) = findings_of(check_input_contract, made_result(cells))
     assert (told.code, told.level) == ("labels.better", "error")
     assert told.fix == Patch({"labels": {}}, "m")
 

@@ -10,6 +10,7 @@ from made_results import (
     PROVENANCE,
     cell_of,
     codes,
+    findings_of,
     made_cell,
     made_result,
     minus,
@@ -184,7 +185,7 @@ def test_a_scenario_keeps_no_share_of_nothing(clean):
 )
 def test_a_model_that_finds_next_to_nothing_is_broken_unless_something_explains_it(clean, changed, metrics, plan, told):
     result = made_result([cell_of(clean, metrics)], models=(model(**changed),), plan=PlanRecord(checks=plan))
-    found = [item for item in check_robustness(result) if item.code == "input.broken"]
+    found = [item for item in findings_of(check_robustness, result) if item.code == "input.broken"]
     assert len(found) == told
     for item in found:
         assert item.facts == {"label": "m (float32, xnnpack)", "metric": "AP", "value": clean}
@@ -200,7 +201,7 @@ def test_a_delegate_that_cannot_be_had_is_told_once():
     cells = [gone(), dataclasses.replace(gone(), scenario="noise/iso", severity=1), gone(delegate="gpu")]
     level = made_cell("clean", 0, None, status="skipped", cause="level", delegate="other")
     failed = made_cell("clean", 0, None, status="failed", cause="delegate", delegate="third")
-    first, second = check_delegates(made_result([*cells, level, failed]))
+    first, second = findings_of(check_delegates, made_result([*cells, level, failed]))
     assert first.facts == {"file": "m", "delegate": "xnnpack", "reason": "no such library"}
     assert first.cell == {"file": "m", "delegate": "xnnpack"}
     assert second.facts["delegate"] == "gpu"
@@ -213,7 +214,7 @@ def took(delegated, delegate="xnnpack"):
 def test_a_delegate_that_took_nothing_is_told():
     plan = PlanRecord(delegates=(DelegateRecord("xnnpack", XNNPACK.kind), DelegateRecord("none", NONE.kind)))
     measured = (took(0), took(0, "none"), took(1), Measurement("delegate_ops", "m", "float32", "gpu", None, "ops"))
-    (found,) = check_delegates(made_result([], plan=plan, measurements=measured))
+    (found,) = findings_of(check_delegates, made_result([], plan=plan, measurements=measured))
     assert (found.code, found.facts) == ("delegate.took_nothing", {"file": "m", "delegate": "xnnpack", "ops": 9})
     assert (found.observed, found.cell) == (0.0, {"file": "m", "delegate": "xnnpack"})
 
@@ -224,7 +225,7 @@ def agreeing(matched, metrics=(), **facts):
 
 @pytest.mark.parametrize(("matched", "told"), [(0.9499, 1), (0.95, 0), (None, 0)])
 def test_delegates_that_match_less_are_not_interchangeable(matched, told):
-    assert len(list(check_delegates(made_result([agreeing(matched)])))) == told
+    assert len(list(findings_of(check_delegates, made_result([agreeing(matched)])))) == told
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_delegates_that_match_less_are_not_interchangeable(matched, told):
     ],
 )
 def test_a_difference_of_delegates_may_be_noise(interval, noise, level):
-    (found,) = check_delegates(made_result([agreeing(0.5, minus("delegate", 0.04, *interval))]))
+    (found,) = findings_of(check_delegates, made_result([agreeing(0.5, minus("delegate", 0.04, *interval))]))
     assert found.facts == {
         "file": "m",
         "device": None,
@@ -260,7 +261,7 @@ def test_a_difference_of_delegates_may_be_noise(interval, noise, level):
 def test_parity_is_judged_on_clean_images_and_names_the_device():
     dark = dataclasses.replace(agreeing(0.5), scenario="lighting/low_light", severity=1)
     assert codes(check_delegates, made_result([dark])) == []
-    (found,) = check_delegates(made_result([agreeing(0.5, device="phone")]))
+    (found,) = findings_of(check_delegates, made_result([agreeing(0.5, device="phone")]))
     assert (found.facts["device"], found.facts["change"], found.facts["noise"]) == ("phone", None, None)
 
 
@@ -270,7 +271,7 @@ def probed(value, probe="latency_ms", **facts):
 
 
 def timed(value, **facts):
-    return list(check_latency(made_result([], measurements=(probed(value, **facts),))))
+    return list(findings_of(check_latency, made_result([], measurements=(probed(value, **facts),))))
 
 
 WHERE = {"file": "m", "quantization": "float32", "delegate": "xnnpack"}
@@ -322,7 +323,7 @@ def test_streams_that_stand_in_each_other_s_way(p99, level):
 @pytest.mark.parametrize(("fits", "reason", "level"), [(True, None, None), (False, "out of memory", "error")])
 def test_a_memory_limit_is_an_error_where_the_model_does_not_fit(fits, reason, level):
     limit = probed(MemoryLimit(64.0, fits, reason), probe="memory_limit")
-    (found,) = check_memory(made_result([], measurements=(limit, probed(12.0, probe="arena_mb"))))
+    (found,) = findings_of(check_memory, made_result([], measurements=(limit, probed(12.0, probe="arena_mb"))))
     assert found.facts == {
         "file": "m",
         "delegate": "xnnpack",

@@ -9,6 +9,7 @@ import pytest
 from made_results import (
     DATASET,
     codes,
+    findings_of,
     made_cell,
     made_result,
     model,
@@ -166,7 +167,7 @@ def test_classes_that_are_not_judged_are_named():
         "classes_only_truth": ("b", "c"),
         "classes_only_model": ("d",),
     }
-    aliases, missing, extra = check_labels(made_result([], models=(model(**changed),)))
+    aliases, missing, extra = findings_of(check_labels, made_result([], models=(model(**changed),)))
     assert (aliases.code, aliases.facts) == ("labels.aliases", {"file": "m", "pairs": ["tv = tvmonitor"]})
     assert (missing.code, missing.facts) == (
         "labels.missing",

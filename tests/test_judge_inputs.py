@@ -8,6 +8,7 @@ import pytest
 from made_results import (
     cell_of,
     codes,
+    findings_of,
     made_cell,
     made_result,
     minus,
@@ -237,7 +238,7 @@ def confident(error, *, images=200, **facts):
 
 
 def doubted(*cells, judging=CALIBRATED):
-    found = check_input_contract(made_result(cells, models=(model(judging=judging),)))
+    found = findings_of(check_input_contract, made_result(cells, models=(model(judging=judging),)))
     return [item for item in found if item.code == "input.overconfident"]
 
 

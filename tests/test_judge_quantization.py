@@ -9,6 +9,7 @@ from made_results import (
     BROKEN_HEAD,
     cell_of,
     codes,
+    findings_of,
     made_cell,
     made_result,
     minus,
@@ -55,7 +56,7 @@ def test_a_loss_is_told_beyond_its_limit(lost, told):
 def test_a_loss_may_be_noise(high, noise, level):
     test = LevelTest(3, 9, 0.146)
     cell = level_cell("m8", "int8", 0.3, -0.2, -0.4, high, level_test=test)
-    (found,) = check_quantization(made_result([cell], models=(model(), level_of("m8", "int8"))))
+    (found,) = findings_of(check_quantization, made_result([cell], models=(model(), level_of("m8", "int8"))))
     assert found.facts == {
         "file": "m8",
         "level": "int8",
@@ -74,7 +75,7 @@ def test_a_loss_may_be_noise(high, noise, level):
 
 def test_a_loss_without_interval_or_test_is_told_as_it_is():
     cell = level_cell("m8", "int8", 0.3, -0.2)
-    (found,) = check_quantization(made_result([cell], models=(model(), level_of("m8", "int8"))))
+    (found,) = findings_of(check_quantization, made_result([cell], models=(model(), level_of("m8", "int8"))))
     assert (found.facts["interval"], found.facts["noise"], found.facts["p"], found.level) == (None, False, None, None)
 
 
@@ -93,7 +94,9 @@ def test_what_the_conversion_cost_is_told_apart(change, quantization, scenario, 
     cell = dataclasses.replace(
         cell_of(0.5, minus("parent", change, -0.4, 0.1), quantization=quantization), scenario=scenario
     )
-    found = [item for item in check_quantization(made_result([cell])) if item.code == "quantization.conversion"]
+    found = [
+        item for item in findings_of(check_quantization, made_result([cell])) if item.code == "quantization.conversion"
+    ]
     assert len(found) == (level != "absent")
     for item in found:
         assert item.facts == {
@@ -108,7 +111,7 @@ def test_what_the_conversion_cost_is_told_apart(change, quantization, scenario, 
 
 
 def diagnosed(**facts):
-    return list(check_quantization(made_result([], models=(model(diagnosis=Diagnosis(**facts)),))))
+    return list(findings_of(check_quantization, made_result([], models=(model(diagnosis=Diagnosis(**facts)),))))
 
 
 def output(scale=0.1, high=25.0, **facts):
@@ -192,7 +195,9 @@ def test_an_inherited_contract_is_called_so():
     codes_of = InputCodes("int8", 0.1, 3, -1.0, 1.0, 0.0, 255.0, 10, 0.0)
     record = model(diagnosis=Diagnosis(input=codes_of), sources={"input.mean": Source("family")})
     result = made_result([cell_of(0.5)], models=(record,))
-    (told,) = [item for item in worded(check_quantization(result)) if item.code == "quantization.input_codes"]
+    (told,) = [
+        item for item in worded(findings_of(check_quantization, result)) if item.code == "quantization.input_codes"
+    ]
     assert "It is fed what its family is" in told.remedy
 
 
@@ -220,7 +225,9 @@ def test_levels_and_calibration_images_that_could_not_be_had():
     again = dataclasses.replace(skipped, scenario="noise/iso", severity=1)
     dynamic = dataclasses.replace(skipped, quantization="dynamic_range")
     other_cause = dataclasses.replace(skipped, quantization="float16", cause="delegate")
-    images, first, second = check_quantization(made_result([skipped, again, dynamic, other_cause], plan=plan))
+    images, first, second = findings_of(
+        check_quantization, made_result([skipped, again, dynamic, other_cause], plan=plan)
+    )
     assert images.facts == {"entry": "m", "unreadable": 2, "images": 20}
     assert (images.observed, images.cell) == (2.0, {"model": "m"})
     assert first.facts == {"file": "m", "level": "int8", "reason": "no images"}
@@ -241,7 +248,7 @@ def remedy_of(remedied=None, more=None, *, levels=(), before=0.1, reference=0.5,
     for name, quantization, lost in levels:
         models.append(level_of(name, quantization, 2000))
         cells.append(level_cell(name, quantization, 0.5 + lost, lost))
-    found = check_quantization(made_result(cells, models=tuple(models)))
+    found = findings_of(check_quantization, made_result(cells, models=tuple(models)))
     (scale,) = [item for item in found if item.code == "quantization.one_scale"]
     return scale.facts["remedy"]
 
@@ -297,7 +304,7 @@ def fed(mean, std, scale, zero_point, dtype="uint8"):
     contract = InputContract(32, 32, mean=mean, std=std, dtype=dtype, scale=scale, zero_point=zero_point)
     codes = InputCodes(dtype, scale, zero_point, 0.0, 1.0, 0.0, 1.0, codes_used=256, clipped=0.0)
     result = made_result([cell_of(0.5)], models=(model(input=contract, diagnosis=Diagnosis(input=codes)),))
-    return [item for item in check_quantization(result) if item.code == "quantization.half_codes"]
+    return [item for item in findings_of(check_quantization, result) if item.code == "quantization.half_codes"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import DEMO_MODEL
-from made_results import codes, made_cell, made_result, only, worded
+from made_results import codes, findings_of, made_cell, made_result, only, worded
 from reference.test_operating_point import at, matches, scenes
 
 from auditor.cli import main
@@ -296,7 +296,11 @@ def test_the_worst_scenarios_at_the_point_are_named():
         for scenario, recall, fppi in (("lighting/low_light", 0.4, 0.2), ("noise/shot", 0.6, 2.5))
     ]
     (told,) = worded(
-        [item for item in check_operating_point(result_of([*found, *worse])) if item.code == "point.weakest"][:1]
+        [
+            item
+            for item in findings_of(check_operating_point, result_of([*found, *worse]))
+            if item.code == "point.weakest"
+        ][:1]
     )
     assert "finds 40% of the objects" in told.message
     assert "2.50 false alarms an image" in told.message

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DEMO_MODEL, write_scenes
-from made_results import made_result, model, worded
+from made_results import findings_of, made_result, model, worded
 
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.formats.coco import load
@@ -179,7 +179,8 @@ def test_what_can_be_asked_for():
 def told_of(facts):
     """What the check of quantization tells of one model with such a diagnosis, by code."""
     return {
-        item.code: item for item in check_quantization(made_result(models=(model(name="m_int8", diagnosis=facts),)))
+        item.code: item
+        for item in findings_of(check_quantization, made_result(models=(model(name="m_int8", diagnosis=facts),)))
     }
 
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import DEMO_MODEL
 from skimage.metrics import structural_similarity
 
-from auditor.report.sections.trade_off import Point
 from auditor.report.sheet import psnr, ssim
+from auditor.report.trade_points import Point
 from auditor.run import judge_run, run_audit
 
 
@@ -33,11 +33,16 @@ def run_folder(finished):
 
 def test_the_page_stands_alone_and_says_why(run_folder):
     page = (run_folder / "report.html").read_text()
-    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page.replace("xmlns", ""))
-    assert "<script" not in page
+    plain = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert set(re.findall(r"""(?:src|href)=["'](?!data:|#)([^"']*)""", plain.replace("xmlns", ""))) == {
+        "result.json",
+        "summary.md",
+        "junit.xml",
+    }  # beside the page, in its own folder
     assert "small &lt;b&gt;&amp;&lt;/b&gt;" in page
     assert "FAILED" in page
-    assert page.count("<svg") == 2 + 5  # scenarios, and how images and boxes are spread
+    assert page.count('<svg class="lines"') == 2 + 1  # scenarios, and what each threshold gives
+    assert page.count('class="marks"') == 5  # how images and boxes are spread
     assert "auditor run audit.yaml" in page
     assert re.search(r"sha256 [0-9a-f]{64}", page)
     for text in ("noise/gaussian", "lighting/low_light", "What these numbers are, and are not", "default", "graph"):
@@ -87,7 +92,7 @@ def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
     assert {found.model for found in result.measurements} == {"detector", "small", "twin"}
     page = (project / "out" / "report.html").read_text()
     assert "Quantization: what each level costs" in page
-    assert page.count("<svg") == 1 + 5
+    assert page.count('class="marks"') == 1 + 5
     cells = {cell.file: cell for cell in result.cells}
     assert cells["twin"].metrics["AP_minus_float32"].value == 0
     assert cells["twin"].metrics["AP_minus_float32"].interval == (0, 0)
@@ -96,7 +101,7 @@ def test_the_trade_off_shows_every_level_and_greys_the_dominated(project):
 
 def test_dominated_means_no_better_in_anything():
     def point(value, size, ms):
-        return Point("level", "AP", value, value, value, ms, size)
+        return Point("file", "level", "AP", value, value, value, ms, size)
 
     better = point(0.3, 10, 5.0)
     assert better.dominates(point(0.2, 10, 5.2))

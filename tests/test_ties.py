@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DEMO_MODEL
-from made_results import cell_of, made_cell, made_result, only
+from made_results import cell_of, findings_of, made_cell, made_result, only
 from made_sets import scenes, write_coco, write_voc, write_yolo
 
 from auditor.boxes import area, iou
@@ -247,7 +247,7 @@ def test_suppression_gives_the_ap_of_its_definition_in_float64():
 @pytest.mark.parametrize(("high", "told"), [(0.5021, True), (0.5019, False)])
 def test_a_wide_spread_is_told_of_the_widest_cell(high, told):
     cells = [cell_of(0.5, ties=Ties(20, 0.5, high)), made_cell("a/b", 3, 0.4, ties=Ties(20, 0.4, 0.401))]
-    found = [item.code for item in check_quantization(made_result(cells))]
+    found = [item.code for item in findings_of(check_quantization, made_result(cells))]
     assert ("quantization.ties" in found) == told
     if told:
         item = only(check_quantization, made_result(cells), "quantization.ties")

@@ -16,7 +16,7 @@ from auditor.extensions import every
 from auditor.judge.catalogue import CATALOGUE
 from auditor.judge.verdict import judge
 from auditor.report.junit import render_junit
-from auditor.report.outcome import gate_text, worst_findings
+from auditor.report.outcome import gate_text, worst_groups
 from auditor.report.page import render_report
 from auditor.report.section import Shown
 from auditor.report.sections.trade_off import SECTION
@@ -141,7 +141,7 @@ def test_warnings_reach_junit_and_summary_with_their_lines():
     assert f"```yaml\n  # in `models:`, the entry named {result.findings[0].fix.model}\n  {line}" in text
 
 
-def test_the_terminal_ends_with_the_worst_findings_and_their_lines(monkeypatch, tmp_path):
+def test_the_terminal_ends_with_the_worst_groups_and_their_lines(monkeypatch, tmp_path):
     from auditor.cli.telling import tell
 
     said = []
@@ -160,8 +160,8 @@ def test_the_terminal_ends_with_the_worst_findings_and_their_lines(monkeypatch, 
 def test_the_worst_are_the_worst_of_their_kinds():
     cells = [made_cell("clean", 0, 0.5), *(made_cell(f"noise/{name}", 1, 0.1) for name in "abc")]
     found = judged([*cells, made_cell("noise/d", 1, None, status="failed")])
-    assert [finding.code for finding in worst_findings(found)][:2] == ["run.failed", "robustness.weak"]
-    assert len(worst_findings(found)) == 3
+    assert [finding.code for finding in worst_groups(found)][:2] == ["run.failed", "robustness.weak"]
+    assert len(worst_groups(found)) == 3
 
 
 def test_quiet_says_verdict_reasons_and_path_and_nothing_else(project):

@@ -12,7 +12,7 @@ import click
 from auditor.files import readable
 
 if TYPE_CHECKING:
-    from auditor.values import AuditResult, Finding
+    from auditor.values import AuditResult, FindingGroup
 
 __all__ = ["EXIT", "deciding", "tell", "tell_estimate"]
 
@@ -65,21 +65,25 @@ def _gates(result: AuditResult) -> list[str]:
 
 
 def _findings(result: AuditResult) -> list[str]:
-    from auditor.report.outcome import notable, worst_findings
+    from auditor.report.outcome import notable_groups, worst_groups
 
-    worst = worst_findings(result)
+    worst = worst_groups(result)
     if not worst:
         return []
-    every = len(notable(result))
+    every = len(notable_groups(result))
     title = f"the {len(worst)} worst of {every} findings" if every > len(worst) else "findings"
-    return ["", f"{title} (`auditor explain CODE` says more):", *(line for item in worst for line in _finding(item))]
+    told = (line for group in worst for line in _finding(result, group))
+    return ["", f"{title} (`auditor explain CODE` says more):", *told]
 
 
-def _finding(finding: Finding) -> list[str]:
-    lines = textwrap.wrap(f"{finding.level} {finding.code}: {finding.message}", _WIDTH, break_long_words=False)
-    remedy = finding.remedy if finding.fix is None else finding.remedy.replace(str(finding.fix), "").rstrip()
+def _finding(result: AuditResult, group: FindingGroup) -> list[str]:
+    from auditor.report.outcome import fixes, remedy_of
+
+    lines = textwrap.wrap(f"{group.level} {group.code}: {group.message}", _WIDTH, break_long_words=False)
+    remedy = remedy_of(result, group)
     lines += textwrap.wrap(remedy, _WIDTH, break_long_words=False, initial_indent="  → ", subsequent_indent="    ")
-    return [f"  {line}" for line in [*lines, *(f"      {line}" for line in (finding.fix.lines if finding.fix else ()))]]
+    lines += [f"      {line}" for fix in fixes(result, group) for line in fix.lines]
+    return [f"  {line}" for line in lines]
 
 
 def deciding(audit: Path, given: tuple[str, ...]) -> tuple[str, ...]:

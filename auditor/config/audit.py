@@ -23,6 +23,7 @@ from pydantic import (
 
 from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
 from auditor.config.evaluation_config import EvaluationConfig
+from auditor.config.gallery_config import GalleryConfig
 from auditor.config.gates_config import FailOn, GateConfig, GatesConfig, plain_level, rule_of
 from auditor.config.given import put
 from auditor.config.operating_config import OperatingPoint
@@ -282,6 +283,8 @@ class AuditConfig(Document):
     delegates: Annotated[tuple[DelegateName | ExternalDelegateConfig, ...], Field(min_length=1)] = (XNNPACK.name,)
     measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
+    gallery: GalleryConfig | Literal[False] = GalleryConfig()
+    """False: no pixel of an image leaves it; boxes are shown on grey."""
     baseline: PathText | None = None
     """A run folder, or its result.json, that cells and gates are compared with."""
     gates: tuple[GateConfig, ...] = ()
@@ -308,6 +311,11 @@ class AuditConfig(Document):
             )
             for entry in self.delegates
         )
+
+    @property
+    def shows(self) -> GalleryConfig:
+        """What the report shows of what models saw."""
+        return self.gallery or GalleryConfig(width=None)
 
     @property
     def source(self) -> YamlFile:

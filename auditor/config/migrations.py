@@ -204,11 +204,17 @@ def _to_2_4(old: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": "2.4"}
 
 
+def _to_2_5(old: Mapping[str, Any]) -> dict[str, Any]:
+    """2.5 adds fields: findings in groups, what became of checks, and what each threshold gives on clean images."""
+    return {**old, "schema_version": "2.5"}
+
+
 MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "1.0": _to_2_0,
     "2.0": _to_2_1,
     "2.1": _to_2_2,
     "2.2": _to_2_3,
     "2.3": _to_2_4,
+    "2.4": _to_2_5,
 }
 """From a schema version to the function that turns its document into the next version's."""

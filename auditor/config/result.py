@@ -12,21 +12,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.config.migrations import MIGRATIONS
 from auditor.errors import StoreError
-from auditor.values import AuditResult, CellResult, Comparison, Latency, ShardRecord
+from auditor.values import AuditResult, CellResult, Comparison, GalleryRecord, Latency, ShardRecord
 
 __all__ = [
     "RESULT_SCHEMA_VERSION",
     "cells_document",
     "comparison_document",
+    "gallery_document",
     "latency_of",
     "parse_cells",
+    "parse_gallery",
     "parse_result",
     "parse_shard",
     "result_document",
     "result_schema",
 ]
 
-RESULT_SCHEMA_VERSION = "2.4"
+RESULT_SCHEMA_VERSION = "2.5"
 
 
 @functools.cache
@@ -52,6 +54,24 @@ def _comparison_adapter() -> TypeAdapter[Comparison]:
 def comparison_document(comparison: Comparison) -> Any:
     """Turn a comparison into a plain document."""
     return _comparison_adapter().dump_python(comparison, mode="json")
+
+
+@functools.cache
+def _gallery_adapter() -> TypeAdapter[GalleryRecord]:
+    return TypeAdapter(GalleryRecord)
+
+
+def gallery_document(gallery: GalleryRecord) -> Any:
+    """Turn a gallery into a plain document."""
+    return _gallery_adapter().dump_python(gallery, mode="json")
+
+
+def parse_gallery(data: Any) -> GalleryRecord | None:
+    """Turn such a document into a gallery; None where it is none."""
+    try:
+        return _gallery_adapter().validate_python(data)
+    except ValidationError:
+        return None
 
 
 @functools.cache
@@ -100,7 +120,8 @@ def parse_result(data: Any, *, path: Path) -> AuditResult:
         while data["schema_version"] in MIGRATIONS:
             data = MIGRATIONS[data["schema_version"]](data)
         known = data["schema_version"] == RESULT_SCHEMA_VERSION
-        result = _adapter().validate_python({**data, "findings": [], "gates": []}) if known else None
+        judged: dict[str, list[Any]] = {"findings": [], "groups": [], "checks": [], "gates": []}
+        result = _adapter().validate_python({**data, **judged}) if known else None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from auditor.judge.told import Told
+from auditor.judge.told import NotRun, Told
 from auditor.values import AuditResult, Json, ModelRecord, Place
 
 __all__ = ["check_labels"]
@@ -44,8 +44,10 @@ def _coverage(result: AuditResult, model: ModelRecord, where: Place) -> Iterator
     yield Told("labels.coverage", facts, where, observed=fallen, limit=_HALF)
 
 
-def check_labels(result: AuditResult) -> Iterator[Told]:
+def check_labels(result: AuditResult) -> Iterator[Told | NotRun]:
     """Say which classes are not judged, and what was dropped for it."""
+    if result.datasets and not any(dataset.is_labelled for dataset in result.datasets.values()):
+        yield NotRun("the data set has no truth, so there are no classes to match")
     for model in result.models:
         where = {"model": model.model, "file": model.name}
         if model.class_aliases:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.judge.told import Told, place_of
+from auditor.judge.told import NotRun, Told, place_of
 from auditor.values import PARITY, AuditResult, CellResult, DelegateOps, Drift, Json
 
 __all__ = ["check_delegates", "departs"]
 
 
-def check_delegates(result: AuditResult) -> Iterator[Told]:
+def check_delegates(result: AuditResult) -> Iterator[Told | NotRun]:
     """Name delegates that cannot be had, that took nothing of a model, and that give other detections."""
+    if not any(cell.parity is not None for cell in result.cells):
+        yield NotRun("no two delegates were compared: name several in `delegates:`")
     told = set()
     for cell in result.cells:
         key = cell.file, cell.delegate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.judge.told import Told
+from auditor.judge.told import NotRun, Told
 from auditor.values import AuditResult, Measurement, MemoryLimit, Streams, Sustained
 
 __all__ = ["check_latency", "check_memory"]
@@ -13,8 +13,12 @@ _CROWDED = 2.0
 """Streams whose p99 grows by more than this many times their number stand in each other's way."""
 
 
-def check_latency(result: AuditResult) -> Iterator[Told]:
+def check_latency(result: AuditResult) -> Iterator[Told | NotRun]:
     """Name what could not be timed, what slows down under load, and streams that stand in each other's way."""
+    if not any(found.probe == "latency_ms" for found in result.measurements):
+        yield NotRun("nothing was timed: `measure: {threads: [1]}` times each model")
+    elif not any(isinstance(found.value, Sustained | Streams) for found in result.measurements):
+        yield NotRun("nothing was held under load: `measure:` with `sustained` or `streams` does that")
     for found in result.measurements:
         who, value = {"file": found.model, "delegate": found.delegate}, found.value
         if found.probe == "latency_ms" and found.error is not None:
@@ -53,8 +57,10 @@ def check_latency(result: AuditResult) -> Iterator[Told]:
             )
 
 
-def check_memory(result: AuditResult) -> Iterator[Told]:
+def check_memory(result: AuditResult) -> Iterator[Told | NotRun]:
     """Say whether each model fits the memory limit."""
+    if not any(isinstance(found.value, MemoryLimit) for found in result.measurements):
+        yield NotRun("no limit was set: `measure:` with `memory_limit` holds each model against one")
     for found in result.measurements:
         value = found.value
         if isinstance(value, MemoryLimit):

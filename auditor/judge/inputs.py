@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from auditor.judge.told import Told
+from auditor.judge.told import NotRun, Told
 from auditor.values import (
     WORTH,
     AuditResult,
@@ -56,7 +56,7 @@ class _Other:
         return self.difference.interval or (0.0, 0.0)
 
 
-def check_input_contract(result: AuditResult) -> Iterator[Told]:
+def check_input_contract(result: AuditResult) -> Iterator[Told | NotRun]:
     """Say for each model whether another input contract, or another reading of its predictions, is better than chance
     explains, and which line of YAML declares it."""
     tried: dict[str, list[_Other]] = {}
@@ -64,6 +64,8 @@ def check_input_contract(result: AuditResult) -> Iterator[Told]:
         value = cell.difference("declared")
         if cell.compared is not None and cell.status == "ok" and value is not None:
             tried.setdefault(cell.file, []).append(_Other(cell, cell.compared, value))
+    if not tried:
+        yield NotRun("no other input was compared: that needs truth, and a first level that is no variant of another")
     fed = {file: [other for other in others if other.compared.kind == "input"] for file, others in tried.items()}
     best = {file: _best(others) for file, others in tried.items()}
     misread = {found.cell.model for found in best.values() if found is not None and found.compared.kind != "input"}

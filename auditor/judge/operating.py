@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from auditor.judge.told import Told, place_of
+from auditor.judge.told import NotRun, Told, place_of
 from auditor.values import (
     BEST_F1,
     LOCAL,
@@ -32,9 +32,11 @@ _MIDDLE = 3
 """The severity at which scenarios are compared."""
 
 
-def check_operating_point(result: AuditResult) -> Iterator[Told]:
+def check_operating_point(result: AuditResult) -> Iterator[Told | NotRun]:
     """Name levels whose scores moved against the held threshold, targets that are not reached, thresholds that flatter
     since they were chosen on the same images, and what is missed and falsely found in the worst scenarios."""
+    if not result.operating_points:
+        yield NotRun("no model has an operating point: its task has none, or there is no truth to choose it by")
     for point in result.operating_points:
         where = {"model": point.model}
         if point.reason is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from auditor.judge.delegates import departs
 from auditor.judge.rounding import equal_scores, half_codes
-from auditor.judge.told import Told
+from auditor.judge.told import NotRun, Told
 from auditor.values import (
     AuditResult,
     CellResult,
@@ -37,9 +37,11 @@ _FEW_OBJECTS = 10
 """A class with fewer objects may be missed by chance."""
 
 
-def check_quantization(result: AuditResult) -> Iterator[Told]:
+def check_quantization(result: AuditResult) -> Iterator[Told | NotRun]:
     """Name levels that could not be made, causes that a file's own codes show, losses against float32, and the
     remedy."""
+    if len({model.quantization for model in result.models}) < 2 and not any(m.diagnosis.outputs for m in result.models):
+        yield NotRun("there is one level alone, in float: name others of its family, or let `quantize:` make them")
     for model in result.models:
         where = {"model": model.model, "file": model.name, "quantization": model.quantization}
         remedy = functools.partial(_head_remedy, result, model)

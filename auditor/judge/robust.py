@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.judge.quantization import breaks_in_head
-from auditor.judge.told import Told, place_of
+from auditor.judge.told import NotRun, Told, place_of
 from auditor.values import CLEAN, AuditResult, CellResult, Summary
 
 __all__ = ["check_robustness"]
@@ -19,8 +19,10 @@ _SUMMARY = ("model", "file", "quantization", "delegate")
 _ANY = "Train with images of this kind, or keep the condition from reaching the camera."
 
 
-def check_robustness(result: AuditResult) -> Iterator[Told]:
+def check_robustness(result: AuditResult) -> Iterator[Told | NotRun]:
     """Name, for each model, the scenarios that cost most, and those that leave less than half by a middle severity."""
+    if not any(not cell.is_clean for cell in result.cells):
+        yield NotRun("no scenario was run: name some in `scenarios:`")
     remedies = {scenario.key: scenario.remedy or _ANY for scenario in result.plan.scenarios}
     explained = {
         cell.file

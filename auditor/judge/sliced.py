@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.judge.told import Told
+from auditor.judge.told import NotRun, Told
 from auditor.values import AuditResult, Json
 
 __all__ = ["check_slices"]
@@ -12,9 +12,11 @@ __all__ = ["check_slices"]
 _SHOWN = 10
 
 
-def check_slices(result: AuditResult) -> Iterator[Told]:
+def check_slices(result: AuditResult) -> Iterator[Told | NotRun]:
     """Name, for each file, the parts of the data on which it finds less than on the rest, beyond chance; and what may
     be missing in the truth."""
+    if not any(cell.is_clean and cell.moved is not None for cell in result.cells):
+        yield NotRun("nothing is known of single objects: there is no clean cell with truth at an operating point")
     files: dict[tuple[str, str], list[str]] = {}
     tried: dict[tuple[str, str], int] = {}
     for found in result.slices:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from auditor.values import AuditResult, Cell, Finding, Json, Level, Patch, Place
 
-__all__ = ["Check", "Row", "Told", "Words", "as_finding", "place_of"]
+__all__ = ["Check", "NotRun", "Row", "Told", "Words", "as_finding", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,18 @@ class Told:
     fix: Patch | None = None
 
 
+@dataclass(frozen=True)
+class NotRun:
+    """That a check, or a part of it, had nothing to look at: what is missing, and how to have it."""
+
+    reason: str
+
+
 class Check(Protocol):
     """The extension point `auditor.checks`."""
 
-    def __call__(self, result: AuditResult) -> Iterable[Told]:
-        """Look at a whole result and say what a reader should know or do."""
+    def __call__(self, result: AuditResult) -> Iterable[Told | NotRun]:
+        """Look at a whole result and say what a reader should know or do, or that there is nothing to look at."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,19 @@ class Words:
 class Row:
     """One row of the catalogue, the extension point `auditor.catalogues` (each a mapping of such rows by code): the
     check that finds it, its usual level, what it means, the page of the manual that says more, and the words for its
-    facts."""
+    facts.
+
+    Several findings of the code are one where the facts named by `scope` are alike; `together` words them, the worst
+    first. `explains` are the codes that follow from this one, of the same model or file."""
 
     check: str
     level: Level
     about: str
     page: str
     words: Callable[..., Words]
+    scope: tuple[str, ...] = ()
+    together: Callable[[Sequence[Finding]], str] | None = None
+    explains: tuple[str, ...] = ()
 
 
 def as_finding(told: Told, catalogue: Mapping[str, Row]) -> Finding:

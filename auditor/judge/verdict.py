@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from auditor.judge.gates import apply_gates
-from auditor.judge.told import Check, Row, as_finding
-from auditor.values import AuditResult, Finding, GateOutcome, Verdict
+from auditor.judge.grouping import group_findings
+from auditor.judge.told import Check, NotRun, Row, Told, as_finding
+from auditor.values import AuditResult, CheckOutcome, Finding, GateOutcome, Verdict
 
 __all__ = ["judge"]
 
@@ -22,11 +24,35 @@ def judge(result: AuditResult, checks: Mapping[str, Check], catalogue: Mapping[s
     applied = apply_gates(result, result.plan.gates, catalogue)
     gates = tuple(gate.outcome for gate in applied)
     findings: list[Finding] = [finding for gate in applied for finding in gate.findings]
+    outcomes = []
     for name, check in checks.items():
-        if result.plan.asks(name):
-            findings += [as_finding(told, catalogue) for told in check(result) if result.plan.asks(told.code)]
+        found, outcome = _checked(result, name, check, catalogue)
+        findings += found
+        outcomes.append(outcome)
     findings.sort(key=lambda finding: (_ORDER[finding.level], finding.check != "gate"))
-    return result.judged(tuple(findings), gates, _verdict(result, gates, findings))
+    return dataclasses.replace(
+        result,
+        findings=tuple(findings),
+        groups=group_findings(findings, catalogue),
+        checks=tuple(outcomes),
+        gates=gates,
+        verdict=_verdict(result, gates, findings),
+    )
+
+
+def _checked(
+    result: AuditResult, name: str, check: Check, catalogue: Mapping[str, Row]
+) -> tuple[list[Finding], CheckOutcome]:
+    """What a check finds, and what became of it."""
+    if not result.plan.asks(name):
+        return [], CheckOutcome(name, "left out", reasons=(f"`checks: {{{name}: false}}`",))
+    told = list(check(result))
+    reasons = tuple(dict.fromkeys(item.reason for item in told if isinstance(item, NotRun)))
+    said = [item for item in told if isinstance(item, Told)]
+    found = [as_finding(item, catalogue) for item in said if result.plan.asks(item.code)]
+    if any(finding.level != "info" for finding in found):
+        return found, CheckOutcome(name, "found", len(found), reasons)
+    return found, CheckOutcome(name, "not run" if reasons and not said else "passed", len(found), reasons)
 
 
 def _verdict(result: AuditResult, gates: Sequence[GateOutcome], findings: Sequence[Finding]) -> Verdict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.report.outcome import gate_text
+from auditor.report.outcome import gate_text, notable_groups
 from auditor.values import AuditResult
 
 __all__ = ["github_annotations"]
@@ -17,18 +17,17 @@ _MOST = 10
 
 
 def github_annotations(result: AuditResult, document: str) -> Iterator[str]:
-    """The lines to print: an error for each gate that is violated or could not be judged, a warning for each finding
-    that has one, of the file `document`."""
+    """The lines to print: an error for each gate that is violated or could not be judged, a warning for each group of
+    findings, of the file `document`."""
     lost = [gate for gate in result.gates if gate.status != "passed"]
     where = f"file={_property(document)}"
     for gate in lost[:_MOST]:
         line = f",line={gate.rule.line}" if gate.rule.line else ""
         yield f"::error {where}{line},title=gate {gate.status}::{_data(f'{gate.rule}: {gate_text(gate)}')}"
-    told = [finding for finding in result.findings if finding.level != "info" and finding.check != "gate"]
-    for finding in told[:_MOST]:
-        kind = "error" if result.fails_on(finding) else "warning"
-        text = _data("\n".join((finding.message, finding.remedy)))
-        yield f"::{kind} {where},title={_property(finding.code)}::{text}"
+    for group in notable_groups(result)[:_MOST]:
+        counts = any(result.fails_on(result.findings[index]) for index in group.findings)
+        text = _data("\n".join((group.message, group.remedy)))
+        yield f"::{'error' if counts else 'warning'} {where},title={_property(group.code)}::{text}"
 
 
 def _data(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Charts as static SVG, made with Vega-Lite: they show and print without JavaScript."""
+"""Charts of distributions and of the trade-off as static SVG, made with Vega-Lite: they show and print without
+JavaScript. Their colours are those of the light theme; the page gives them its own."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["COLORS", "prepare", "severity_chart", "size_chart", "spread_chart", "trade_off_chart"]
+import markupsafe
 
-COLORS = ("#2458a6", "#c2571a", "#2e7d4f", "#8a3f9e", "#8b6d00", "#00798c", "#b0245c", "#555555")
-"""Told apart in common forms of colour blindness, and on white; after these they repeat with another dash."""
-_DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
+__all__ = ["prepare", "size_chart", "spread_chart", "trade_off_chart"]
+
+Encoding = dict[str, object]
+"""A part of a Vega-Lite specification."""
+
+_BLUE, _ORANGE = "#2458a6", "#c2571a"
 
 _CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
@@ -27,65 +31,17 @@ _CONFIG: dict[str, Any] = {
 
 def prepare() -> None:
     """Start the chart engine, which takes a third of a second, so that the first chart need not wait for it."""
-    severity_chart("nothing", {"none": [(0.0, 0.0)]}, top=1.0, names=["none"], metric="")
+    size_chart("nothing", [0.0], [0])
 
 
-def severity_chart(
-    title: str,
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    top: float,
-    names: Sequence[str],
-    metric: str,
-) -> str:
-    """Draw `metric` over severity for one scenario as SVG: one line per model.
-
-    `series` maps a model's name to its (severity, value) points, severity 0 being clean; `top` is the end of the axis,
-    shared by the charts of one report; `names` fixes each model's colour.
-    """
-    rows = [{"model": name, "severity": x, "value": y} for name, points in series.items() for x, y in points]
-    scale = {"domain": list(names), "range": [COLORS[index % len(COLORS)] for index in range(len(names))]}
-    dash = {
-        "domain": list(names),
-        "range": [_DASHES[index // len(COLORS) % len(_DASHES)] for index in range(len(names))],
-    }
-    spec: dict[str, Any] = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "description": f"{metric} over severity for {title}",
-        "width": 220,
-        "height": 120,
-        "padding": 4,
-        "background": "transparent",
-        "data": {"values": rows},
-        "mark": {"type": "line", "point": {"size": 28, "filled": True}, "strokeWidth": 2},
-        "encoding": {
-            "x": {
-                "field": "severity",
-                "type": "quantitative",
-                "axis": {"values": [0, 1, 2, 3, 4, 5], "grid": False, "title": "severity (0: clean)"},
-                "scale": {"domain": [0, 5]},
-            },
-            "y": {
-                "field": "value",
-                "type": "quantitative",
-                "scale": {"domain": [0, top]},
-                "axis": {"tickCount": 4, "gridColor": "#e4e4e0", "title": metric},
-            },
-            "color": {"field": "model", "type": "nominal", "scale": scale, "legend": None},
-            "strokeDash": {"field": "model", "type": "nominal", "scale": dash, "legend": None},
-        },
-        "config": _CONFIG,
-    }
-    return _svg(spec)
-
-
-def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool | None]], *, alone: bool) -> str:
+def trade_off_chart(
+    title: str, levels: Sequence[Mapping[str, str | float | bool | None]], *, alone: bool
+) -> markupsafe.Markup:
     """Draw the levels of one family: the metric (with its interval) over the time of an invocation, the area of a point
     being the file's size. Each of `levels` has `level`, `metric`, `value`, `low`, `high`, `ms`, `megabytes` and
     `dominated`; `alone` says that nothing else ran while they were timed."""
-    color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": COLORS[0]}
     during = "" if alone else " during the run"
-    x = {
+    x: Encoding = {
         "field": "ms",
         "type": "quantitative",
         "scale": {"type": "log", "nice": True},
@@ -95,7 +51,7 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool
             "tickCount": 6,
         },
     }
-    y = {
+    y: Encoding = {
         "field": "value",
         "type": "quantitative",
         "axis": {"title": f"{levels[0]['metric']} on clean images, 95 %", "gridColor": "#e4e4e0", "tickCount": 5},
@@ -109,36 +65,47 @@ def trade_off_chart(title: str, levels: Sequence[Mapping[str, str | float | bool
         "padding": 6,
         "background": "transparent",
         "data": {"values": list(levels)},
-        "layer": [
-            {
-                "mark": {"type": "rule", "strokeWidth": 1.5},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color},
-            },
-            {
-                "mark": {"type": "circle", "opacity": 0.85},
-                "encoding": {
-                    "x": x,
-                    "y": y,
-                    "color": color,
-                    "size": {
-                        "field": "megabytes",
-                        "type": "quantitative",
-                        "legend": None,
-                        "scale": {"range": [40, 420], "zero": True},
-                    },
-                },
-            },
-            {
-                "mark": {"type": "text", "align": "left", "dx": 12, "dy": -6, "fontSize": 11},
-                "encoding": {"x": x, "y": y, "text": {"field": "level"}, "color": color},
-            },
-        ],
+        "layer": _levels(x, y),
         "config": _CONFIG,
     }
     return _svg(spec)
 
 
-def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str) -> str:
+def _levels(x: Encoding, y: Encoding) -> list[Encoding]:
+    """The front of the levels that none dominates, and each level with its interval, the area of a point its size."""
+    color = {"condition": {"test": "datum.dominated", "value": "#b3b3ae"}, "value": _BLUE}
+    return [
+        {
+            "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "strokeWidth": 1.2},
+            "transform": [{"filter": "!datum.dominated"}],
+            "encoding": {"x": x, "y": y, "color": {"value": _BLUE}, "order": {"field": "ms"}},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 1.5},
+            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color},
+        },
+        {
+            "mark": {"type": "circle", "opacity": 0.85},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": color,
+                "size": {
+                    "field": "megabytes",
+                    "type": "quantitative",
+                    "legend": None,
+                    "scale": {"range": [40, 420], "zero": True},
+                },
+            },
+        },
+        {
+            "mark": {"type": "text", "align": "left", "dx": 12, "dy": -6, "fontSize": 11},
+            "encoding": {"x": x, "y": y, "text": {"field": "level"}, "color": color},
+        },
+    ]
+
+
+def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str) -> markupsafe.Markup:
     """Draw how one measure of images is spread, an area for each of `sets` (evaluated, calibration); `scale` is linear
     or log."""
     rows = [{"set": name, "value": value} for name, values in sets.items() for value in values]
@@ -166,7 +133,7 @@ def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str)
             "color": {
                 "field": "set",
                 "type": "nominal",
-                "scale": {"domain": names, "range": list(COLORS[: len(names)])},
+                "scale": {"domain": names, "range": [_BLUE, _ORANGE, "#2e7d4f", "#8a3f9e"][: len(names)]},
                 "legend": None,
             },
         },
@@ -175,7 +142,7 @@ def spread_chart(title: str, sets: Mapping[str, Sequence[float]], *, scale: str)
     return _svg(spec)
 
 
-def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> str:
+def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> markupsafe.Markup:
     """Draw how many true boxes have which size in a model's input, by powers of two."""
     labels = [f"{low:g}" for low in from_px]
     spec: dict[str, Any] = {
@@ -186,7 +153,7 @@ def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> s
         "padding": 4,
         "background": "transparent",
         "data": {"values": [{"from": label, "boxes": count} for label, count in zip(labels, counts, strict=True)]},
-        "mark": {"type": "bar", "color": COLORS[0]},
+        "mark": {"type": "bar", "color": _BLUE},
         "encoding": {
             "x": {
                 "field": "from",
@@ -205,8 +172,9 @@ def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> s
     return _svg(spec)
 
 
-def _svg(spec: Mapping[str, object]) -> str:
+def _svg(spec: Mapping[str, object]) -> markupsafe.Markup:
     import vl_convert
 
     svg: str = vl_convert.vegalite_to_svg(json.dumps(spec), allowed_base_urls=[])
-    return svg
+    named = markupsafe.Markup('<svg role="img" aria-label="{}" ').format(spec["description"])
+    return markupsafe.Markup(svg.replace("<svg ", named, 1))

@@ -1,42 +1,46 @@
-"""What several sections show of a result: a row for each summary, its cells, and the colour of what is kept."""
+"""What several sections show of a result: a row for each summary, its cells, and the shade of what is kept."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from auditor.report.charts import COLORS
-from auditor.values import LOCAL, AuditResult, CellResult, Summary
+from auditor.report.markup import shade_class
+from auditor.values import LOCAL, AuditResult, CellResult, ScenarioRecord, Summary
 
-__all__ = ["Row", "Shade", "is_judged", "judged_metrics", "label_of", "rows_of_result", "scenario_names", "shaded"]
+__all__ = [
+    "Row",
+    "Shade",
+    "at_knob",
+    "is_judged",
+    "judged_metrics",
+    "label_of",
+    "rows_of_result",
+    "scenario_names",
+    "shaded",
+]
 
-_STOPS = (
-    (0.0, (214, 96, 84)),
-    (0.25, (240, 152, 112)),
-    (0.5, (250, 205, 145)),
-    (0.75, (252, 240, 190)),
-    (1.0, (214, 236, 215)),
-)
-"""Colour of the share of the clean value that is kept: from red over sand to green, all light enough for dark text."""
+_SHADES_OF_A_FAMILY = 5
 
 
 @dataclass(frozen=True)
 class Shade:
-    """A value, the share of clean that it keeps, and the colour of that; `title` says more."""
+    """A value, the share of clean that it keeps, the class of that, and whether it is worse beyond chance."""
 
     value: float | None
     kept: float | None
-    background: str
-    title: str = ""
+    shade: str
+    worse: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model file on one delegate: its summary, colour and cells; `clean` is its clean cell."""
+    """One model file on one delegate: its number, its family's and its own among these, its summary and cells; `clean`
+    is its clean cell."""
 
+    number: int
     label: str
-    color: str
+    family: int
+    level: int
     summary: Summary
     cells: tuple[CellResult, ...]
 
@@ -44,22 +48,48 @@ class Row:
     def clean(self) -> CellResult | None:
         return next((cell for cell in self.cells if cell.is_clean), None)
 
+    @property
+    def hue(self) -> str:
+        """The classes of its lines and dots: its family's colour, in a shade of its own."""
+        return f"c{self.family % 8} s{self.level % _SHADES_OF_A_FAMILY}"
+
     def of(self, scenario: str) -> list[CellResult]:
         """The cells of a scenario by ascending severity."""
         return sorted((cell for cell in self.cells if cell.scenario == scenario), key=lambda cell: cell.severity)
 
+    def is_broken(self, result: AuditResult) -> bool:
+        """Whether it finds next to nothing on clean images, so that what is kept of that says nothing."""
+        model, clean = result.model(self.summary.file), self.summary.clean.value
+        least = model.judging.broken_below if model is not None else None
+        return clean is not None and least is not None and clean < least
+
+    @property
+    def document(self) -> dict[str, str | int]:
+        """What the page's scripts know of it."""
+        return {
+            "file": self.summary.file,
+            "label": self.label,
+            "level": self.summary.quantization,
+            "family": self.summary.model,
+            "hue": self.hue,
+        }
+
 
 def rows_of_result(result: AuditResult) -> list[Row]:
     """A row for each summary, in their order, which fixes the colours."""
-    return [
-        Row(
-            label_of(summary, result),
-            COLORS[index % len(COLORS)],
-            summary,
-            tuple(cell for cell in result.cells if summary.holds(cell)),
-        )
-        for index, summary in enumerate(result.summaries)
-    ]
+    families = list(dict.fromkeys(summary.model for summary in result.summaries))
+    cells: dict[tuple[str, str, str], list[CellResult]] = {}
+    for cell in result.cells:
+        if cell.is_declared:
+            cells.setdefault((cell.file, cell.delegate, cell.device), []).append(cell)
+    levels: dict[str, int] = {}
+    rows = []
+    for number, summary in enumerate(result.summaries):
+        level = levels[summary.model] = levels.get(summary.model, -1) + 1
+        mine = cells.get((summary.file, summary.delegate, summary.device), [])
+        family = families.index(summary.model)
+        rows.append(Row(number, label_of(summary, result), family, level, summary, tuple(mine)))
+    return rows
 
 
 def label_of(summary: Summary, result: AuditResult) -> str:
@@ -89,18 +119,23 @@ def judged_metrics(result: AuditResult) -> list[str]:
     return list(dict.fromkeys(summary.judged_by for summary in result.summaries))
 
 
-def shaded(value: float | None, clean: float | None, title: str = "") -> Shade:
-    """Colour a value by the share of the clean one that it keeps."""
+def shaded(value: float | None, clean: float | None, *, worse: bool = False) -> Shade:
+    """Shade a value by the share of the clean one that it keeps."""
     kept = value / clean if value is not None and clean else None
-    return Shade(value, kept, _color(kept), title)
+    return Shade(value, kept, shade_class(kept), worse)
 
 
-def _color(kept: float | None) -> str:
-    if kept is None:
-        return "transparent"
-    kept = min(max(kept, 0.0), 1.0)
-    stops: Sequence[tuple[tuple[float, tuple[int, ...]], tuple[float, tuple[int, ...]]]] = [*itertools.pairwise(_STOPS)]
-    (low, first), (high, second) = next(pair for pair in stops if kept <= pair[1][0])
-    share = (kept - low) / (high - low)
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return f"rgb({red}, {green}, {blue})"
+def at_knob(scenario: ScenarioRecord | None, severity: float) -> str:
+    """A severity in the scenario's own unit; between two of its values, and without a knob, the severity itself.
+
+    >>> at_knob(ScenarioRecord("n/s", 1, "", "exposure, stops", {"stops": (-1.0, -2.0)}, ()), 2)
+    'exposure -2 stops'
+    >>> at_knob(ScenarioRecord("n/s", 1, "", "photons at full white", {"photons": (200.0, 80.0)}, ()), 1)
+    '200 photons at full white'
+    """
+    values = next(iter(scenario.knobs.values()), ()) if scenario is not None else ()
+    place = int(severity) - 1
+    if scenario is None or severity != int(severity) or not 0 <= place < len(values):
+        return f"severity {severity:g}"
+    what, comma, unit = scenario.unit.partition(", ")
+    return f"{what} {values[place]:g} {unit}" if comma else f"{values[place]:g} {what}"

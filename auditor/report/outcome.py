@@ -6,9 +6,20 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from auditor.values import AuditResult, Finding, GateOutcome, Met, Rule
+from auditor.values import AuditResult, Finding, FindingGroup, GateOutcome, Met, Patch, Rule
 
-__all__ = ["WITHOUT_GATES", "Reason", "gate_text", "met_text", "notable", "reasons", "worst_findings"]
+__all__ = [
+    "WITHOUT_GATES",
+    "Reason",
+    "fixes",
+    "gate_text",
+    "met_text",
+    "notable",
+    "notable_groups",
+    "reasons",
+    "remedy_of",
+    "worst_groups",
+]
 
 WITHOUT_GATES = (
     "The audit sets no gates, so nothing was judged. Write `gates:` with what the deployment needs into audit.yaml and "
@@ -100,10 +111,29 @@ def notable(result: AuditResult) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.level != "error", finding.fix is None))
 
 
-def worst_findings(result: AuditResult, most: int = _MOST) -> list[Finding]:
-    """The first of the notable findings; of each kind one, before a second of any."""
+def notable_groups(result: AuditResult) -> list[FindingGroup]:
+    """The errors and warnings of checks as groups, without those that another one explains."""
+    return [group for group in result.groups if group.level != "info" and group.cause is None]
+
+
+def worst_groups(result: AuditResult, most: int = _MOST) -> list[FindingGroup]:
+    """The first of the notable groups; of each kind one, before a second of any."""
     ranked, seen = [], Counter[str]()
-    for finding in notable(result):
-        ranked.append((finding.level != "error", seen[finding.code], finding))
-        seen[finding.code] += 1
-    return [finding for *_, finding in sorted(ranked, key=lambda item: item[:2])][:most]
+    for group in notable_groups(result):
+        ranked.append((group.level != "error", seen[group.code], group))
+        seen[group.code] += 1
+    return [group for *_, group in sorted(ranked, key=lambda item: item[:2])][:most]
+
+
+def fixes(result: AuditResult, group: FindingGroup) -> list[Patch]:
+    """What mends a group's findings, each once."""
+    found = {str(fix.lines): fix for index in group.findings if (fix := result.findings[index].fix) is not None}
+    return list(found.values())
+
+
+def remedy_of(result: AuditResult, group: FindingGroup) -> str:
+    """What to do, without the lines of YAML that `fixes` gives."""
+    remedy = group.remedy
+    for fix in fixes(result, group):
+        remedy = remedy.replace(str(fix), "")
+    return remedy.rstrip(": ") if remedy != group.remedy else remedy

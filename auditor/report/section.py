@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from auditor.report.gallery_pictures import Gallery
 from auditor.values import AuditResult
 
 __all__ = ["Facts", "Section", "Shown"]
@@ -15,10 +16,12 @@ Facts = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Shown:
-    """What the report is of: a judged result, and the pictures of its cells by the cell's name."""
+    """What the report is of: a judged result, the pictures of its cells by the cell's name, and the gallery of what
+    models saw; None where there is none."""
 
     result: AuditResult
     pictures: Mapping[str, str]
+    gallery: Gallery | None = None
 
     @property
     def judgement(self) -> Shown:
@@ -30,10 +33,12 @@ class Shown:
 class Section:
     """One section, the extension point `auditor.sections`: `facts` gives what it needs of a result, None where there
     is nothing to show; `template` is a file beside the report's own, or `source` the text of one. Sections stand by
-    ascending `rank`."""
+    ascending `rank`; `title` is what it is called where the reader jumps to it, empty for one that is read on from the
+    one before."""
 
     name: str
     rank: int
     facts: Callable[[Shown], Facts | None]
     template: str = ""
     source: str = ""
+    title: str = ""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.report.page import page_environment, template_source
+from auditor.report.frame import render_page
 
 __all__ = ["psnr", "render_sheet", "ssim"]
 
@@ -31,15 +31,15 @@ def render_sheet(title: str, image: Image, rows: Sequence[tuple[dict[str, str], 
         )
         for about, images in rows
     ]
-    template = page_environment().get_template("sheet.html.j2")
-    return str(
-        template.render(
-            title=title,
-            original=_embedded(image),
-            size=f"{image.shape[1]} × {image.shape[0]}",
-            rows=shown,
-            css=template_source("report.css"),
-        )
+    return render_page(
+        "sheet.html.j2",
+        title=title,
+        chip="contact sheet",
+        kind="not-judged",
+        nav=[(about["key"].replace("/", "-"), about["key"]) for about, _ in shown],
+        original=_embedded(image),
+        size=f"{image.shape[1]} × {image.shape[0]}",
+        rows=shown,
     )
 
 

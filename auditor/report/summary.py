@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from auditor.report.outcome import gate_text, notable, reasons
-from auditor.values import LOCAL, AuditResult, Finding
+from auditor.report.outcome import fixes, gate_text, notable_groups, reasons, remedy_of
+from auditor.values import LOCAL, AuditResult, FindingGroup
 
 __all__ = ["plain_cell", "render_summary"]
 
@@ -31,12 +31,12 @@ def render_summary(result: AuditResult) -> str:
         device = here if summary.device == LOCAL else summary.device
         named = f"{summary.file} | {summary.quantization} | {summary.delegate} | {plain_cell(device)}"
         lines.append(f"| {named} | {summary.judged_by} | {shown} |")
-    found = notable(result)
-    infos = [finding for finding in result.findings if finding.level == "info"]
+    found = notable_groups(result)
+    infos = [group for group in result.groups if group not in found]
     if found:
-        lines += ["", f"## Findings ({len(found)}, and {len(infos)} for information in report.html)", ""]
-        for finding in found[:_MOST]:
-            lines += _finding(finding)
+        lines += ["", f"## Findings ({len(found)}, and {len(infos)} more for information in report.html)", ""]
+        for group in found[:_MOST]:
+            lines += _finding(result, group)
     if len(found) > _MOST:
         lines.append(f"- and {len(found) - _MOST} more in report.html")
     then = f", then `{result.provenance.judged}`" if result.provenance.judged else ""
@@ -44,13 +44,14 @@ def render_summary(result: AuditResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _finding(finding: Finding) -> list[str]:
-    """A finding with its remedy, and the lines of YAML that mend it as code."""
-    text = f"- **{finding.level}** ({finding.code}): {plain_cell(finding.message)}."
-    if finding.fix is None:
-        return [f"{text} {plain_cell(finding.remedy)}"]
-    remedy = plain_cell(finding.remedy.replace(str(finding.fix), "")).rstrip(": ")
-    return [f"{text} {remedy}:", "", "  ```yaml", *(f"  {line}" for line in finding.fix.lines), "  ```"]
+def _finding(result: AuditResult, group: FindingGroup) -> list[str]:
+    """A group of findings with its remedy, and the lines of YAML that mend it as code."""
+    text = f"- **{group.level}** ({group.code}): {plain_cell(group.message)}."
+    known, remedy = fixes(result, group), plain_cell(remedy_of(result, group))
+    if not known:
+        return [f"{text} {remedy}"]
+    code = [f"  {line}" for fix in known for line in fix.lines]
+    return [f"{text} {remedy}:", "", "  ```yaml", *code, "  ```"]
 
 
 def plain_cell(text: str) -> str:

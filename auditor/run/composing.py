@@ -22,6 +22,7 @@ from auditor.run.stages import STAGES
 from auditor.run.stages.picturing import draw_pictures
 from auditor.run.stages.planning import planned
 from auditor.run.stages.recording import record
+from auditor.run.stages.showing import show_gallery
 from auditor.store import save_samples, save_text
 from auditor.values import AuditResult, Cell
 
@@ -75,6 +76,7 @@ def run_audit(
         save_samples(folder, _named(state.samples))
         result = judged(result, folder)
         draw_pictures(session, state, result)
+        show_gallery(session, state, result)
         render(result, folder)
         return result
 

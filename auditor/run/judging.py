@@ -13,6 +13,7 @@ from auditor.config import AuditConfig, nearest, parse_result, result_document
 from auditor.errors import StoreError
 from auditor.judge.told import Row
 from auditor.judge.verdict import judge
+from auditor.report.gallery_pictures import load_gallery
 from auditor.report.junit import render_junit
 from auditor.report.page import render_report
 from auditor.report.pictures import load_pictures
@@ -74,7 +75,7 @@ def report_run(run: Path, *, gates: Path | None = None) -> Path:
     """Write report.html again from result.json; return its path."""
     result, folder = load_run(run)
     with _of_file(run):
-        page = render_report(shown := _judge(_by(result, run, gates)), load_pictures(folder, shown))
+        page = _page(_judge(_by(result, run, gates)), folder)
     save_text(folder / "report.html", page)
     return folder / "report.html"
 
@@ -153,5 +154,9 @@ def _rendered(result: AuditResult, folder: Path) -> dict[str, str]:
     return {
         "junit.xml": render_junit(result),
         "summary.md": render_summary(result),
-        "report.html": render_report(result, load_pictures(folder, result)),
+        "report.html": _page(result, folder),
     }
+
+
+def _page(result: AuditResult, folder: Path) -> str:
+    return render_report(result, load_pictures(folder, result), load_gallery(folder), document=result_document(result))

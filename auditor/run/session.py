@@ -114,7 +114,7 @@ def open_session(
         StoreError: the folder cannot be written, or another run writes into it.
     """
     config = read_audit(audit, given=given)
-    for place in (folder, folder / "models", folder / "measurements", folder / "pictures"):
+    for place in (folder, folder / "models", folder / "measurements", folder / "pictures", folder / "gallery"):
         check_writable(place)
     if executor == "serial" and any(delegate.is_foreign for delegate in config.runs_on):
         executor, jobs = "processes", 1  # such a delegate can end the process that runs it

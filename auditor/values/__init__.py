@@ -24,8 +24,10 @@ from auditor.values.comparisons import (
 )
 from auditor.values.drifts import Drift, OpDrift
 from auditor.values.findings import (
+    CheckOutcome,
     Decision,
     Finding,
+    FindingGroup,
     GateOutcome,
     Level,
     Met,
@@ -34,6 +36,7 @@ from auditor.values.findings import (
     Unjudged,
 )
 from auditor.values.gains import Gain, surest
+from auditor.values.galleries import GalleryImage, GalleryRecord, Mark, Marked, SeenImage, picture_key
 from auditor.values.parts import Slice, Suspect
 from auditor.values.records import (
     BoxSizes,
@@ -147,6 +150,7 @@ __all__ = [
     "Candidates",
     "Cell",
     "CellResult",
+    "CheckOutcome",
     "ClassScores",
     "ClassTruth",
     "Compared",
@@ -168,8 +172,11 @@ __all__ = [
     "ErrorTypes",
     "Evaluation",
     "Finding",
+    "FindingGroup",
     "FrozenArrays",
     "Gain",
+    "GalleryImage",
+    "GalleryRecord",
     "GateOutcome",
     "Geometry",
     "GroundTruth",
@@ -185,6 +192,8 @@ __all__ = [
     "LevelTest",
     "Machine",
     "Made",
+    "Mark",
+    "Marked",
     "Meant",
     "Measurement",
     "MemoryLimit",
@@ -211,6 +220,7 @@ __all__ = [
     "RuntimeNeed",
     "ScenarioRecord",
     "ScenarioSpec",
+    "SeenImage",
     "ShardRecord",
     "Slice",
     "Source",
@@ -227,6 +237,7 @@ __all__ = [
     "Verdict",
     "Verified",
     "iou_metric",
+    "picture_key",
     "some",
     "surest",
     "yaml_flow",

@@ -8,7 +8,18 @@ from typing import Literal
 
 from auditor.values.specs import Json, Patch
 
-__all__ = ["Decision", "Finding", "GateOutcome", "Level", "Met", "Place", "Rule", "Unjudged"]
+__all__ = [
+    "CheckOutcome",
+    "Decision",
+    "Finding",
+    "FindingGroup",
+    "GateOutcome",
+    "Level",
+    "Met",
+    "Place",
+    "Rule",
+    "Unjudged",
+]
 
 Level = Literal["error", "warning", "info"]
 
@@ -71,6 +82,36 @@ class Finding:
     limit: float | None = None
     facts: Mapping[str, Json] = field(default_factory=dict)
     fix: Patch | None = None
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """Findings of one code and one cause as one: `message` is of all of them, `findings` are their positions in the
+    result's, the worst first. `follow` are the groups that this one explains, by their position among the groups;
+    `cause` is the group that explains this one. `page` is that of the manual."""
+
+    __pydantic_config__ = _STRICT
+    code: str
+    check: str
+    level: Level
+    message: str
+    remedy: str
+    page: str
+    findings: tuple[int, ...]
+    cause: int | None = None
+    follow: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What became of a check: it `found` something, `passed` without a warning or an error, was `left out` by the
+    audit, or had nothing to look at (`not run`), each `reason` naming what."""
+
+    __pydantic_config__ = _STRICT
+    check: str
+    status: Literal["found", "passed", "left out", "not run"]
+    findings: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

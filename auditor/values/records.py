@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _STRICT = {"extra": "forbid"}
+_MIDDLE = 3
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,12 @@ class PlanRecord:
     """The error that deciding gates early may have; None: every cell is measured in whole."""
     """From which level on findings of checks make the verdict `failed`, as gates do; None: never."""
     evaluation: Evaluation = field(default_factory=Evaluation)
+
+    @property
+    def middle_severity(self) -> float | None:
+        """The severity at which scenarios are compared: a middle one, so that none is lost wholly; None without one."""
+        middle = [severity for severity in self.severities if severity <= _MIDDLE]
+        return max(middle, default=min(self.severities, default=None))
 
     def asks(self, check: str) -> bool:
         """Whether a check, or a code, was not left out."""

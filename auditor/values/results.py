@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from auditor.values.drifts import Drift
-from auditor.values.findings import Decision, Finding, GateOutcome
+from auditor.values.findings import CheckOutcome, Decision, Finding, FindingGroup, GateOutcome
 from auditor.values.frames import as_frame
 from auditor.values.parts import Slice, Suspect
 from auditor.values.records import DatasetRecord, ModelRecord, PlanRecord, Provenance
@@ -307,8 +307,8 @@ class Baseline:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The whole outcome of an audit; `findings`, `gates` and `verdict` are recomputed by judging, never trusted from a
-    file."""
+    """The whole outcome of an audit; `findings`, `groups`, `checks`, `gates` and `verdict` are recomputed by judging,
+    never trusted from a file."""
 
     __pydantic_config__ = _STRICT
     schema_version: str
@@ -333,12 +333,12 @@ class AuditResult:
     decisions: tuple[Decision, ...] = ()
     """What gates were decided by early, where the audit asks for that."""
     findings: tuple[Finding, ...] = ()
+    groups: tuple[FindingGroup, ...] = ()
+    """The findings of checks by code and cause, those that explain others first."""
+    checks: tuple[CheckOutcome, ...] = ()
+    """What became of each check."""
     gates: tuple[GateOutcome, ...] = ()
     verdict: Verdict = "incomplete"
-
-    def judged(self, findings: tuple[Finding, ...], gates: tuple[GateOutcome, ...], verdict: Verdict) -> AuditResult:
-        """Return this result with new findings, outcomes of gates, and verdict."""
-        return dataclasses.replace(self, findings=findings, gates=gates, verdict=verdict)
 
     def fails_on(self, finding: Finding) -> bool:
         """Whether the audit's `fail_on` makes a finding count as a violated gate does; what gates could not judge makes

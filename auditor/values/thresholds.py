@@ -115,6 +115,8 @@ class Moved:
     score_shift: float | None = None
     score_shift_of_level: float | None = None
     reliability: tuple[ReliabilityBin, ...] = ()
+    curve: tuple[AtThreshold, ...] = ()
+    """What each of some thresholds would give, by ascending ones; of clean cells alone."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from auditor.judge.catalogue import (
     point_words,
     verdict_words,
 )
+from auditor.judge.catalogue import group_words as group_words  # after the rows that it adds to
 from auditor.judge.catalogue.row import CATALOGUE
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "device_words",
     "drift_words",
     "feeding_words",
+    "group_words",
     "level_words",
     "picture_words",
     "point_words",

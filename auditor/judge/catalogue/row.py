@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 from auditor.judge.told import Row, Words
-from auditor.values import Level
+from auditor.values import Finding, Level
 
-__all__ = ["CATALOGUE", "Interval", "paired", "row", "shown"]
+__all__ = ["CATALOGUE", "Interval", "explains", "paired", "row", "shown", "together"]
 
 CATALOGUE: dict[str, Row] = {}
 
@@ -26,13 +27,29 @@ def row(
     return add
 
 
+def together(
+    code: str, *scope: str
+) -> Callable[[Callable[[Sequence[Finding]], str]], Callable[[Sequence[Finding]], str]]:
+    """A decorator that words several findings of a code by what it marks, those that are alike in the facts of
+    `scope`."""
+
+    def add(words: Callable[[Sequence[Finding]], str]) -> Callable[[Sequence[Finding]], str]:
+        CATALOGUE[code] = dataclasses.replace(CATALOGUE[code], scope=scope, together=words)
+        return words
+
+    return add
+
+
+def explains(code: str, *codes: str) -> None:
+    """Say which findings follow from one, of the same model or file."""
+    CATALOGUE[code] = dataclasses.replace(CATALOGUE[code], explains=codes)
+
+
 def paired(interval: Interval, *, also: str = "") -> str:
-    """The words of a paired difference's 95 % interval; none where there is no interval."""
     """The words of a paired difference's 95 % interval; none where there is no interval."""
     return "" if interval is None else f" (95 % {interval[0]:+.3f} to {interval[1]:+.3f}, paired{also})"
 
 
 def shown(value: float | None) -> str:
-    """A metric as it stands in a sentence."""
     """A metric as it stands in a sentence."""
     return "undefined" if value is None else f"{value:.3f}"

@@ -16,4 +16,4 @@ def _facts(shown: Shown) -> Facts | None:
     return {"cells": cells} if cells else None
 
 
-SECTION = Section("agreement", 50, _facts, "agreement.html.j2")
+SECTION = Section("agreement", 62, _facts, "agreement.html.j2")

@@ -47,4 +47,4 @@ def _told(ranked: Sequence[tuple[float, object]]) -> str:
     return f"none surely better, {open_ones} undecided" if open_ones else "none better"
 
 
-SECTION = Section("contracts", 60, _facts, "contracts.html.j2")
+SECTION = Section("contracts", 64, _facts, "contracts.html.j2", title="Input")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from auditor.report.charts import COLORS, size_chart, spread_chart
+import markupsafe
+
+from auditor.report.charts import size_chart, spread_chart
 from auditor.report.section import Facts, Section, Shown
 from auditor.values import AuditResult
 
@@ -33,12 +35,12 @@ def _spreads(result: AuditResult) -> list[dict[str, object]]:
                 plots.append(spread_chart(fact.replace("_", " "), sets, scale=scale))
         plots += _sizes(result, name)
         if plots:
-            legend = [(label, COLORS[index % len(COLORS)]) for index, label in enumerate(facts)]
+            legend = [(label, index) for index, label in enumerate(facts)]
             drawn.append({"name": name, "legend": legend, "plots": plots})
     return drawn
 
 
-def _sizes(result: AuditResult, dataset: str) -> list[str]:
+def _sizes(result: AuditResult, dataset: str) -> list[markupsafe.Markup]:
     """How large the boxes of a data set are in each input that models have."""
     plots = {}
     for model in result.models:

@@ -18,4 +18,4 @@ def _facts(shown: Shown) -> Facts | None:
     return {"error": result.plan.decide, "decisions": decisions, "partial": partial, "skipped": skipped}
 
 
-SECTION = Section("decided", 12, _facts, "decided.html.j2")
+SECTION = Section("decided", 49, _facts, "decided.html.j2")

@@ -11,4 +11,4 @@ def _facts(shown: Shown) -> Facts | None:
     return {"drifts": shown.result.drifts} if shown.result.drifts else None
 
 
-SECTION = Section("departures", 55, _facts, "departures.html.j2")
+SECTION = Section("departures", 63, _facts, "departures.html.j2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.report.bar_chart import Bar, draw_bars
 from auditor.report.ladder_rows import Row, rows_of_result
 from auditor.report.section import Facts, Section, Shown
 from auditor.values import CellResult
@@ -21,7 +22,28 @@ def _facts(shown: Shown) -> Facts | None:
     told = [_row(row, first[row.summary.model]) for row in rows]
     flips = [name for name in _FLIPS if any(name in cell.metrics for row in rows for cell in row.cells)]
     costs = any(cell.errors is not None for row in rows for cell in row.cells)
-    return {"rows": told, "flips": flips, "costs": costs} if told else None
+    charts = [chart for row in rows if (chart := _chart(row, shown.result.plan.middle_severity)) is not None]
+    kinds = next((item["kinds"] for item in told if item["kinds"]), [])
+    return {"rows": told, "flips": flips, "costs": costs, "charts": charts, "kinds": kinds} if told else None
+
+
+def _chart(row: Row, severity: float | None) -> dict[str, object] | None:
+    """What each kind of error costs more than on clean images, in each scenario at a middle severity."""
+    if row.clean is None or row.clean.errors is None:
+        return None
+    kinds = [cost.kind for cost in row.clean.errors.costs]
+    clean = row.clean.errors
+    cells = [cell for cell in row.cells if cell.severity == severity and cell.errors is not None]
+    bars = [
+        Bar(cell.scenario, [cell.errors.cost(kind) - clean.cost(kind) for kind in kinds])
+        for cell in cells
+        if cell.errors is not None
+    ]
+    if not bars:
+        return None
+    about = f"what each kind of error costs {row.label} more than on clean images, by scenario"
+    svg = draw_bars(about, kinds, bars, title=f"AP50 lost beside clean, severity {severity:g}")
+    return {"row": row, "svg": svg}
 
 
 def _is_told(cell: CellResult) -> bool:
@@ -52,4 +74,4 @@ def _grew(cell: CellResult, other: CellResult) -> list[tuple[float, float]]:
     return [(cost.cost, cost.cost - other.errors.cost(cost.kind)) for cost in cell.errors.costs]
 
 
-SECTION = Section("error_costs", 70, _facts, "error_costs.html.j2")
+SECTION = Section("error_costs", 56, _facts, "error_costs.html.j2", title="Errors")

@@ -13,4 +13,4 @@ def _facts(shown: Shown) -> Facts | None:
     return {"gates": gates} if gates else None
 
 
-SECTION = Section("gate_table", 10, _facts, "gate_table.html.j2")
+SECTION = Section("gate_table", 48, _facts, "gate_table.html.j2", title="Gates")

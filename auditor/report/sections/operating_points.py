@@ -3,13 +3,15 @@ scenario, and how its scores moved."""
 
 from __future__ import annotations
 
-from auditor.report.ladder_rows import Row, rows_of_result, scenario_names, shaded
+from auditor.report.ladder_rows import Row, rows_of_result
+from auditor.report.line_chart import Line, Tick, draw_lines, ticks_of
 from auditor.report.section import Facts, Section, Shown
-from auditor.values import BEST_F1, AuditResult, CellResult, OperatingPoint
+from auditor.values import BEST_F1, CellResult, OperatingPoint
 
 __all__ = ["SECTION"]
 
-_MIDDLE = 3
+_FEW = 3
+"""A curve of fewer points shows nothing."""
 
 
 def _facts(shown: Shown) -> Facts | None:
@@ -19,7 +21,7 @@ def _facts(shown: Shown) -> Facts | None:
     held = [row for row in rows if row.clean is not None and row.clean.moved is not None]
     if not held:
         return None
-    severity = _severity(result)
+    severity = result.plan.middle_severity
     names = {
         name: about
         for model in result.models
@@ -30,17 +32,43 @@ def _facts(shown: Shown) -> Facts | None:
         "points": [{"point": point, "how": _how(point), "flatters": _flatters(point)} for point in points.values()],
         "names": names,
         "severity": severity,
-        "scenarios": scenario_names(result),
-        "rows": [_row(row, scenario_names(result), severity) for row in held],
+        "shown": [name for name in _SHOWN if name in names],
+        "held": held,
         "moved": [_moved(row) for row in held],
         "cells": [_cells(row) for row in held],
+        "charts": [chart for row in held if (chart := _chart(row, points[row.summary.model])) is not None],
     }
 
 
-def _severity(result: AuditResult) -> float | None:
-    """The severity that the table shows: a middle one, so that no scenario is lost wholly."""
-    middle = [severity for severity in result.plan.severities if severity <= _MIDDLE]
-    return max(middle, default=min(result.plan.severities, default=None))
+_SHOWN = ("recall", "precision", "F1", "fppi")
+_CURVES = (("precision", "c0"), ("recall", "c1"), ("f1", "c2"))
+
+
+def _chart(row: Row, point: OperatingPoint) -> dict[str, object] | None:
+    """What each threshold gives on clean images; the held one is marked."""
+    moved = row.clean.moved if row.clean is not None else None
+    if moved is None or len(moved.curve) < _FEW:
+        return None
+    single = point.at(row.summary.quantization).thresholds.single
+    ats = [(at.factor if at.threshold is None else at.threshold, at) for at in moved.curve]
+    lines = [
+        Line(
+            "F1" if name == "f1" else name,
+            hue,
+            [(x, value) for x, at in ats if (value := getattr(at, name)) is not None],
+        )
+        for name, hue in _CURVES
+    ]
+    ends = ticks_of(max(x for x, _ in ats))
+    svg = draw_lines(
+        f"precision, recall and F1 of {row.label} over the threshold",
+        lines,
+        ticks=[Tick(x, f"{x:g}") for x in [*ends, *([max(x for x, _ in ats)] if ats[-1][0] > ends[-1] else [])]],
+        top=1.0,
+        titles=("threshold" if single is not None else "thresholds of the classes times", "", ""),
+        marked=[Tick(1.0 if single is None else single, "held")],
+    )
+    return {"row": row, "svg": svg}
 
 
 def _how(point: OperatingPoint) -> str:
@@ -66,18 +94,6 @@ def _flatters(point: OperatingPoint) -> str:
     return f"Cross-fitted over images, as on others: {', '.join(told)}."
 
 
-def _row(row: Row, scenarios: list[str], severity: float | None) -> dict[str, object]:
-    clean = row.clean
-    value = clean.metrics["recall"].value if clean is not None and "recall" in clean.metrics else None
-    cells = []
-    for name in scenarios:
-        cell = next((cell for cell in row.of(name) if cell.severity == severity and cell.status == "ok"), None)
-        recall = cell.metrics.get("recall") if cell is not None else None
-        fppi = cell.metrics.get("fppi") if cell is not None else None
-        cells.append({"shade": shaded(recall.value if recall is not None else None, value), "fppi": fppi})
-    return {"row": row, "clean": clean, "cells": cells}
-
-
 def _moved(row: Row) -> dict[str, object]:
     return {"row": row, "moved": row.clean.moved if row.clean is not None else None, "clean": row.clean}
 
@@ -88,4 +104,4 @@ def _cells(row: Row) -> dict[str, object]:
     return {"row": row, "cells": sorted(cells, key=lambda cell: not cell.is_clean)}
 
 
-SECTION = Section("operating_points", 25, _facts, "operating_points.html.j2")
+SECTION = Section("operating_points", 55, _facts, "operating_points.html.j2", title="Threshold")

@@ -13,7 +13,8 @@ _WEIGHED = ("peak_memory_mb", "arena_mb")
 def _facts(shown: Shown) -> Facts | None:
     result = shown.result
     rows = [_row(result, found) for found in result.measurements if found.probe == "latency_ms"]
-    return {"rows": rows, "machine": result.provenance.machine} if rows else None
+    loaded = [row for row in rows if any(row[name] for name in ("sustained", "streams", "limit"))]
+    return {"rows": rows, "loaded": loaded, "machine": result.provenance.machine} if rows else None
 
 
 def _row(result: AuditResult, found: Measurement) -> dict[str, object]:
@@ -35,4 +36,4 @@ def _row(result: AuditResult, found: Measurement) -> dict[str, object]:
     }
 
 
-SECTION = Section("pace", 40, _facts, "pace.html.j2")
+SECTION = Section("pace", 60, _facts, "pace.html.j2", title="Speed")

@@ -14,4 +14,4 @@ def _facts(shown: Shown) -> Facts:
     return {"provenance": result.provenance, "devices": devices}
 
 
-SECTION = Section("repeat", 100, _facts, "repeat.html.j2")
+SECTION = Section("repeat", 100, _facts, "repeat.html.j2", title="Trust")

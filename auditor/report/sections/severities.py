@@ -41,10 +41,17 @@ def _cells(row: Row, scenario: str) -> list[dict[str, object]]:
     return [
         {
             "cell": cell,
-            "shade": shaded(cell.value if cell.status == "ok" else None, clean, _against_clean(cell)),
+            "shade": shaded(cell.value if cell.status == "ok" else None, clean, worse=_is_worse(cell)),
+            "against": _against_clean(cell),
         }
         for cell in row.of(scenario)
     ]
+
+
+def _is_worse(cell: CellResult) -> bool:
+    """Whether it is worse than clean beyond chance."""
+    difference = cell.difference("clean")
+    return difference is not None and difference.interval is not None and difference.interval[1] < 0
 
 
 def _against_clean(cell: CellResult) -> str:
@@ -75,4 +82,4 @@ def _closely(cell: CellResult, at_point: Collection[str]) -> dict[str, object]:
     }
 
 
-SECTION = Section("severities", 80, _facts, "severities.html.j2")
+SECTION = Section("severities", 70, _facts, "severities.html.j2", title="Numbers")

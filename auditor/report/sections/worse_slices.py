@@ -1,4 +1,4 @@
-"""Parts of the data on which models do worse, and what may be missing in the truth."""
+"""Parts of the data on which models do worse."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ __all__ = ["SECTION"]
 
 
 def _facts(shown: Shown) -> Facts | None:
-    result = shown.result
-    if not result.slices and not result.suspects:
-        return None
-    suspects = [
-        {"suspect": suspect, "picture": shown.pictures.get(f"suspect {number}")}
-        for number, suspect in enumerate(result.suspects)
-    ]
-    return {"slices": result.slices, "suspects": suspects}
+    return {"slices": shown.result.slices} if shown.result.slices else None
 
 
-SECTION = Section("worse_slices", 72, _facts, "worse_slices.html.j2")
+SECTION = Section("worse_slices", 58, _facts, "worse_slices.html.j2", title="Slices")

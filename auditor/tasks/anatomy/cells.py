@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from auditor.executors import Shared
 from auditor.provenance import digest
 from auditor.store import ImagePrediction, Stored
 from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
-from auditor.values import Cell, CellResult, Evaluation, MetricValue, ModelSpec, OperatingPoint, PointChoice
+from auditor.values import Cell, CellResult, Evaluation, Marked, MetricValue, ModelSpec, OperatingPoint, PointChoice
 
 __all__ = [
     "CellTask",
@@ -29,6 +29,7 @@ __all__ = [
     "evaluate_cell",
     "evaluation_at",
     "judged_truth",
+    "marked_cell",
     "point_of",
     "registered_metrics",
     "task_of",
@@ -208,6 +209,22 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         counted=found.counted.forgotten() if found.counted is not None else None,
         point=found.point,
     )
+
+
+def marked_cell(given: CellTask, only: Collection[int] | None = None) -> Mapping[int, Marked]:
+    """What is true and what is said of each image of a cell that was evaluated, or of `only` these, by its id; nothing
+    where its task cannot show that, or has no truth.
+
+    Raises:
+        StoreError: a unit is missing or damaged.
+    """
+    task, every = task_of(given.task), given.truth.get()
+    if task.marked is None or not given.is_labelled:
+        return {}
+    asked = every if only is None else {image_id: every[image_id] for image_id in every if image_id in only}
+    said = _gathered(given, task, asked)
+    truth = {image_id: found for image_id, found in asked.items() if image_id not in said.unreadable}
+    return task.marked(_judged(given, task, truth, said)) if truth else {}
 
 
 @dataclass

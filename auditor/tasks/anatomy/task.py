@@ -21,6 +21,7 @@ from auditor.values import (
     Evaluation,
     Geometry,
     ImageRecord,
+    Marked,
     MetricValue,
     ModelSpec,
     Moved,
@@ -230,6 +231,8 @@ class Task:
     """What was to be found in a cell, by group; None where that is not told apart."""
     suspects: Callable[[Mapping[str, CellEvaluation]], list[Pictured]] = lambda _: []
     """Where the truth may lack something that every one of these files finds."""
+    marked: Callable[[Judged], Mapping[int, Marked]] | None = None
+    """What is true and what is said of each image of a cell, by its id; None where that cannot be shown."""
     decided_by: tuple[str, ...] = ()
     """The metrics by which one run is better than another: the primary one, and what it is at an operating point."""
     lower_is_better: tuple[str, ...] = ()

@@ -44,6 +44,7 @@ UNBOUNDED = ("fppi", "missed", "fppi_background", PER_HOUR)
 LOWER_IS_BETTER = (*UNBOUNDED, "D-ECE")
 
 _BINS = 10
+_SAMPLES = 40
 _NOTHING_KEPT = "nothing is detected at the operating point"
 _NO_OBJECT = "no true object counts here"
 _REASONS = {
@@ -157,9 +158,9 @@ def _bin_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
 
 
-def moved(point: OperatingPoint, found: Sequence[PointMatches], images: int) -> Moved:
+def moved(point: OperatingPoint, found: Sequence[PointMatches], images: int, *, curve_of: bool = False) -> Moved:
     """How the scores of a cell lie beside the thresholds that it is held at: these times a factor would give another
-    point."""
+    point; `curve_of` asks for what many others would give."""
     deployed = [(item, point.thresholds.of(item.category)) for item in found]
     mine = [(item, threshold) for item, threshold in deployed if threshold is not None]
     nothing = np.zeros(0)
@@ -180,7 +181,25 @@ def moved(point: OperatingPoint, found: Sequence[PointMatches], images: int) -> 
         restores_recall=_at(curve, None if recall is None else curve.of_recall(recall), single),
         restores_precision=_at(curve, None if precision is None else curve.of_precision(precision), single),
         reliability=_reliability(score, hit),
+        curve=_sampled(curve, single) if curve_of else (),
     )
+
+
+def _sampled(curve: Curve, single: float | None) -> tuple[AtThreshold, ...]:
+    """What every fortieth part of the scores' range gives, from 0 on; factors where classes have thresholds of their
+    own, as far as these keep anything."""
+    top = float(curve.score[1]) if len(curve.score) > 1 else 0.0
+    found = []
+    for part in range(_SAMPLES):
+        value = top * part / _SAMPLES
+        at = _at(curve, curve.at(max(value, np.finfo(np.float64).tiny)), single)
+        if at is not None:
+            found.append(
+                dataclasses.replace(
+                    at, factor=value / max(single or 1.0, 1e-6), threshold=None if single is None else value
+                )
+            )
+    return tuple(found)
 
 
 def _at(curve: Curve, step: int | None, single: float | None) -> AtThreshold | None:

@@ -36,4 +36,4 @@ def hold(judged: Judged, found: Sequence[PointMatches]) -> Held:
     mine = point.at(cell.quantization)
     objects = objects_of(mine, found)
     objects = objects if cell.is_clean else objects.beside_others()
-    return Held(point, count(mine, found, judged.seen), moved(mine, found, images), objects)
+    return Held(point, count(mine, found, judged.seen), moved(mine, found, images, curve_of=cell.is_clean), objects)
