@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from auditor.cli import help_commands, reading_commands
+from auditor.cli import handing_commands, help_commands, reading_commands
 from auditor.cli.scenario_commands import scenarios
 from auditor.cli.shard_commands import SHARD, default_folder, measure_shard, merge
 from auditor.cli.telling import deciding, tell, tell_estimate
@@ -365,6 +365,8 @@ def _run(audit: Path, output: Path, command: str, **options: Any) -> tuple[Audit
 
 main.add_command(scenarios)
 for _command in (
+    handing_commands.export,
+    handing_commands.gallery,
     reading_commands.bom,
     reading_commands.compare,
     reading_commands.explain,

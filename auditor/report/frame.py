@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from auditor.report.markup import in_words, number, swatch
+from auditor.report.markup import breakable, in_words, number, swatch
 from auditor.values import MetricValue
 
 __all__ = ["page_environment", "render_page"]
@@ -21,19 +21,25 @@ _SCRIPTS = ("view.js", "page.js")
 """What every page has."""
 
 
-def render_page(template: str, *, scripts: Sequence[str] = (), **facts: object) -> str:
+def render_page(template: str, *, scripts: Sequence[str] = (), pictures_from: str = "", **facts: object) -> str:
     """Render a template that extends `frame.html.j2`, with the scripts of every page and its own.
 
     The Content-Security-Policy names the digest of each script and of the style, so that nothing that a file brought
-    in can run. Source: https://www.w3.org/TR/CSP3/#grammardef-hash-source.
+    in can run; `pictures_from` are further places of pictures than the page itself.
+    Source: https://www.w3.org/TR/CSP3/#grammardef-hash-source.
     """
     environment = page_environment()
     css = "".join(_static(name) for name in ("page.css", "chart.css", "gallery.css", "print.css"))
     modules = [markupsafe.Markup(_static(name)) for name in (*_SCRIPTS, *scripts)]
-    policy = (
-        f"default-src 'none'; style-src {_digest(css)}; script-src {' '.join(map(_digest, modules))}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    allowed = {
+        "default-src": "'none'",
+        "style-src": _digest(css),
+        "script-src": " ".join(map(_digest, modules)),
+        "img-src": f"data: {pictures_from}".strip(),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    policy = "; ".join(f"{what} {where}" for what, where in allowed.items())
     page = environment.get_template(template)
     return page.render(css=markupsafe.Markup(css), scripts=modules, policy=policy, **facts)
 
@@ -70,6 +76,7 @@ def page_environment() -> jinja2.Environment:
         "fixed": lambda value, digits: "–" if value is None else f"{value:.{digits}f}",
         "count": lambda value: f"{value:,}",
         "words": in_words,
+        "breakable": breakable,
         "swatch": swatch,
     }
     return environment

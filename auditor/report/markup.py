@@ -6,7 +6,7 @@ import re
 
 import markupsafe
 
-__all__ = ["SHADES", "in_words", "number", "shade_class", "swatch"]
+__all__ = ["SHADES", "breakable", "in_words", "number", "shade_class", "swatch"]
 
 SHADES = 10
 """Shades of the share of clean that is kept, from none to all of it."""
@@ -36,6 +36,16 @@ def in_words(text: object) -> markupsafe.Markup:
         for index, part in enumerate(parts)
     ]
     return markupsafe.Markup("").join(marked)
+
+
+def breakable(name: object) -> markupsafe.Markup:
+    """A name, escaped, which may be broken behind a slash or an underscore.
+
+    >>> str(breakable("noise/salt_<b>"))
+    'noise/<wbr>salt_<wbr>&lt;b&gt;'
+    """
+    parts = re.split(r"(?<=[/_])", str(name))
+    return markupsafe.Markup("<wbr>").join(parts)
 
 
 def swatch(index: int) -> str:

@@ -36,7 +36,7 @@ def matrix_metrics(result: AuditResult) -> list[MatrixMetric]:
     for model in result.models:
         judging = model.judging
         lower |= set(judging.lower_is_better)
-        about |= {judging.primary: judging.about, **judging.at_point}
+        about |= {judging.primary: judging.about, **judging.at_point, **judging.compared}
         order |= dict.fromkeys((*judging.decided_by, *judging.at_point))
     about |= result.plan.evaluation.metrics
     there: dict[str, MetricValue] = {}
@@ -69,7 +69,7 @@ def matrix_document(result: AuditResult) -> dict[str, object]:
             {"name": m.name, "about": m.about, "lower": m.lower_is_better, "beside": m.beside_clean} for m in metrics
         ],
         "scenarios": scenarios,
-        "severities": list(severities),
+        "severities": [float(severity) for severity in severities],
         "knobs": [[at_knob(records.get(name), severity) for severity in severities] for name in scenarios],
         "clean": {m.name: [_entry(row.clean, m) for row in rows] for m in metrics},
         "values": {m.name: [[[_entry(cell, m) for cell in found] for found in row] for row in places] for m in metrics},

@@ -62,9 +62,10 @@ def _packed(document: object) -> str:
 
 
 def _in_digits(value: Any) -> Any:
-    """A document with its numbers in six digits, which halves it."""
+    """A document with its numbers in six digits, and whole ones without a point, which halves it."""
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        short = float(f"{value:.6g}")
+        return int(short) if short.is_integer() else short
     if isinstance(value, dict):
         return {key: _in_digits(item) for key, item in value.items()}
     return [_in_digits(item) for item in value] if isinstance(value, list) else value

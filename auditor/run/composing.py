@@ -17,6 +17,7 @@ from auditor.report import charts
 from auditor.run.forecast import begin
 from auditor.run.judging import judged, render
 from auditor.run.progress import Progress, SilentProgress
+from auditor.run.revisiting import note_document
 from auditor.run.session import open_session
 from auditor.run.stages import STAGES
 from auditor.run.stages.picturing import draw_pictures
@@ -73,6 +74,7 @@ def run_audit(
         begin(session, state, "writing the report", of=0, what="")
         result = record(session, state, command=command or f"auditor run {audit}", started=started)
         save_text(folder / "audit.yaml", text_of(audit, given))
+        note_document(folder, audit, given)
         save_samples(folder, _named(state.samples))
         result = judged(result, folder)
         draw_pictures(session, state, result)

@@ -244,6 +244,8 @@ class Judging:
     about: str = ""
     at_point: Mapping[str, str] = field(default_factory=dict)
     """The metrics at an operating point, each with what it is."""
+    compared: Mapping[str, str] = field(default_factory=dict)
+    """Those that compare two cells."""
     decided_by: tuple[str, ...] = ()
     """The metrics by which one run is better than another."""
     lower_is_better: tuple[str, ...] = ()

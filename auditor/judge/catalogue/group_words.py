@@ -13,8 +13,11 @@ _NAMED = 4
 
 
 def _labels(found: Sequence[Finding]) -> str:
-    """Of what they are, the worst first."""
-    return some(list(dict.fromkeys(str(item.facts.get("label") or item.facts.get("file")) for item in found)), _NAMED)
+    """Of what they are, the worst first: their files, where these tell them apart."""
+    files = [str(item.cell.get("file") or item.facts.get("file")) for item in found]
+    labels = [str(item.facts.get("label") or item.facts.get("file")) for item in found]
+    names = files if len(set(files)) == len(set(labels)) else labels
+    return some(list(dict.fromkeys(names)), _NAMED)
 
 
 def _numbers(found: Iterable[Finding], name: str) -> list[float]:

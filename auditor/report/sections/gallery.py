@@ -44,7 +44,20 @@ def _rolls(result: AuditResult, gallery: Gallery) -> list[dict[str, object]]:
                 "lost": sum(max(item.lost for item in shot.seen) for shot in shots),
             }
         )
-    return rolls
+    others = _clean_of_others(gallery)
+    return [*rolls, others] if others["shots"] else rolls
+
+
+def _clean_of_others(gallery: Gallery) -> dict[str, object]:
+    """The clean pictures of images that lose something in a scenario alone: what the divider uncovers."""
+    there = {shot.number for shot in gallery.shots().get(CLEAN, ())}
+    key = picture_key(CLEAN, 0)
+    shots = [
+        {"image": image, "number": number, "key": key, "source": source, "missed": (), "told": (), "worst": ""}
+        for number, image in enumerate(gallery.record.images)
+        if number not in there and (source := gallery.source(image, key))
+    ]
+    return {"scenario": "", "title": "the clean pictures of the others", "column": -1, "shots": shots, "lost": 0}
 
 
 def _shot(gallery: Gallery, shot: Shot, labels: dict[tuple[str, str], str]) -> dict[str, object]:
@@ -54,8 +67,6 @@ def _shot(gallery: Gallery, shot: Shot, labels: dict[tuple[str, str], str]) -> d
         "number": shot.number,
         "key": shot.key,
         "source": gallery.source(shot.image, shot.key),
-        "is_clean": shot.scenario == CLEAN,
-        "clean": "" if shot.scenario == CLEAN else gallery.source(shot.image, picture_key(CLEAN, 0)),
         "missed": _missed(shot, worst),
         "worst": labels.get((worst.file, worst.delegate), worst.file),
         "told": _told(shot, labels),

@@ -63,7 +63,7 @@ def _chart(row: Row, point: OperatingPoint) -> dict[str, object] | None:
     svg = draw_lines(
         f"precision, recall and F1 of {row.label} over the threshold",
         lines,
-        ticks=[Tick(x, f"{x:g}") for x in [*ends, *([max(x for x, _ in ats)] if ats[-1][0] > ends[-1] else [])]],
+        ticks=[Tick(x, f"{x:.3g}") for x in [*ends, *([max(x for x, _ in ats)] if ats[-1][0] > ends[-1] else [])]],
         top=1.0,
         titles=("threshold" if single is not None else "thresholds of the classes times", "", ""),
         marked=[Tick(1.0 if single is None else single, "held")],

@@ -72,7 +72,7 @@ def _plan(session: Session, state: State) -> PlanRecord:
     subjects = state.plan.subjects
     used = dict.fromkeys([*subjects.asked_delegates, *(d for on in subjects.delegates.values() for d in on)])
     return PlanRecord(
-        severities=subjects.severities,
+        severities=tuple(map(float, subjects.severities)),
         delegates=tuple(DelegateRecord(delegate.name, delegate.kind) for delegate in used),
         scenarios=tuple(_scenario(scenario) for scenario in subjects.scenarios),
         calibration=dict(state.calibration),
@@ -131,6 +131,7 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
             task.things,
             task.metrics[task.primary],
             at_point=dict(task.at_point),
+            compared=dict(task.compared_metrics),
             decided_by=task.decided_by,
             lower_is_better=task.lower_is_better,
         ),
