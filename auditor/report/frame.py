@@ -17,6 +17,7 @@ from auditor.values import MetricValue
 
 __all__ = ["page_environment", "render_page"]
 
+_STYLES = ("page.css", "table.css", "chart.css", "gallery.css", "narrow.css", "print.css")
 _SCRIPTS = ("view.js", "page.js")
 """What every page has."""
 
@@ -29,7 +30,7 @@ def render_page(template: str, *, scripts: Sequence[str] = (), pictures_from: st
     Source: https://www.w3.org/TR/CSP3/#grammardef-hash-source.
     """
     environment = page_environment()
-    css = "".join(_static(name) for name in ("page.css", "chart.css", "gallery.css", "print.css"))
+    css = "".join(_static(name) for name in _STYLES)
     modules = [markupsafe.Markup(_static(name)) for name in (*_SCRIPTS, *scripts)]
     allowed = {
         "default-src": "'none'",

@@ -11,7 +11,6 @@ __all__ = ["SHADES", "breakable", "in_words", "number", "shade_class", "swatch"]
 SHADES = 10
 """Shades of the share of clean that is kept, from none to all of it."""
 _COLORS = 8
-_DASHES = 4
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -49,8 +48,8 @@ def breakable(name: object) -> markupsafe.Markup:
 
 
 def swatch(index: int) -> str:
-    """The classes of the colour and dash of a family's or level's line: eight colours, then again with another dash."""
-    return f"c{index % _COLORS} d{index // _COLORS % _DASHES}"
+    """The class of one of eight colours."""
+    return f"c{index % _COLORS}"
 
 
 def shade_class(kept: float | None) -> str:

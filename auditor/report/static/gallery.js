@@ -136,12 +136,17 @@ if (viewer && gallery) {
     listed.replaceChildren(
       ...marks.map((item) => {
         const line = document.createElement("li");
-        line.textContent = `${wordsOf(item)}${item.kind === "hit" ? " (hit)" : item.kind === "found" ? " (found)" : ""}`;
+        const told = { hit: " (hit)", found: " (found)" }[item.kind] ?? "";
+        line.textContent = `${wordsOf(item)}${told}`;
         return line;
       }),
     );
     const list = listOf(now());
-    caption.textContent = `${list.indexOf(shown) + 1} of ${list.length}: ${name}, ${rows[shown.row].label}: ${shown.scenario === "clean" ? "misses" : "loses"} ${shown.lost} of ${gallery.images[shown.image].truth.length} at the operating point; here ${counts.found} found, ${counts.missed} missed, ${counts.alarm} false alarms`;
+    const where = `${list.indexOf(shown) + 1} of ${list.length}: ${name}, ${rows[shown.row].label}`;
+    const verb = shown.scenario === "clean" ? "misses" : "loses";
+    const lost = `${verb} ${shown.lost} of ${gallery.images[shown.image].truth.length} at the operating point`;
+    const here = `${counts.found} found, ${counts.missed} missed, ${counts.alarm} false alarms`;
+    caption.textContent = `${where}: ${lost}; here ${here}`;
     const asked = view.get("score");
     fields.at.textContent = asked === "" ? "held" : Number(asked).toFixed(2);
     if (asked !== "") fields.score.value = asked;
@@ -210,7 +215,8 @@ if (viewer && gallery) {
     const asked = view.get("image");
     const item = list.find((other) => String(other.image) === asked) ?? list[0];
     if (!item) {
-      caption.textContent = `nothing is lost, and nothing found that is not there: ${rows[wanted.row].label} on ${wanted.scenario}`;
+      const where = `${rows[wanted.row].label} on ${wanted.scenario}`;
+      caption.textContent = `nothing is lost, and nothing found that is not there: ${where}`;
       layer.replaceChildren();
       listed.replaceChildren();
       after.hidden = before.hidden = true;

@@ -1,4 +1,5 @@
-// The matrix: another metric, a severity or the worst or mean of all, another order; what a cell is, on hover, focus and tap.
+// The matrix: another metric, a severity or the worst or mean of all, another order; what a cell is, on hover, focus
+// and tap.
 
 const view = globalThis.auditorView;
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -193,7 +194,8 @@ const describe = (cell) => {
       : `, ${Math.round(found.kept * 100)} % of clean${found.clean === null ? "" : ` (${number(found.clean)})`}`;
   const each =
     at === "mean" ? `: ${matrix.values[metric][row][column].map((entry) => number(entry?.[0])).join(", ")}` : "";
-  return `${where}, ${knob}: ${metric} ${number(found.value)}${interval}${kept}${each}${found.worse ? "; worse than clean beyond chance" : ""}`;
+  const worse = found.worse ? "; worse than clean beyond chance" : "";
+  return `${where}, ${knob}: ${metric} ${number(found.value)}${interval}${kept}${each}${worse}`;
 };
 
 const choose = (cell) => {
