@@ -247,7 +247,7 @@ def test_corruptions_beside_the_model(benchmark, name):
     from auditor.runtimes.litert.interpreter import open_model
 
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    runner = open_model(DEMO_MODEL, delegate=XNNPACK, threads=1, input_shape=None, output_names=("out",))
+    runner = open_model(DEMO_MODEL, delegate=XNNPACK, threads=1, input_shape=None, output_names=("out",), state=())
     tensor = np.zeros((1, 160, 160, 3), np.float32)
 
     def spent(call) -> float:
