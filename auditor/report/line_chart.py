@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import markupsafe
 
@@ -16,7 +16,7 @@ __all__ = ["Line", "Tick", "draw_lines", "ticks_of"]
 _LEFT, _TOP, _BOTTOM = 34, 22, 36
 _LABEL = 12
 """How far apart the names at the ends of lines are, at least."""
-_LETTER = 5.6
+_LETTER = 6.0
 """About how wide a letter of a name is."""
 _LONGEST = 22
 
@@ -87,15 +87,15 @@ def draw_lines(
     """Draw lines from 0 to `top` over the places of `ticks` as SVG. `about` says what they are, to who cannot see them;
     `titles` are those of the lower, the left and the upper axis; at the places of `marked` stands a line."""
     longest = max((len(line.name[:_LONGEST]) for line in lines if line.points), default=0)
-    right = longest * _LETTER + 14
+    right = longest * _LETTER + 18
     ends = [tick.at for tick in ticks]
     frame = _Frame((min(ends), max(ends)), (0.0, top), size[0], size[1], right)
     drawn = [_drawn(line, frame) for line in lines if line.points]
-    apart = _apart([item.end[1] for item in drawn], low=_TOP - 6, high=size[1] - _BOTTOM + 6)
-    placed = [
-        _Drawn(i.line, i.path, i.band, i.dots, i.end, (round(size[0] - right + 12, 1), y), i.text)
-        for i, y in zip(drawn, apart, strict=True)
-    ]
+    named = [item for item in drawn if item.text]
+    apart = _apart([item.end[1] for item in named], low=_TOP - 6, high=size[1] - _BOTTOM + 6)
+    across = round(size[0] - right + 12, 1)
+    placed = [replace(item, label=(across, y)) for item, y in zip(named, apart, strict=True)]
+    placed = [item for item in drawn if not item.text] + placed
     template = page_environment().get_template("line_chart.svg.j2")
     return markupsafe.Markup(
         template.render(

@@ -28,13 +28,13 @@ def _facts(shown: Shown) -> Facts | None:
         record = records.get(name)
         svg = draw_lines(
             f"{metric} of {len(rows)} models over the severities of {name}",
-            [_line(row, name, _called(row, rows)) for row in rows],
+            [_line(row, name, _called(row, rows), banded=len(rows) <= _NAMED) for row in rows],
             ticks=_ticks(result, record),
             top=top,
             titles=(record.unit if record is not None else "severity", metric, "severity"),
         )
         charts.append({"name": name, "about": record.about if record is not None else "", "svg": svg, "column": column})
-    return {"charts": charts, "rows": rows}
+    return {"charts": charts, "banded": len(rows) <= _NAMED}
 
 
 def _called(row: Row, rows: list[Row]) -> str:
@@ -48,15 +48,15 @@ def _called(row: Row, rows: list[Row]) -> str:
     return row.summary.file if len(files) == len(rows) else row.label
 
 
-def _line(row: Row, scenario: str, name: str) -> Line:
-    """A row's values from clean on, and their intervals."""
+def _line(row: Row, scenario: str, name: str, *, banded: bool) -> Line:
+    """A row's values from clean on, and their intervals, where these do not cover all others."""
     cells = [row.clean, *row.of(scenario)]
     known = [cell for cell in cells if cell is not None and cell.status == "ok" and cell.value is not None]
     return Line(
         name,
         row.hue,
         [(cell.severity, cell.value or 0.0) for cell in known],
-        [(cell.severity, *interval) for cell in known if (interval := _interval(cell)) is not None],
+        [(cell.severity, *interval) for cell in known if banded and (interval := _interval(cell)) is not None],
         row.number,
     )
 
