@@ -29,6 +29,7 @@ def _facts(shown: Shown) -> Facts | None:
         families.setdefault(str(item["family"]), []).append(item)
     return {
         "families": families,
+        "grouped": 1 < len(families) < len(rows),
         "chunks": [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)],
         "packs": packs,
         "scenarios": scenarios,
