@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import write_project
+from conftest import DEMO_MODEL, write_project
 from tiny_models import write_model
 
 from auditor.cli import main
@@ -185,23 +185,28 @@ def test_a_gallery_folder_has_every_image(shown, tmp_path):
     )
 
 
-def test_coco_results_give_the_ap_of_the_report(shown, tmp_path):
+def ap_of(folder, item):
+    """The AP that pycocotools gives of exported files."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(folder / item["truth"]))
+        found = json.loads((folder / item["results"]).read_text())
+        evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats[0]
+
+
+def test_coco_results_give_the_ap_of_the_report(shown, tmp_path):
     done = invoke("export", shown / "out", "--to", "coco", "-o", tmp_path / "coco")
     assert done.exit_code == 0, done.output
     index = json.loads((tmp_path / "coco" / "index.json").read_text())
     assert len(index) == 7
     for item in index:
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(str(tmp_path / "coco" / item["truth"]))
-            found = json.loads((tmp_path / "coco" / item["results"]).read_text())
-            evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        assert evaluation.stats[0] == pytest.approx(item["value"], abs=1e-12)
+        assert ap_of(tmp_path / "coco", item) == pytest.approx(item["value"], abs=1e-12)
 
 
 def test_fiftyone_samples_have_truth_and_a_field_for_each_cell(shown, tmp_path):
@@ -220,6 +225,65 @@ def test_fiftyone_samples_have_truth_and_a_field_for_each_cell(shown, tmp_path):
         relative = [item["bounding_box"] for item in sample["truth"]["detections"]]
         assert np.array(sorted((np.array(relative) * size).tolist())) == pytest.approx(np.array(sorted(boxes)))
         assert all(0.05 <= item["confidence"] <= 1 for item in sample[fields[0]]["detections"])
+
+
+def test_equal_scores_are_exported_in_the_order_in_which_they_are_ranked(project, tmp_path):
+    """int8 scores tie across images: pycocotools ranks the export as the audit did."""
+    shutil.copy(DEMO_MODEL.with_name("detector_int8.tflite"), project / "detector.tflite")
+    run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    done = invoke("export", project / "out", "--to", "coco", "-o", tmp_path / "coco")
+    assert done.exit_code == 0, done.output
+    for item in json.loads((tmp_path / "coco" / "index.json").read_text()):
+        assert ap_of(tmp_path / "coco", item) == pytest.approx(item["value"], abs=1e-12)
+
+
+def test_names_that_differ_in_punctuation_alone_are_files_of_their_own(project, tmp_path):
+    entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
+    twins = "".join(entry.replace("name: detector", f"name: {name}") for name in ("a-b", "a.b", "a_b"))
+    text = (
+        (project / "audit.yaml").read_text().replace(entry, twins).replace("[lighting/low_light, noise/gaussian]", "[]")
+    )
+    (project / "audit.yaml").write_text(text)
+    run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    assert invoke("export", project / "out", "--to", "coco", "-o", tmp_path / "coco").exit_code == 0
+    index = json.loads((tmp_path / "coco" / "index.json").read_text())
+    assert len({item["results"] for item in index}) == len({item["truth"] for item in index}) == 3
+    assert {path.name for path in (tmp_path / "coco" / "results").iterdir()} == {
+        item["results"].removeprefix("results/") for item in index
+    }
+
+
+def test_models_of_other_classes_are_held_against_their_own_truth(project):
+    """Two models on one data set, one of which knows half of the classes."""
+    names = (project / "labels.txt").read_text().split()
+    (project / "half.txt").write_text("\n".join([*names[:3], "x", "y", "z"]) + "\n")
+    entry = "  - {name: detector, path: detector.tflite, labels: labels.txt}\n"
+    half = entry.replace("name: detector", "name: half").replace("labels.txt", "half.txt")
+    text = (project / "audit.yaml").read_text().replace(entry, entry + half)
+    (project / "audit.yaml").write_text(text + "gallery: {images: 10}\n")
+    result = run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    record = gallery_of(project)
+    assert {item.file for item in record.seen} == {"detector", "half"}
+    for item in record.seen:
+        truth = record.images[item.image].truth
+        assert item.lost <= len(truth)
+        assert {mark.label for mark in truth} <= set(result.model(item.file).classes_judged)
+        for mark in item.found:
+            assert mark.partner is None or truth[mark.partner].label == mark.label
+
+
+def test_pictures_of_an_earlier_run_are_gone_where_none_may_leave(project):
+    run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    assert list((project / "out" / "gallery").glob("*.webp"))
+    (project / "out" / "pictures").mkdir(exist_ok=True)
+    (project / "out" / "pictures" / "suspect-0.jpg").write_bytes(b"a picture")
+    (project / "audit.yaml").write_text((project / "audit.yaml").read_text() + "gallery: false\n")
+    run_audit(project / "audit.yaml", output=project / "out", executor="serial")
+    assert not list((project / "out" / "gallery").glob("*.webp"))
+    assert not list((project / "out" / "pictures").glob("*.jpg"))
+    done = invoke("gallery", project / "out")
+    assert done.exit_code == 0, done.output
+    assert "says `gallery: false`" in done.output
 
 
 def test_node_data_names_tensors_and_their_noise(shown, tmp_path):
@@ -243,6 +307,9 @@ def test_a_run_that_cannot_be_opened_again_says_why(shown, tmp_path):
     assert done.exit_code == 2
     assert "nothing was measured of noise/nothing" in done.output
     assert "it has clean, lighting/low_light, noise/gaussian at severities 0, 1, 3, 5" in done.output
+    done = invoke("gallery", out, "--severity", "2")
+    assert done.exit_code == 2
+    assert "at 2; it has" in done.output
     (tmp_path / "p" / "audit.yaml").write_text((tmp_path / "p" / "audit.yaml").read_text() + "# changed\n")
     done = invoke("export", out, "--to", "coco", "--audit", tmp_path / "p" / "audit.yaml")
     assert done.exit_code == 2
@@ -253,7 +320,10 @@ def test_a_run_that_cannot_be_opened_again_says_why(shown, tmp_path):
     assert "say it with --audit FILE" in done.output
     done = invoke("export", out, "--to", "coco", "--audit", shown / "audit.yaml")
     assert done.exit_code == 0, done.output
-    next((out / "measurements").glob("*.parquet")).unlink()
     done = invoke("export", out, "--to", "coco", "--audit", shown / "audit.yaml")
+    assert done.exit_code == 2
+    assert "it is there already" in done.output
+    next((out / "measurements").glob("*.parquet")).unlink()
+    done = invoke("export", out, "--to", "coco", "--audit", shown / "audit.yaml", "-o", tmp_path / "again")
     assert done.exit_code == 2
     assert "run the audit again" in done.output

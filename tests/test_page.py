@@ -210,6 +210,55 @@ def test_a_link_shows_the_same_view(browser, wide):
             assert again.page.locator("#matrix .wide").inner_html() == page.locator("#matrix .wide").inner_html()
 
 
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "%E0%A4%A",
+        "matrix?metric=nonsense&at=99&sort=x&file=..&scenario=..&image=999&score=abc&class=zzz&theme=purple",
+        "gallery?score=9&class=zzz&image=-1",
+        "matrix?at=3.0",
+    ],
+)
+def test_a_link_that_says_nonsense_does_no_harm(browser, wide, fragment):
+    with Opened(browser, wide, fragment) as opened:
+        page = opened.page
+        assert "image_0.jpg" in page.locator(".viewer .caption").inner_text()
+        assert "NaN" not in page.locator(".viewer").inner_text()
+        assert page.locator("select[name=at]").input_value() == ("3" if "3.0" in fragment else "mean")
+
+
+def test_the_way_back_leads_to_where_a_link_was(browser, wide):
+    with Opened(browser, wide) as opened:
+        page = opened.page
+        page.locator(".reasons a").first.click()
+        page.locator("nav a", has_text="Trust").click()
+        page.go_back()
+        assert opened.fragment.startswith("#matrix?")
+        assert page.locator("#matrix .wide td.on").count() == 1
+        page.go_back()
+        assert page.locator("h1").bounding_box()["y"] < 200
+
+
+def test_every_link_leads_somewhere(browser, wide):
+    with Opened(browser, wide) as opened:
+        links = opened.ask(
+            "[...document.querySelectorAll('a[href^=\"#\"]')].map((a) => a.getAttribute('href').slice(1))"
+        )
+        places = {link.partition("?")[0] for link in links}
+        assert [place for place in places if opened.ask("(id) => !document.getElementById(id)", place)] == []
+
+
+def test_keys_scroll_a_table_that_has_the_focus(browser, wide):
+    with Opened(browser, wide, width=900) as opened:
+        page = opened.page
+        before = page.locator(".viewer .caption").inner_text()
+        page.locator("#matrix .wide .scroll").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(300)
+        assert page.locator("#matrix .wide .scroll").evaluate("(frame) => frame.scrollLeft") > 0
+        assert page.locator(".viewer .caption").inner_text() == before
+
+
 def test_a_cell_filters_all_below_and_says_its_interval(browser, wide):
     with Opened(browser, wide) as opened:
         page = opened.page

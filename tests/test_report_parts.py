@@ -68,16 +68,29 @@ def test_what_violates_a_gate_is_deployed_only_where_all_do():
     assert chosen(levels(first, small, gates=(dataclasses.replace(gate, limit=0.6),))) == ("int8", False)
 
 
+def test_a_gate_that_one_delegate_violates_leaves_the_other_its_level():
+    result = levels(("float32", 0.50, 10.0, 4000, None))
+    cells = [cell_of(0.5), cell_of(0.4, delegate="none")]
+    times = [dataclasses.replace(result.measurements[0], delegate=name) for name in ("xnnpack", "none")]
+    plan = dataclasses.replace(
+        PLAN,
+        delegates=(*PLAN.delegates, DelegateRecord("none", "none")),
+        gates=(Rule("AP", "min", 0.45, {"delegate": "none"}),),
+    )
+    made = judge(made_result(cells, measurements=tuple(times), plan=plan), extensions.every("checks"), CATALOGUE)
+    assert {key[1]: choice.holds for key, choice in choices(made).items()} == {"xnnpack": True, "none": False}
+
+
 def test_the_weakest_condition_is_told_in_its_own_unit():
     shot = ScenarioRecord("noise/shot", 1, "", "photons at full white", {"photons": (200, 80, 30)}, ())
     plan = dataclasses.replace(PLAN, scenarios=(shot,))
     cells = [made_cell("clean", 0, 0.5), made_cell("noise/shot", 1, 0.4), made_cell("noise/shot", 3, 0.2)]
     result = made_result([*cells, made_cell("noise/iso", 1, 0.45), made_cell("noise/iso", 3, 0.4)], plan=plan)
     (row,) = rows_of_result(result)
-    assert weakest_condition(result, row) == ("noise/shot", "below half from 30 photons at full white (severity 3)")
+    assert weakest_condition(result, row) == ("noise/shot", "below half from photons at full white: 30 (severity 3)")
     above = made_result([*cells[:2], made_cell("noise/shot", 3, 0.3)], plan=plan)
     told = weakest_condition(above, rows_of_result(above)[0])
-    assert told == ("noise/shot", "keeps 60% at 30 photons at full white (severity 3)")
+    assert told == ("noise/shot", "keeps 60% at photons at full white: 30 (severity 3)")
     assert weakest_condition(made_result(cells[:1]), rows_of_result(made_result(cells[:1]))[0]) is None
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from auditor.errors import InputError
+
 __all__ = ["export", "gallery"]
 
 _PATH = click.Path(path_type=Path)
@@ -43,23 +45,37 @@ def gallery(
     """Write a folder with a page of what models saw in a RUN: more images, and larger, than its report holds.
 
     Without --severity, scenarios are shown at the middle severity of the audit. Clean images are always among them.
+    The folder must be new, or empty.
     """
     from auditor.run import load_run, revisited, write_gallery
     from auditor.terminal import BarProgress
 
     result, folder = load_run(run)
-    middle = result.plan.middle_severity
-    chosen = (*severities, 0.0) if severities else (0.0, *(() if middle is None else (middle,)))
+    middle = result.plan.middle_severity if result.plan.scenarios else None
+    chosen = severities or (() if middle is None else (middle,))
     asked = (*scenarios, "clean") if scenarios else ()
-    name = "-".join(scenario.replace("/", "-") for scenario in scenarios) or "all"
-    place = output or folder / f"gallery-{name}"
+    named = ["gallery", *map(_plain, scenarios), *(f"{severity:g}" for severity in severities)]
+    place = output or folder / ("-".join(named) if len(named) > 1 else "gallery-all")
+    _check_empty(place)
     with (
         BarProgress() as progress,
-        revisited(run, audit=audit, scenarios=asked, severities=chosen, progress=progress) as opened,
+        revisited(run, audit=audit, scenarios=asked, severities=(0.0, *chosen), progress=progress) as opened,
     ):
+        if opened.session.config.gallery is False:
+            click.echo(f"its audit.yaml says `gallery: false`; pictures of its images are written to {place}", err=True)
         page, count = write_gallery(opened, place, most=None if every else images, width=width)
     click.echo(f"{count} pictures", err=True)
     click.echo(page)
+
+
+def _plain(scenario: str) -> str:
+    return scenario.replace("/", "-")
+
+
+def _check_empty(folder: Path) -> None:
+    """Refuse a folder that holds something: what was handed on before, or is another's, is not mixed with."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(f"{folder}: it is there already; delete it, or name another folder with --output")
 
 
 @click.command()
@@ -85,6 +101,7 @@ def export(
 
     result, folder = load_run(run)
     place = output or folder / f"export-{form}"
+    _check_empty(place)
     if form == "model-explorer":
         written = export_node_data(result, place)
     else:
@@ -93,5 +110,10 @@ def export(
             revisited(run, audit=audit, scenarios=scenarios, severities=severities, progress=progress) as opened,
         ):
             written = (export_coco if form == "coco" else export_fiftyone)(opened, place)
+        others = {cell.device for cell in result.cells if not cell.is_local}
+        if others:
+            click.echo(
+                f"what {', '.join(sorted(others))} measured is not among it: its predictions are not here", err=True
+            )
     click.echo(f"{len(written)} files", err=True)
     click.echo(place)

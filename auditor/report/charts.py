@@ -159,7 +159,7 @@ def size_chart(title: str, from_px: Sequence[float], counts: Sequence[int]) -> m
                 "field": "from",
                 "type": "ordinal",
                 "sort": labels,
-                "axis": {"title": f"px at the input of {title}, from", "labelAngle": 0},
+                "axis": {"title": "px at the input, from", "labelAngle": 0},
             },
             "y": {
                 "field": "boxes",

@@ -25,7 +25,7 @@ def render_comparison(comparison: Comparison) -> str:
     worst: Outcome = told[0] if told else "same"
     if not any(cell.outcome != "not comparable" for cell in comparison.cells):
         worst = "not comparable"
-    nav = [("where", "Where")]
+    nav = [("where", "Where")] if comparison.cells else []
     nav += [
         ("lost" if name == "not comparable" else name, title) for name, title in _TITLES.items() if comparison.of(name)
     ]

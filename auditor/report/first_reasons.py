@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from auditor.report.outcome import WITHOUT_GATES, gate_text
@@ -31,7 +31,8 @@ def first_reasons(result: AuditResult, most: int = _MOST) -> list[FirstReason]:
     found: list[FirstReason] = []
     for reason in _every(result):
         if all(reason.text != other.text for other in found):
-            found.append(reason)
+            told = any(reason.remedy == other.remedy for other in found)
+            found.append(replace(reason, remedy="") if told else reason)
     return found[:most]
 
 
@@ -47,7 +48,7 @@ def _every(result: AuditResult) -> Iterator[FirstReason]:
     counts = [group for group in roots if any(result.fails_on(result.findings[index]) for index in group.findings)]
     yield from (_of_group(result, group) for group in (*counts, *errors))
     if result.verdict == "not judged":
-        yield FirstReason("no gates", WITHOUT_GATES, "", "gates")
+        yield FirstReason("no gates", WITHOUT_GATES, "", "")
     warnings = [group for group in roots if group.level == "warning" and group.remedy not in remedies]
     yield from (_of_group(result, group) for group in warnings)
 
@@ -63,8 +64,8 @@ def _of_gate(result: AuditResult, gate: GateOutcome) -> FirstReason:
     worst = own[0] if own else None
     group = _about(result, worst) if worst is not None else None
     remedy = group.remedy if group is not None else worst.remedy if worst is not None else ""
-    link = place_link(result, worst.cell) if worst is not None else ""
-    return FirstReason(f"{gate.rule}: {gate.status}", gate_text(gate), remedy, link or "gates")
+    link = place_link(result, worst.cell, gate.rule.metric) if worst is not None else ""
+    return FirstReason(f"{gate.rule}: {gate.status}", gate_text(gate), remedy, link or "gate_table")
 
 
 def _about(result: AuditResult, worst: Finding) -> FindingGroup | None:
@@ -80,12 +81,15 @@ def _about(result: AuditResult, worst: Finding) -> FindingGroup | None:
     return next(iter([*explaining, *alike]), None)
 
 
-def place_link(result: AuditResult, place: Place) -> str:
-    """The fragment of the matrix as it shows a cell; empty where it shows none."""
+def place_link(result: AuditResult, place: Place, metric: str = "") -> str:
+    """The fragment of the matrix as it shows a cell and a metric, that which models are judged by where none is named;
+    empty where it shows no such cell."""
     files = [summary.file for summary in result.summaries]
-    if place.get("file") not in files or "scenario" not in place:
+    scenarios = {cell.scenario for cell in result.cells if not cell.is_clean}
+    if place.get("file") not in files or place.get("scenario") not in scenarios:
         return ""
-    view = {"file": str(place["file"]), "scenario": str(place["scenario"])}
+    known = {name for cell in result.cells for name in cell.metrics}
+    view = {"file": str(place["file"]), "scenario": str(place["scenario"]), "metric": metric if metric in known else ""}
     if place.get("severity"):
         view["at"] = f"{float(place['severity']):g}"
     return f"matrix?{urlencode(view)}"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from auditor.config import parse_gallery
 from auditor.errors import StoreError
+from auditor.report.ladder_rows import Row, rows_of_result
 from auditor.store import load_json
-from auditor.values import CLEAN, AuditResult, GalleryImage, GalleryRecord, Mark, SeenImage, picture_key
+from auditor.values import CLEAN, LOCAL, AuditResult, GalleryImage, GalleryRecord, Mark, SeenImage, picture_key
 
 __all__ = ["Gallery", "Shot", "load_gallery"]
 
@@ -58,7 +59,11 @@ class Gallery:
     def document(self, result: AuditResult) -> dict[str, object]:
         """What the page's script knows: labels, images, and what models say, in short lists; pictures stand on the
         page itself."""
-        rows = {(summary.file, summary.delegate): number for number, summary in enumerate(result.summaries)}
+        rows = {
+            (summary.file, summary.delegate): number
+            for number, summary in enumerate(result.summaries)
+            if summary.device == LOCAL
+        }
         labels: dict[str, int] = {}
 
         def marks(found: Sequence[Mark]) -> list[list[object]]:
@@ -94,8 +99,19 @@ class Gallery:
             "images": images,
             "seen": seen,
             "boxes": self.record.has_boxes,
+            "why": [_why(result, row) for row in rows_of_result(result)],
             "thresholds": [_thresholds(result, item.model, item.quantization) for item in result.summaries],
         }
+
+
+def _why(result: AuditResult, row: Row) -> str:
+    """Why there is nothing to show of a row; empty where there could be."""
+    if row.summary.device != LOCAL:
+        return f"measured on {row.summary.device}: there are pictures of what was measured here alone"
+    if row.clean is None or row.clean.status != "ok":
+        status, error = ("not measured", "") if row.clean is None else (row.clean.status, row.clean.error or "")
+        return f"{status}: {' '.join(error.split())[-200:]}".rstrip(": ")
+    return "it finds next to nothing on clean images, so that nothing can be lost" if row.is_broken(result) else ""
 
 
 def _thresholds(result: AuditResult, model: str, level: str) -> dict[str, object] | None:

@@ -34,11 +34,12 @@ class Shade:
 
 @dataclass(frozen=True)
 class Row:
-    """One model file on one delegate: its number, its family's and its own among these, its summary and cells; `clean`
-    is its clean cell."""
+    """One model file on one delegate: its number, what it is called in whole and in `short`, its family's number and
+    its own among these, its summary and cells; `clean` is its clean cell."""
 
     number: int
     label: str
+    short: str
     family: int
     level: int
     summary: Summary
@@ -88,8 +89,18 @@ def rows_of_result(result: AuditResult) -> list[Row]:
         level = levels[summary.model] = levels.get(summary.model, -1) + 1
         mine = cells.get((summary.file, summary.delegate, summary.device), [])
         family = families.index(summary.model)
-        rows.append(Row(number, label_of(summary, result), family, level, summary, tuple(mine)))
+        label = label_of(summary, result)
+        rows.append(Row(number, label, _short(summary, result) or label, family, level, summary, tuple(mine)))
     return rows
+
+
+def _short(summary: Summary, result: AuditResult) -> str:
+    """The level, or the file, where that alone tells a summary from the others; else nothing."""
+    for name in ("quantization", "file", "delegate"):
+        values = [getattr(other, name) for other in result.summaries]
+        if len(set(values)) == len(values):
+            return str(getattr(summary, name))
+    return ""
 
 
 def label_of(summary: Summary, result: AuditResult) -> str:
@@ -131,11 +142,11 @@ def at_knob(scenario: ScenarioRecord | None, severity: float) -> str:
     >>> at_knob(ScenarioRecord("n/s", 1, "", "exposure, stops", {"stops": (-1.0, -2.0)}, ()), 2)
     'exposure -2 stops'
     >>> at_knob(ScenarioRecord("n/s", 1, "", "photons at full white", {"photons": (200.0, 80.0)}, ()), 1)
-    '200 photons at full white'
+    'photons at full white: 200'
     """
     values = next(iter(scenario.knobs.values()), ()) if scenario is not None else ()
     place = int(severity) - 1
     if scenario is None or severity != int(severity) or not 0 <= place < len(values):
         return f"severity {severity:g}"
     what, comma, unit = scenario.unit.partition(", ")
-    return f"{what} {values[place]:g} {unit}" if comma else f"{values[place]:g} {what}"
+    return f"{what} {values[place]:g} {unit}" if comma and unit != "factor" else f"{scenario.unit}: {values[place]:g}"

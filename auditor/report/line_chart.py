@@ -19,6 +19,8 @@ _LABEL = 12
 _LETTER = 6.0
 """About how wide a letter of a name is."""
 _LONGEST = 22
+_LEAST = 54
+"""Room for the title of the upper axis."""
 
 Point = tuple[float, float]
 
@@ -87,12 +89,12 @@ def draw_lines(
     """Draw lines from 0 to `top` over the places of `ticks` as SVG. `about` says what they are, to who cannot see them;
     `titles` are those of the lower, the left and the upper axis; at the places of `marked` stands a line."""
     longest = max((len(line.name[:_LONGEST]) for line in lines if line.points), default=0)
-    right = longest * _LETTER + 18
+    right = max(longest * _LETTER + 18, _LEAST)
     ends = [tick.at for tick in ticks]
     frame = _Frame((min(ends), max(ends)), (0.0, top), size[0], size[1], right)
     drawn = [_drawn(line, frame) for line in lines if line.points]
     named = [item for item in drawn if item.text]
-    apart = _apart([item.end[1] for item in named], low=_TOP - 6, high=size[1] - _BOTTOM + 6)
+    apart = _apart([item.end[1] for item in named], low=_TOP - 6, high=size[1] - _BOTTOM - 3)
     across = round(size[0] - right + 12, 1)
     placed = [replace(item, label=(across, y)) for item, y in zip(named, apart, strict=True)]
     placed = [item for item in drawn if not item.text] + placed

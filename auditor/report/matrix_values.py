@@ -11,8 +11,10 @@ from auditor.values import AuditResult, CellResult, MetricValue
 
 __all__ = ["MatrixMetric", "is_worse", "kept_of", "matrix_document", "matrix_metrics", "mean_of"]
 
-_DIGITS = 4
+_DIGITS = 6
 _WORSE = 1
+_TOLD = 360
+"""Letters of an error."""
 Entry = list[float | int | None]
 """A value, the ends of its interval, and whether it is worse than clean beyond chance."""
 
@@ -42,14 +44,18 @@ def matrix_metrics(result: AuditResult) -> list[MatrixMetric]:
     there: dict[str, MetricValue] = {}
     beside: set[str] = set()
     for cell in result.cells:
-        if cell.is_declared and not cell.is_clean and cell.status == "ok":
-            compared = {name.removesuffix("_minus_clean") for name in cell.metrics if name.endswith("_minus_clean")}
-            for name, metric in cell.metrics.items():
-                if "/" not in name and "_minus_" not in name and (name in compared or name in order or name in lower):
-                    there.setdefault(name, metric)
-                    if metric.value is not None:
-                        beside |= set() if name in compared or name in order else {name}
-    names = [name for name in order if name in there] + [name for name in there if name not in order]
+        if not cell.is_declared or cell.is_clean or cell.status != "ok":
+            continue
+        compared = {name.removesuffix("_minus_clean") for name in cell.metrics if name.endswith("_minus_clean")}
+        own = {*compared, *order}
+        for name, metric in cell.metrics.items():
+            is_single = "/" not in name and "_minus_" not in name
+            if is_single and metric.value is not None and name in own | lower:
+                there.setdefault(name, metric)
+                beside |= {name} - own
+    compared_ones = {name for model in result.models for name in model.judging.compared}
+    others = sorted((name for name in there if name not in order), key=lambda name: name not in compared_ones)
+    names = [name for name in order if name in there] + others
     return [
         MatrixMetric(name, about.get(name, ""), name in lower or not there[name].higher_is_better, name in beside)
         for name in names
@@ -74,13 +80,19 @@ def matrix_document(result: AuditResult) -> dict[str, object]:
         "clean": {m.name: [_entry(row.clean, m) for row in rows] for m in metrics},
         "values": {m.name: [[[_entry(cell, m) for cell in found] for found in row] for row in places] for m in metrics},
         "lost": [
-            [row, column, index, cell.status, (cell.error or "").strip()[-300:]]
+            [row, column, index, cell.status, _short(cell.error or "")]
             for row, found in enumerate(places)
             for column, cells in enumerate(found)
             for index, cell in enumerate(cells)
             if cell is not None and cell.status != "ok"
         ],
     }
+
+
+def _short(error: str) -> str:
+    """The beginning and the end of what went wrong."""
+    text = " ".join(error.split())
+    return text if len(text) <= _TOLD else f"{text[: _TOLD // 3]} … {text[-_TOLD * 2 // 3 :]}"
 
 
 def _entry(cell: CellResult | None, metric: MatrixMetric) -> Entry | None:

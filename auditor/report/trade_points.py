@@ -88,9 +88,10 @@ def choices(result: AuditResult) -> dict[tuple[str, str], Choice]:
     """Which level of each family to deploy on each delegate: of those that violate no gate (of all, where every one
     does) and are less than a point (three, where chance may explain them) below the best, the fastest; of those that
     are as fast the smallest."""
-    beyond = {str(finding.cell.get("file")) for finding in result.findings if finding.code == "gate.violated"}
+    violated = [finding.cell for finding in result.findings if finding.code == "gate.violated"]
     found = {}
     for family in families_of(result):
+        beyond = {cell.get("file") for cell in violated if cell.get("delegate") in (None, family.delegate)}
         holding = [point for point in family.levels if point.file not in beyond]
         among = holding or list(family.levels)
         if among:

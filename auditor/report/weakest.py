@@ -27,5 +27,6 @@ def weakest_condition(result: AuditResult, row: Row) -> tuple[str, str] | None:
     record = next((scenario for scenario in result.plan.scenarios if scenario.key == worst), None)
     below = [(severity, share) for severity, share in kept[worst] if share < _HALF]
     severity, share = below[0] if below else kept[worst][-1]
-    where = f"{at_knob(record, severity)} (severity {severity:g})"
+    where = at_knob(record, severity)
+    where = where if where.startswith("severity") else f"{where} (severity {severity:g})"
     return worst, f"below half from {where}" if below else f"keeps {share:.0%} at {where}"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from auditor.datasets.image_files import read_record
 from auditor.errors import InputError
 from auditor.run.revisiting import Revisited
-from auditor.store import save_json
+from auditor.store import save_bytes, save_json
 from auditor.tasks.anatomy.cells import CellTask, Said
 from auditor.values import AuditResult, Cell, ClassTruth, Detections, GroundTruth, ImageRecord
 
@@ -22,8 +25,9 @@ _LEAST = 0.05
 
 
 def export_coco(run: Revisited, folder: Path) -> list[Path]:
-    """Write the truth of each data set, and of each cell its detections, as COCO's annotations and results; and an
-    index of these with what the audit found. The categories are the classes that a model is judged by.
+    """Write the truth of each model's judged classes, and of each cell its detections, as COCO's annotations and
+    results; and an index of these with what the audit found. Images are numbered in the order in which equal scores of
+    different images are ranked, so that pycocotools gives the same AP, to the last bit; `auditor_id` is the audit's.
 
     Source: https://cocodataset.org/#format-data, https://cocodataset.org/#format-results.
 
@@ -31,24 +35,44 @@ def export_coco(run: Revisited, folder: Path) -> list[Path]:
         InputError: a cell has no boxes.
         StoreError: a file cannot be written.
     """
-    index, written = [], []
-    for cell in run.cells:
+    index: list[dict[str, Any]] = []
+    truths: dict[str, Path] = {}
+    results = {found.key: found for found in run.result.cells}
+    names = _distinct([_named(cell) for cell in run.cells])
+    files = _distinct(dict.fromkeys(cell.file for cell in run.cells))
+    written = []
+    for cell, name in zip(run.cells, names, strict=True):
         task = run.task(cell)
-        dataset = run.state.plan.subjects.spec(cell.file).dataset
         if not task.is_labelled or not all(isinstance(found, GroundTruth) for found in task.truth.get().values()):
             raise InputError(f"{cell}: COCO's results are boxes, and it has none that are held against true ones")
-        truth = folder / f"truth-{_plain(dataset)}-{_plain(cell.file)}.json"
-        if truth not in written:
-            save_json(truth, _coco_truth(run, dataset, task))
-            written.append(truth)
-        path = folder / "results" / f"{_named(cell)}.json"
+        if cell.file not in truths:
+            place = list(dict.fromkeys(other.file for other in run.cells)).index(cell.file)
+            truths[cell.file] = folder / f"truth-{files[place]}.json"
+            save_json(truths[cell.file], _coco_truth(run, task))
+            written.append(truths[cell.file])
+        path = folder / "results" / f"{name}.json"
         save_json(path, list(_coco_results(task)))
         written.append(path)
-        found = next(found for found in run.result.cells if found.key == cell)
-        where = {"results": str(path.relative_to(folder)), "truth": truth.name}
+        found = results[cell]
+        where = {"results": str(path.relative_to(folder)), "truth": truths[cell.file].name}
         index.append({**where, **_key(cell), "metric": found.judged_by, "value": found.value})
     save_json(folder / "index.json", index)
     return [folder / "index.json", *written]
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """These names as file names, told apart by a number where they would be the same.
+
+    >>> _distinct(["a-b", "a.b", "c"])
+    ['a_b', 'a_b_2', 'c']
+    """
+    counts: Counter[str] = Counter()
+    found = []
+    for name in names:
+        plain = _plain(name)
+        counts[plain.lower()] += 1
+        found.append(plain if counts[plain.lower()] == 1 else f"{plain}_{counts[plain.lower()]}")
+    return found
 
 
 def _key(cell: Cell) -> dict[str, str | float]:
@@ -56,8 +80,10 @@ def _key(cell: Cell) -> dict[str, str | float]:
     return {name: getattr(cell, name) for name in names}
 
 
-def _coco_truth(run: Revisited, dataset: str, task: CellTask) -> dict[str, Any]:
+def _coco_truth(run: Revisited, task: CellTask) -> dict[str, Any]:
+    dataset = run.state.plan.subjects.spec(task.cell.file).dataset
     records = {record.id: record for record in run.state.plan.datasets[dataset].images}
+    numbers = _numbers(task)
     annotations: list[dict[str, Any]] = []
     for image_id, found in task.truth.get().items():
         for box, label, area, crowd in zip(found.boxes, found.labels, found.area, found.iscrowd, strict=True):
@@ -65,7 +91,7 @@ def _coco_truth(run: Revisited, dataset: str, task: CellTask) -> dict[str, Any]:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": image_id,
+                    "image_id": numbers[image_id],
                     "category_id": int(label) + 1,
                     "bbox": [left, top, right - left, bottom - top],
                     "area": float(area),
@@ -73,11 +99,21 @@ def _coco_truth(run: Revisited, dataset: str, task: CellTask) -> dict[str, Any]:
                 }
             )
     images = [
-        {"id": image_id, "file_name": str(records[image_id].path), **_size(records[image_id])}
+        {
+            "id": numbers[image_id],
+            "auditor_id": image_id,
+            "file_name": str(records[image_id].path),
+            **_size(records[image_id]),
+        }
         for image_id in task.truth.get()
     ]
     categories = [{"id": number, "name": name} for number, name in enumerate(task.judged, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _numbers(task: CellTask) -> dict[int, int]:
+    """By image id its number, from 1 on, in the order of the truth: pycocotools ranks equal scores by ascending ids."""
+    return {image_id: number for number, image_id in enumerate(task.truth.get(), start=1)}
 
 
 def _size(record: ImageRecord) -> dict[str, int]:
@@ -85,14 +121,14 @@ def _size(record: ImageRecord) -> dict[str, int]:
 
 
 def _coco_results(task: CellTask) -> Iterator[dict[str, Any]]:
-    known = task.truth.get()
+    numbers = _numbers(task)
     for image_id, found in Said.of(task):
-        if image_id not in known:
+        if image_id not in numbers:
             continue
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
             left, top, right, bottom = (float(value) for value in box)
             yield {
-                "image_id": image_id,
+                "image_id": numbers[image_id],
                 "category_id": int(label) + 1,
                 "bbox": [left, top, right - left, bottom - top],
                 "score": float(score),
@@ -100,60 +136,81 @@ def _coco_results(task: CellTask) -> Iterator[dict[str, Any]]:
 
 
 def export_fiftyone(run: Revisited, folder: Path) -> list[Path]:
-    """Write a data set of FiftyOne: a sample for each image, with a field for the truth and one for each cell.
+    """Write a data set of FiftyOne: a sample for each image, with a field for the truth of each file's classes and one
+    for each cell. Images that are no files of their own are written beside it.
 
-    It is loaded by `fo.Dataset.from_dir(FOLDER, fo.types.LegacyFiftyOneDataset)`. Boxes are relative to the annotated
-    size, so that images without one are left out. Source:
+    It is loaded by `fo.Dataset.from_dir(FOLDER, fo.types.LegacyFiftyOneDataset)`. Source:
     https://docs.voxel51.com/api/fiftyone.types.dataset_types.html, `Sample.from_dict`.
 
     Raises:
-        InputError: no image has a size to which boxes are relative.
+        DataError: an image cannot be read, whose annotations have no size.
         StoreError: a file cannot be written.
     """
     samples: dict[tuple[str, int], dict[str, Any]] = {}
-    for cell in run.cells:
+    sizes: dict[tuple[str, int], tuple[int, int]] = {}
+    files = list(dict.fromkeys(cell.file for cell in run.cells))
+    truths = dict(zip(files, _distinct(files), strict=True))
+    for cell, field in zip(run.cells, _distinct([_named(cell) for cell in run.cells]), strict=True):
         task = run.task(cell)
         name = run.state.plan.subjects.spec(cell.file).dataset
         records = {record.id: record for record in run.state.plan.datasets[name].images}
         truth = task.truth.get()
         for image_id, found in Said.of(task):
-            record = records[image_id]
-            if image_id not in truth or (record.size is None and isinstance(found, Detections)):
+            if image_id not in truth:
                 continue
-            sample = samples.setdefault((name, image_id), {"filepath": str(record.path.absolute()), "tags": [name]})
-            told = _fiftyone_truth(truth[image_id], task, record)
+            key = (name, image_id)
+            if key not in samples:
+                sizes[key] = _pixels(records[image_id])
+                samples[key] = {"filepath": _file_of(records[image_id], name, folder), "tags": [name]}
+            told = _fiftyone_truth(truth[image_id], task, sizes[key])
             if told is not None:
-                sample["truth"] = told
-            sample[_plain(_named(cell))] = _fiftyone_said(found, task, record)
-    if not samples:
-        raise InputError("no image has an annotated size, to which FiftyOne's boxes are relative")
+                samples[key]["truth" if len(files) == 1 else f"truth_{truths[cell.file]}"] = told
+            samples[key][field] = _fiftyone_said(found, task, sizes[key])
     save_json(folder / "samples.json", {"samples": list(samples.values())})
     save_json(folder / "metadata.json", {"name": run.result.name, "media_type": "image"})
     return [folder / "samples.json", folder / "metadata.json"]
 
 
-def _fiftyone_truth(found: GroundTruth | ClassTruth | None, task: CellTask, record: ImageRecord) -> Any:
+def _pixels(record: ImageRecord) -> tuple[int, int]:
+    """The width and height of an image."""
+    if record.size is not None:
+        return record.size
+    height, width = read_record(record).shape[:2]
+    return width, height
+
+
+def _file_of(record: ImageRecord, dataset: str, folder: Path) -> str:
+    """The file of an image; one of many in a file is written as a PNG of its own."""
+    if record.index is None:
+        return str(record.path.absolute())
+    path = folder / "images" / f"{_plain(dataset)}-{record.id}.png"
+    _, content = cv2.imencode(".png", cv2.cvtColor(read_record(record), cv2.COLOR_RGB2BGR))
+    save_bytes(path, content.tobytes())
+    return str(path.absolute())
+
+
+def _fiftyone_truth(found: GroundTruth | ClassTruth | None, task: CellTask, size: tuple[int, int]) -> Any:
     if isinstance(found, ClassTruth):
         return None if found.label is None else {"_cls": "Classification", "label": task.judged[found.label]}
-    if not isinstance(found, GroundTruth) or record.size is None:
+    if not isinstance(found, GroundTruth):
         return None
     crowds = found.iscrowd.tolist()
     detections = [
-        {"_cls": "Detection", "label": task.judged[int(label)], "bounding_box": _relative(box, record.size)}
+        {"_cls": "Detection", "label": task.judged[int(label)], "bounding_box": _relative(box, size)}
         | ({"iscrowd": True} if crowd else {})
         for box, label, crowd in zip(found.boxes, found.labels, crowds, strict=True)
     ]
     return {"_cls": "Detections", "detections": detections}
 
 
-def _fiftyone_said(found: Any, task: CellTask, record: ImageRecord) -> dict[str, Any]:
+def _fiftyone_said(found: Any, task: CellTask, size: tuple[int, int]) -> dict[str, Any]:
     if isinstance(found, Detections):
         keep = np.nonzero(found.scores >= _LEAST)[0].tolist()
         detections = [
             {
                 "_cls": "Detection",
                 "label": task.judged[int(found.labels[index])],
-                "bounding_box": _relative(found.boxes[index], record.size or (1, 1)),
+                "bounding_box": _relative(found.boxes[index], size),
                 "confidence": float(found.scores[index]),
             }
             for index in keep
@@ -196,7 +253,8 @@ def export_node_data(result: AuditResult, folder: Path) -> list[Path]:
             "no layer of any file was looked at: that is done where a level loses, or a delegate or level departs "
             "(`checks: {quantization: {max_loss: …}}` says from which loss on)"
         )
-    return [_node_data(folder / f"{_plain(name)}.json", name, values) for name, values in found.items()]
+    named = zip(found.items(), _distinct(found), strict=True)
+    return [_node_data(folder / f"{file}.json", name, values) for (name, values), file in named]
 
 
 def _node_data(path: Path, name: str, values: Mapping[str, float]) -> Path:
@@ -211,9 +269,9 @@ def _node_data(path: Path, name: str, values: Mapping[str, float]) -> Path:
 
 
 def _named(cell: Cell) -> str:
-    """A cell as a file name."""
-    severity = "" if cell.is_clean else f"__{cell.severity:g}"
-    return f"{_plain(cell.file)}__{_plain(cell.delegate)}__{_plain(cell.scenario)}{severity}"
+    """What a cell is called."""
+    severity = "" if cell.is_clean else f" {cell.severity:g}"
+    return f"{cell.file} {cell.delegate} {cell.scenario}{severity}"
 
 
 def _plain(name: str) -> str:

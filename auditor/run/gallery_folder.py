@@ -6,16 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from auditor.errors import InputError
 from auditor.report.gallery_page import render_gallery
 from auditor.report.gallery_pictures import Gallery
 from auditor.run.revisiting import Revisited
-from auditor.run.stages.showing import Outline, ranked_images
+from auditor.run.stages.showing import Outline, image_of, ranked_images
 from auditor.run.thumbnails import Thumbnail, thumbnail
 from auditor.store import save_bytes, save_text
 from auditor.tasks.anatomy.cells import marked_cell
-from auditor.values import CLEAN, Cell, GalleryImage, GalleryRecord, Marked, SeenImage, picture_key
+from auditor.values import CLEAN, Cell, GalleryImage, GalleryRecord, Mark, Marked, SeenImage, picture_key
 
 __all__ = ["write_gallery"]
+
+_Key = tuple[str, int, tuple[Mark, ...]]
 
 
 def write_gallery(run: Revisited, folder: Path, *, most: int | None, width: int) -> tuple[Path, int]:
@@ -24,19 +27,28 @@ def write_gallery(run: Revisited, folder: Path, *, most: int | None, width: int)
     are.
 
     Raises:
+        InputError: there is nothing to show.
         StoreError: the folder cannot be written, or measurements are damaged.
     """
     marks = {cell: marked_cell(run.task(cell)) for cell in run.cells}
     outlines = {cell: {i: Outline.of(found) for i, found in mine.items()} for cell, mine in marks.items()}
     clean = {(cell.file, cell.delegate): found for cell, found in outlines.items() if cell.is_clean}
-    images: dict[tuple[str, int], GalleryImage] = {}
+    images: dict[_Key, GalleryImage] = {}
     seen: list[SeenImage] = []
     for cell, mine in outlines.items():
         beside = None if cell.is_clean else clean.get((cell.file, cell.delegate))
         for image_id, lost in _chosen(mine, beside, most):
             name = run.state.plan.subjects.spec(cell.file).dataset
-            place = _place(run, images, (name, image_id), marks[cell][image_id])
+            key = (name, image_id, marks[cell][image_id].truth)
+            if key not in images:
+                images[key] = image_of(run.state, name, image_id, marks[cell][image_id])
+            place = list(images).index(key)
             seen.append(_seen(cell, place, lost, marks[cell][image_id]))
+    if not seen:
+        raise InputError(
+            "there is nothing to show: pictures need truth, and an operating point or a class for each image, and only "
+            "images with an error are shown without --all"
+        )
     record = GalleryRecord(tuple(images.values()), tuple(seen), width, 0.0)
     record = dataclasses.replace(record, has_boxes=any(m.box is not None for i in record.images for m in i.truth))
     record, count = _with_pictures(run, folder, record)
@@ -53,15 +65,6 @@ def _chosen(
     if most is not None:
         return ranked[:most]
     return [*ranked, *((image_id, 0) for image_id in mine if image_id not in dict(ranked))]
-
-
-def _place(run: Revisited, images: dict[tuple[str, int], GalleryImage], key: tuple[str, int], marked: Marked) -> int:
-    """The position of an image among those of the gallery, which it joins."""
-    if key not in images:
-        record = next(record for record in run.state.plan.datasets[key[0]].images if record.id == key[1])
-        width, height = record.size or (0, 0)
-        images[key] = GalleryImage(key[0], key[1], record.path.name, width, height, marked.truth)
-    return list(images).index(key)
 
 
 def _seen(cell: Cell, place: int, lost: int, marked: Marked) -> SeenImage:

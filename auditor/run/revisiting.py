@@ -84,9 +84,10 @@ def revisited(
             for cell, units in known.items()
             if (not scenarios or cell.scenario in scenarios) and (not severities or cell.severity in severities)
         }
-        unknown = set(scenarios) - {cell.scenario for cell in known}
-        if not cells or unknown or set(severities) - {cell.severity for cell in known}:
-            raise InputError(_nothing(folder, known, sorted(unknown) or scenarios, severities))
+        unknown = sorted(set(scenarios) - {cell.scenario for cell in known})
+        never = sorted(set(severities) - {cell.severity for cell in known})
+        if not cells or unknown or never:
+            raise InputError(_nothing(folder, known, unknown or scenarios, never or severities))
         lost = {unit.resume_key for units in cells.values() for unit in units if not has_unit(folder, unit.resume_key)}
         if lost:
             raise StoreError(

@@ -19,7 +19,8 @@ def _facts(shown: Shown) -> Facts | None:
     if not is_judged(result) or not scenarios:
         return None
     rows = rows_of_result(result)
-    values = [cell.value for cell in result.cells if cell.status == "ok" and cell.value is not None]
+    known = [cell.primary for cell in result.cells if cell.status == "ok" and cell.primary is not None]
+    values = [value for metric in known for value in (metric.value, *(metric.interval or ())) if value is not None]
     top = min(1.0, (int(max(values, default=0.1) * 10) + 1) / 10)
     records = {scenario.key: scenario for scenario in result.plan.scenarios}
     metric = " or ".join(judged_metrics(result))
@@ -41,11 +42,7 @@ def _called(row: Row, rows: list[Row]) -> str:
     """What stands at the end of a line: what tells it apart from the others."""
     if len(rows) > _NAMED:
         return row.summary.model if row.level == 0 else ""
-    files = {other.summary.file for other in rows}
-    levels = [other.summary.quantization for other in rows]
-    if len({other.family for other in rows}) == 1 and len(set(levels)) == len(levels):
-        return row.summary.quantization
-    return row.summary.file if len(files) == len(rows) else row.label
+    return row.short
 
 
 def _line(row: Row, scenario: str, name: str, *, banded: bool) -> Line:

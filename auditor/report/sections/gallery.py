@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from auditor.report.gallery_pictures import Gallery, Shot
-from auditor.report.ladder_rows import at_knob, rows_of_result, scenario_names
+from auditor.report.ladder_rows import at_knob, is_judged, rows_of_result, scenario_names
 from auditor.report.section import Facts, Section, Shown
-from auditor.values import CLEAN, AuditResult, Mark, SeenImage, picture_key
+from auditor.values import CLEAN, LOCAL, AuditResult, Mark, SeenImage, picture_key
 
 __all__ = ["SECTION"]
 
@@ -16,9 +16,11 @@ def _facts(shown: Shown) -> Facts | None:
         {"suspect": suspect, "picture": shown.pictures.get(f"suspect {number}")}
         for number, suspect in enumerate(result.suspects)
     ]
-    if gallery is None and not suspects:
+    unlabelled = bool(result.datasets) and not is_judged(result)
+    if gallery is None and not suspects and not unlabelled:
         return None
     return {
+        "unlabelled": unlabelled,
         "rolls": [] if gallery is None else _rolls(result, gallery),
         "gallery": gallery,
         "rows": rows_of_result(result),
@@ -30,11 +32,12 @@ def _rolls(result: AuditResult, gallery: Gallery) -> list[dict[str, object]]:
     """The images of each scenario, and of clean ones."""
     records = {scenario.key: scenario for scenario in result.plan.scenarios}
     names = scenario_names(result)
-    labels = {(row.summary.file, row.summary.delegate): row.label for row in rows_of_result(result)}
+    rows = [row for row in rows_of_result(result) if row.summary.device == LOCAL]
+    labels = {(row.summary.file, row.summary.delegate): row.label for row in rows}
     rolls: list[dict[str, object]] = []
     for scenario, shots in gallery.shots().items():
         severity = shots[0].severity
-        at = "" if scenario == CLEAN else f", {at_knob(records.get(scenario), severity)} (severity {severity:g})"
+        at = "" if scenario == CLEAN else f", {_at(at_knob(records.get(scenario), severity), severity)}"
         rolls.append(
             {
                 "scenario": scenario,
@@ -46,6 +49,10 @@ def _rolls(result: AuditResult, gallery: Gallery) -> list[dict[str, object]]:
         )
     others = _clean_of_others(gallery)
     return [*rolls, others] if others["shots"] else rolls
+
+
+def _at(knob: str, severity: float) -> str:
+    return knob if knob.startswith("severity") else f"{knob} (severity {severity:g})"
 
 
 def _clean_of_others(gallery: Gallery) -> dict[str, object]:

@@ -36,6 +36,7 @@ def _facts(shown: Shown) -> Facts | None:
         "severities": result.plan.severities,
         "judged": judged_metrics(result) if is_judged(result) else [],
         "tall": len(rows) > _TOGETHER * 2,
+        "means": any(summary.metrics["mPC"].value is not None for summary in result.summaries),
     }
 
 

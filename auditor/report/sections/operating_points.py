@@ -3,7 +3,7 @@ scenario, and how its scores moved."""
 
 from __future__ import annotations
 
-from auditor.report.ladder_rows import Row, rows_of_result
+from auditor.report.ladder_rows import Row, rows_of_result, scenario_names
 from auditor.report.line_chart import Line, Tick, draw_lines, ticks_of
 from auditor.report.section import Facts, Section, Shown
 from auditor.values import BEST_F1, CellResult, OperatingPoint
@@ -32,6 +32,7 @@ def _facts(shown: Shown) -> Facts | None:
         "points": [{"point": point, "how": _how(point), "flatters": _flatters(point)} for point in points.values()],
         "names": names,
         "severity": severity,
+        "scenarios": scenario_names(result),
         "shown": [name for name in _SHOWN if name in names],
         "held": held,
         "moved": [_moved(row) for row in held],

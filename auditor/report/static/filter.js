@@ -47,16 +47,19 @@ document.addEventListener("viewchange", () => {
   for (const line of lines) line.classList.toggle("off", row >= 0 && Number(line.dataset.r) !== row);
   for (const fold of folds) fold.hidden = row >= 0 && Number(fold.dataset.r) !== row;
   let there = 0;
+  const counts = {};
   for (const finding of findings) {
-    const isShown =
-      has(finding.dataset.rows, row) &&
-      has(finding.dataset.columns, column) &&
-      (!asked || asked.split(",").includes(finding.dataset.level));
+    const isHere = has(finding.dataset.rows, row) && has(finding.dataset.columns, column);
+    counts[finding.dataset.level] = (counts[finding.dataset.level] ?? 0) + isHere;
+    const isShown = isHere && (!asked || asked.split(",").includes(finding.dataset.level));
     finding.hidden = !isShown;
     there += isShown;
   }
   const nothing = document.querySelector("#finding_list .nothing");
   if (nothing) nothing.hidden = there > 0 || !findings.length;
+  for (const box of levels?.querySelectorAll("input") ?? []) {
+    box.parentElement.querySelector("span").textContent = counts[box.value] ?? 0;
+  }
   for (const box of levels?.querySelectorAll("input") ?? [])
     box.checked = !asked || asked.split(",").includes(box.value);
 });

@@ -42,15 +42,26 @@ if (viewer && gallery) {
     return held.classes[label] ?? held.others;
   };
   // The threshold of a class: that of the slider where it was moved, else the operating point's.
-  const thresholdOf = (row, label) => {
+  const score = () => {
     const asked = view.get("score");
-    return asked === "" ? (heldAt(row, label) ?? 0) : Number(asked);
+    const value = asked === "" ? NaN : Number(asked);
+    return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : null;
+  };
+  const thresholdOf = (item, label) =>
+    score() === null ? (heldAt(item.row, label) ?? 0) : Math.max(score(), floorOf(item));
+  // Below half the threshold of a class nothing is listed, nor beyond the thirty surest detections of an image.
+  const floorOf = (item) => {
+    const held = gallery.thresholds[item.row];
+    const own = held ? [held.others, ...Object.values(held.classes)].filter((value) => value !== null) : [0];
+    const last = item.found.length >= 30 ? item.found.at(-1)[SCORE] : 0;
+    return Math.max(last, 0.5 * Math.max(...own));
   };
 
   const scenarios = [...new Set(seen.map((item) => item.scenario))];
   const now = () => {
     const asked = view.get("scenario");
-    const scenario = scenarios.includes(asked) ? asked : fields.scenario.value;
+    const isKnown = scenarios.includes(asked) || matrix.scenarios.includes(asked);
+    const scenario = isKnown ? asked : fields.scenario.value;
     const byName = rows.findIndex((row) => row.label === view.get("file") || row.file === view.get("file"));
     return {
       scenario,
@@ -72,7 +83,7 @@ if (viewer && gallery) {
     const { truth } = gallery.images[item.image];
     // of a classifier the first class counts, whatever its score
     const kept = item.found.filter((mark, place) =>
-      gallery.boxes ? mark[SCORE] >= thresholdOf(item.row, gallery.labels[mark[LABEL]]) : place === 0,
+      gallery.boxes ? mark[SCORE] >= thresholdOf(item, gallery.labels[mark[LABEL]]) : place === 0,
     );
     const hits = new Set(kept.map((mark) => mark[PARTNER]).filter((partner) => partner !== null));
     return [
@@ -92,7 +103,7 @@ if (viewer && gallery) {
 
   const draw = () => {
     if (!shown) return;
-    const { label } = now();
+    const label = fields.label.value;
     const { size, name } = gallery.images[shown.image];
     const on = Object.fromEntries([...layers.querySelectorAll("input")].map((box) => [box.name, box.checked]));
     const marks = marksOf(shown).filter(({ mark }) => !label || gallery.labels[mark[LABEL]] === label);
@@ -143,18 +154,25 @@ if (viewer && gallery) {
     );
     const list = listOf(now());
     const where = `${list.indexOf(shown) + 1} of ${list.length}: ${name}, ${rows[shown.row].label}`;
+    if (!gallery.boxes) {
+      const [truth, said] = [gallery.images[shown.image].truth[0], shown.found[0]];
+      caption.textContent = `${where}: truly ${wordOf(truth)}, taken for ${wordOf(said)} (${said[SCORE].toFixed(2)})`;
+      return;
+    }
     const verb = shown.scenario === "clean" ? "misses" : "loses";
     const lost = `${verb} ${shown.lost} of ${gallery.images[shown.image].truth.length} at the operating point`;
     const here = `${counts.found} found, ${counts.missed} missed, ${counts.alarm} false alarms`;
-    caption.textContent = `${where}: ${lost}; here ${here}`;
-    const asked = view.get("score");
-    fields.at.textContent = asked === "" ? "held" : Number(asked).toFixed(2);
-    if (asked !== "") fields.score.value = asked;
-    else
-      fields.score.value =
-        gallery.thresholds[shown.row]?.others ??
-        Math.min(1, ...Object.values(gallery.thresholds[shown.row]?.classes ?? {}));
+    const floor = floorOf(shown);
+    const cut = score() !== null && score() < floor ? ` (below a score of ${floor.toFixed(2)} nothing is listed)` : "";
+    const grey = after.hidden ? "; its picture was left out" : "";
+    caption.textContent = `${where}: ${lost}; here ${here}${cut}${grey}`;
+    fields.at.textContent = score() === null ? "held" : score().toFixed(2);
+    fields.score.value =
+      score() ??
+      gallery.thresholds[shown.row]?.others ??
+      Math.min(1, ...Object.values(gallery.thresholds[shown.row]?.classes ?? {}));
   };
+  const wordOf = (mark) => gallery.labels[mark[LABEL]];
 
   const paintWipe = () => {
     const part = before.hidden ? 0 : Number(wipe.value);
@@ -196,7 +214,7 @@ if (viewer && gallery) {
 
   const paint = () => {
     const wanted = now();
-    fields.scenario.value = wanted.scenario;
+    if (scenarios.includes(wanted.scenario)) fields.scenario.value = wanted.scenario;
     fields.row.value = String(wanted.row);
     fields.order.value = wanted.order;
     const list = listOf(wanted);
@@ -215,8 +233,11 @@ if (viewer && gallery) {
     const asked = view.get("image");
     const item = list.find((other) => String(other.image) === asked) ?? list[0];
     if (!item) {
+      const column = matrix.scenarios.indexOf(wanted.scenario);
+      const failed = matrix.lost?.find(([row, place]) => row === wanted.row && place === column);
+      const why = gallery.why[wanted.row] || (failed ? `${failed[3]}: ${failed[4]}` : "");
       const where = `${rows[wanted.row].label} on ${wanted.scenario}`;
-      caption.textContent = `nothing is lost, and nothing found that is not there: ${where}`;
+      caption.textContent = `${where}: ${why || "nothing is lost, and nothing found that is not there"}`;
       layer.replaceChildren();
       listed.replaceChildren();
       after.hidden = before.hidden = true;
@@ -228,6 +249,7 @@ if (viewer && gallery) {
 
   const rolls = [...document.querySelectorAll("#gallery details.roll")];
   viewer.hidden = false;
+  if (!gallery.boxes) for (const part of viewer.querySelectorAll(".boxed")) part.hidden = true;
   const worst = seen.reduce(
     (most, item) => (item.scenario !== "clean" && (!most || item.lost > most.lost) ? item : most),
     null,
@@ -244,11 +266,7 @@ if (viewer && gallery) {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => {
     const { name, value } = event.target;
-    if (name === "scenario") view.set({ scenario: matrix.scenarios.includes(value) ? value : "", image: "" });
-    if (name === "scenario" && value === "clean") {
-      fields.scenario.value = "clean";
-      paint();
-    }
+    if (name === "scenario") view.set({ scenario: value, image: "" });
     if (name === "row") view.set({ file: rows[Number(value)].label, image: "" });
     if (name === "order") view.set({ order: value === "lost" ? "" : value, image: "" });
     if (name === "label") view.set({ class: value });
@@ -272,14 +290,14 @@ if (viewer && gallery) {
   };
   viewer.querySelector("[name=in]").addEventListener("click", () => zoomBy(1.5));
   viewer.querySelector("[name=out]").addEventListener("click", () => zoomBy(1 / 1.5));
+  const isInView = () => {
+    const { top, bottom } = viewer.getBoundingClientRect();
+    return top < innerHeight && bottom > 0;
+  };
   addEventListener("keydown", (event) => {
-    if (
-      event.ctrlKey ||
-      event.metaKey ||
-      event.altKey ||
-      event.target.closest?.("input, select, textarea, [role=grid]")
-    )
-      return;
+    const isHere = event.target === document.body ? isInView() : viewer.contains(event.target);
+    const types = event.target.closest?.("input, select, textarea");
+    if (!isHere || types || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "j" || event.key === "ArrowRight") step(1);
     else if (event.key === "k" || event.key === "ArrowLeft") step(-1);
     else if (event.key === "+") zoomBy(1.5);
@@ -295,11 +313,7 @@ if (viewer && gallery) {
       const item = seen
         .filter((other) => String(other.image) === image && other.scenario === scenario)
         .sort((a, b) => b.lost - a.lost)[0];
-      if (scenario === "clean") {
-        view.set({ scenario: "" });
-        fields.scenario.value = "clean";
-      }
-      view.set({ ...(scenario === "clean" ? {} : { scenario }), file: rows[item.row].label, image });
+      view.set({ scenario, file: rows[item.row].label, image });
       viewer.scrollIntoView();
     });
   }

@@ -85,11 +85,13 @@ const fill = (cell, found) => {
 };
 
 const now = () => {
-  const at = view.get("at");
+  const asked = view.get("at");
+  const at = matrix.severities.includes(Number(asked)) && asked !== "" ? String(Number(asked)) : asked;
   const isThere = at === "worst" || matrix.severities.includes(Number(at));
   return { metric: metricOf(view.get("metric")).name, at: isThere ? at : "mean", sort: view.get("sort") };
 };
 
+const about = document.getElementById("about-cell");
 const cells = section ? [...section.querySelectorAll("td[data-c]")] : [];
 const cleans = section ? [...section.querySelectorAll("td[data-clean]")] : [];
 
@@ -113,12 +115,14 @@ const paint = () => {
       : at === "worst"
         ? "the worst of its severities"
         : `its severity ${at}`;
-  const about = chosen.about ? `: ${chosen.about.replaceAll("`", "")}` : "";
-  section.querySelector(".lead .what").textContent = `${chosen.name}${about}; for a scenario ${over}`;
+  const told = chosen.about ? `: ${chosen.about.replaceAll("`", "")}` : "";
+  about.hidden = true;
+  for (const cell of section.querySelectorAll("[data-of]")) cell.hidden = cell.dataset.of !== metric;
+  section.querySelector(".lead .what").textContent = `${chosen.name}${told}; for a scenario ${over}`;
   const kept = chosen.beside
     ? "what is left of clean (1 − value)"
     : chosen.lower
-      ? "share kept: clean ÷ here, less being better,"
+      ? "share kept, clean ÷ here since less is better"
       : "share of clean kept";
   section.querySelector(".scale").firstChild.textContent = `${kept}: 0 % `;
 };
@@ -175,7 +179,12 @@ const arrange = () => {
   }
 };
 
-const about = document.getElementById("about-cell");
+// A severity with its value and interval.
+const spread = (entry, index) => {
+  const interval = entry && entry[1] !== null ? ` (${number(entry[1])}–${number(entry[2])})` : "";
+  return `severity ${matrix.severities[index]}: ${number(entry?.[0])}${interval}${entry?.[3] ? " ▼" : ""}`;
+};
+
 const describe = (cell) => {
   const [row, column] = [Number(cell.dataset.r), Number(cell.dataset.c)];
   const { metric, at } = now();
@@ -192,8 +201,7 @@ const describe = (cell) => {
     found.kept === null
       ? ""
       : `, ${Math.round(found.kept * 100)} % of clean${found.clean === null ? "" : ` (${number(found.clean)})`}`;
-  const each =
-    at === "mean" ? `: ${matrix.values[metric][row][column].map((entry) => number(entry?.[0])).join(", ")}` : "";
+  const each = at === "mean" ? `; ${matrix.values[metric][row][column].map(spread).join(", ")}` : "";
   const worse = found.worse ? "; worse than clean beyond chance" : "";
   return `${where}, ${knob}: ${metric} ${number(found.value)}${interval}${kept}${each}${worse}`;
 };
@@ -221,7 +229,7 @@ const move = (cell, [down, right]) => {
 
 if (form) {
   form.hidden = false;
-  form.addEventListener("change", () => view.set(Object.fromEntries(new FormData(form)), "matrix"));
+  form.addEventListener("change", () => view.set(Object.fromEntries(new FormData(form))));
   form.addEventListener("submit", (event) => event.preventDefault());
   for (const table of section.querySelectorAll("table")) {
     table.setAttribute("role", "grid");

@@ -23,8 +23,8 @@ document.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const [anchor, query] = link.getAttribute("href").slice(1).split("?");
   event.preventDefault();
-  if (query) view.set(Object.fromEntries(new URLSearchParams(query)), anchor);
-  view.go(anchor);
+  const values = query ? { metric: "", at: "", ...Object.fromEntries(new URLSearchParams(query)) } : {};
+  view.go(anchor, values);
 });
 
 const links = new Map([...document.querySelectorAll(".bar nav a")].map((link) => [link.hash.slice(1), link]));

@@ -1,48 +1,65 @@
 // The view: what is shown, as the page's fragment says: #anchor?key=value&…. A link with it shows the same again.
 
+const decoded = (text) => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody's link, cut off in the middle of a letter
+  }
+};
+
 const read = () => {
   const [anchor, query = ""] = location.hash.slice(1).split("?");
-  return { anchor: decodeURIComponent(anchor), keys: new URLSearchParams(query) };
+  return { anchor: decoded(anchor), keys: new URLSearchParams(query) };
 };
 
 const tell = () => document.dispatchEvent(new CustomEvent("viewchange", { detail: view.all() }));
 
-const write = (anchor, keys) => {
+const write = (anchor, keys, isStep) => {
   const query = keys.toString();
-  history.replaceState(null, "", `#${encodeURIComponent(anchor)}${query ? `?${query}` : ""}`);
+  const address = `#${encodeURIComponent(anchor)}${query ? `?${query}` : ""}`;
+  if (isStep && address !== location.hash) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
+};
+
+const changed = (keys, values) => {
+  for (const [key, value] of Object.entries(values)) {
+    if (value === "" || value === null || value === undefined) keys.delete(key);
+    else keys.set(key, value);
+  }
+  return keys;
+};
+
+const scroll = (anchor) => {
+  const place = document.getElementById(anchor);
+  for (let up = place?.closest("details:not([open])"); up; up = up.parentElement.closest("details:not([open])")) {
+    up.open = true;
+  }
+  place?.scrollIntoView();
 };
 
 export const view = {
   get: (key) => read().keys.get(key) ?? "",
   all: () => Object.fromEntries(read().keys),
-  // Change some keys; an empty value takes a key away. The place on the page stays unless an anchor is given.
-  set(changed, anchor = read().anchor) {
-    const { keys } = read();
-    for (const [key, value] of Object.entries(changed)) {
-      if (value === "" || value === null || value === undefined) keys.delete(key);
-      else keys.set(key, value);
-    }
-    write(anchor, keys);
+  // Change some keys where the reader is; an empty value takes a key away.
+  set(values) {
+    const { anchor, keys } = read();
+    write(anchor, changed(keys, values), false);
     tell();
   },
-  // Go to a place and keep what is shown.
-  go(anchor) {
-    write(anchor, read().keys);
-    const place = document.getElementById(anchor);
-    for (let up = place?.closest("details:not([open])"); up; up = up.parentElement.closest("details:not([open])"))
-      up.open = true;
-    place?.scrollIntoView();
-    if (place?.matches("details")) place.open = true;
+  // Go to a place, by a link: the way back leads here.
+  go(anchor, values = {}) {
+    write(anchor, changed(read().keys, values), true);
+    tell();
+    scroll(anchor);
   },
 };
 
 globalThis.auditorView = view;
 
-addEventListener("hashchange", () => {
+const arrived = () => {
   tell();
-  view.go(read().anchor);
-});
-addEventListener("DOMContentLoaded", () => {
-  tell();
-  if (location.hash.length > 1) view.go(read().anchor);
-});
+  scroll(read().anchor);
+};
+addEventListener("popstate", arrived);
+addEventListener("DOMContentLoaded", () => (location.hash.length > 1 ? arrived() : tell()));

@@ -29,7 +29,11 @@ _SCORE = 0.1
 
 def draw_pictures(session: Session, state: State, result: AuditResult) -> None:
     """Save the picture of each clean cell whose detections are not those of the first delegate; say what could not be
-    drawn."""
+    drawn. Where no pixel may leave the data set, none is drawn, and those of an earlier run are deleted."""
+    if session.config.gallery is False:
+        for path in (session.folder / "pictures").glob("*.jpg"):
+            path.unlink()
+        return
     _suspects(session, state, result)
     for cell in result.cells:
         agreement = cell.parity

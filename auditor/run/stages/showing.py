@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from auditor.config import gallery_document
@@ -29,13 +30,14 @@ from auditor.values import (
     Cell,
     GalleryImage,
     GalleryRecord,
+    Mark,
     Marked,
     ScenarioSpec,
     SeenImage,
     picture_key,
 )
 
-__all__ = ["Outline", "outline", "ranked_images", "show_gallery", "task_of_cell"]
+__all__ = ["Outline", "image_of", "outline", "ranked_images", "show_gallery", "task_of_cell"]
 
 _CHUNK = 32
 _OF_ALARMS = 4
@@ -150,6 +152,7 @@ def _marked(job: tuple[CellTask, tuple[int, ...]]) -> Mapping[int, Marked]:
 def show_gallery(session: Session, state: State, result: AuditResult) -> None:
     """Save the gallery of a run, as `gallery:` asks for it."""
     asked = session.config.shows
+    _forget(session.folder)
     if asked.images == 0:
         return
     cells = _Cells(session, state, result)
@@ -159,15 +162,16 @@ def show_gallery(session: Session, state: State, result: AuditResult) -> None:
     for cell, found in outlines.items():
         beside = None if cell.is_clean else clean.get((cell.file, cell.delegate))
         lost[cell] = dict(_chosen(found, beside, asked.images))
-    images: dict[tuple[str, int], GalleryImage] = {}
+    images: dict[tuple[str, int, tuple[Mark, ...]], GalleryImage] = {}
     seen: list[SeenImage] = []
     for cell, marks in cells.marks({cell: list(found) for cell, found in lost.items()}):
         name = state.plan.subjects.spec(cell.file).dataset
         for image_id in lost[cell]:
             if image_id not in marks:
                 continue
-            key = (name, image_id)
-            images.setdefault(key, _image(state, name, image_id, marks[image_id]))
+            key = (name, image_id, marks[image_id].truth)  # models of other classes are held against other objects
+            if key not in images:
+                images[key] = image_of(state, name, image_id, marks[image_id])
             place = list(images).index(key)
             seen.append(_seen(cell, place, lost[cell][image_id], marks[image_id]))
     order = {cell: number for number, cell in enumerate(cells.units)}
@@ -184,18 +188,30 @@ def show_gallery(session: Session, state: State, result: AuditResult) -> None:
     save_json(session.folder / "gallery" / "index.json", gallery_document(record))
 
 
+def _forget(folder: Path) -> None:
+    """Delete the gallery of an earlier run in this folder, which may have been asked for otherwise."""
+    for path in [*(folder / "gallery").glob("*.webp"), folder / "gallery" / "index.json"]:
+        path.unlink(missing_ok=True)
+
+
 def _key(state: State, seen: SeenImage) -> tuple[str, str, str, str, str, float]:
     spec = state.plan.subjects.spec(seen.file)
     return spec.model, spec.name, spec.quantization, seen.delegate, seen.scenario, seen.severity
 
 
-def _image(state: State, dataset: str, image_id: int, marked: Marked) -> GalleryImage:
+def image_of(state: State, dataset: str, image_id: int, marked: Marked) -> GalleryImage:
+    """An image of a gallery, without pictures.
+
+    Raises:
+        DataError: its annotations have no size, and it cannot be read.
+    """
     record = next(record for record in state.plan.datasets[dataset].images if record.id == image_id)
     if record.size is not None:
         width, height = record.size
     else:
         height, width = read_record(record).shape[:2]
-    return GalleryImage(dataset, image_id, record.path.name, width, height, marked.truth)
+    name = record.path.name if record.index is None else f"{record.path.name} #{record.index}"
+    return GalleryImage(dataset, image_id, name, width, height, marked.truth)
 
 
 def _seen(cell: Cell, place: int, lost: int, marked: Marked) -> SeenImage:
@@ -227,9 +243,10 @@ def _with_pictures(session: Session, state: State, record: GalleryRecord) -> Gal
             content = made.get(pair)
             if content is None or full:
                 continue
-            full = len(content) > left
+            size = len(content) * 4 / 3  # as the page holds it
+            full = size > left
             if not full:
-                left -= len(content)
+                left -= size
                 name = f"{digest(record.images[pair[0]].dataset, record.images[pair[0]].id, *pair[1:])[:16]}.webp"
                 save_bytes(session.folder / "gallery" / name, content)
                 pictures[pair[0], picture_key(*pair[1:])] = name
