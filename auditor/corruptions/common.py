@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from auditor.corruptions.builtin import QUANTILES, poisson_quantiles
 
 __all__ = [
+    "blocks",
     "brighter",
     "channel_contrast",
     "disk_blur",
@@ -84,16 +85,40 @@ def disk_blur(image: Image, *, rng: np.random.Generator, radius: float, alias: f
 
 
 def glass_blur(image: Image, *, rng: np.random.Generator, sigma: float, reach: float, rounds: float) -> Image:
-    """Blur, let every pixel take the place of one up to `reach` pixels away, so many times, and blur again. Theirs
-    exchange pixels one after the other; ours take from all at once."""
-    most = max(1, round(reach))
-    mixed: Any = cv2.GaussianBlur(image, (0, 0), sigma)
+    """Blur, let pixels become others up to `reach` away, one after the other and so many times, and blur again. The
+    places of a square of 128 pixels are drawn once and laid side by side, from a place of the image's own on."""
     height, width = image.shape[:2]
+    down, across = _exchanged(max(1, round(reach)), max(1, round(rounds)))
+    rows = (np.arange(height) + rng.integers(_SQUARE)) % _SQUARE
+    columns = (np.arange(width) + rng.integers(_SQUARE)) % _SQUARE
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
-    for _ in range(max(1, round(rounds))):
-        across, down = rng.integers(-most, most + 1, (2, height, width)).astype(np.float32)
-        mixed = cv2.remap(mixed, xs + across, ys + down, cv2.INTER_NEAREST, None, cv2.BORDER_REFLECT)
+    ys, xs = ys + down[np.ix_(rows, columns)], xs + across[np.ix_(rows, columns)]
+    soft = cv2.GaussianBlur(image, (0, 0), sigma)
+    mixed = cv2.remap(soft, xs, ys, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(cv2.GaussianBlur(mixed, (0, 0), sigma), dtype=np.uint8)
+
+
+_SQUARE = 128
+
+
+@functools.lru_cache(maxsize=16)
+def _exchanged(reach: int, rounds: int) -> tuple[Field, Field]:
+    """How far down and across lies the pixel that each of a square (its ends joined) gets, where all are gone through
+    from the last to the first, and each becomes what lies from `reach` before to as far behind it, that end left out.
+    Published is an exchange; what the published code does to colour images is this."""
+    drawn = np.random.default_rng(reach * 10 + rounds)
+    place = np.arange(_SQUARE * _SQUARE).reshape(_SQUARE, _SQUARE)
+    for _ in range(rounds):
+        moves = drawn.integers(-reach, reach, (_SQUARE, _SQUARE, 2)).tolist()
+        for y in range(_SQUARE - 1, -1, -1):
+            for x in range(_SQUARE - 1, -1, -1):
+                across, down = moves[y][x]
+                place[y, x] = place[(y + down) % _SQUARE, (x + across) % _SQUARE]
+    ys, xs = np.divmod(place, _SQUARE)
+    own = np.mgrid[:_SQUARE, :_SQUARE]
+    half = _SQUARE // 2
+    down, across = ((found - mine + half) % _SQUARE - half for found, mine in zip((ys, xs), own, strict=True))
+    return down.astype(np.float32), across.astype(np.float32)
 
 
 def streak_blur(image: Image, *, rng: np.random.Generator, radius: float, sigma: float) -> Image:
@@ -160,7 +185,7 @@ def frost(image: Image, *, rng: np.random.Generator, keep: float, strength: floa
         small = _normal(rng, (height // octave + 2, width // octave + 2))
         field = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         layers += np.float32(weight) * (1 - np.minimum(np.abs(field), 1))
-    layers = np.clip((layers - np.float32(0.2)) * np.float32(1.3), 0, 1)
+    layers = np.clip(layers * np.float32(1.02) + np.float32(0.31), 0, 1)
     ice = layers[..., np.newaxis] * np.array([0.78, 0.86, 0.92], dtype=np.float32)
     return _image(np.float32(keep) * _real(image) + np.float32(strength) * ice)
 
@@ -222,6 +247,14 @@ def channel_contrast(image: Image, *, rng: np.random.Generator, factor: float) -
     mean = image.reshape(-1, 3).mean(axis=0)
     table = np.clip((np.arange(256)[:, np.newaxis] - mean) * factor + mean, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[np.newaxis]))
+
+
+def blocks(image: Image, *, rng: np.random.Generator, share: float) -> Image:
+    """Reduce both sides to a `share` by averaging, and enlarge again without interpolation."""
+    height, width = image.shape[:2]
+    small = (max(1, int(width * share)), max(1, int(height * share)))
+    reduced = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(reduced, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
 def elastic(image: Image, *, rng: np.random.Generator, strength: float) -> Image:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corruption_images import pictures
-from record_common_corruptions import DRAWS, statistics
+from record_common_corruptions import draws_of, statistics
 
 from auditor.config import load_pack, specs_of
 from auditor.corruptions.corrupt import corrupt
@@ -18,17 +18,18 @@ from auditor.corruptions.packs import built_in_packs
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "common_corruptions.json").read_text())
 PACK = built_in_packs()["common_corruptions"]
 SPECS = {spec.name: spec for spec in specs_of(load_pack(PACK)[0], folder=PACK.parent)}
-DEPARTS: dict[tuple[str, int], float] = {}
-"""By how many dB of PSNR ours may be off where it is meant to be another."""
+DEPARTS = {("pixelate", 3): 0.6}
+"""By how many dB of PSNR ours may be off: Pillow's box filter takes whole pixels where 2.5 go into one, ours shares
+them."""
 
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("name", SPECS)
 def test_it_does_to_pictures_what_the_published_one_does(name, severity):
     rows = [
-        statistics(image, corrupt(image, SPECS[name], severity=severity, seed=draw))
-        for image in pictures()
-        for draw in range(DRAWS)
+        statistics(image, corrupt(image, SPECS[name], severity=severity, seed=1000 * number + draw))
+        for number, image in enumerate(pictures())
+        for draw in range(draws_of(name))
     ]
     psnr, mean, std = np.mean(rows, axis=0)
     known = RECORDED[name][severity - 1]
