@@ -30,7 +30,11 @@ __all__ = [
     "glass_blur",
     "impulse_noise",
     "photon_noise",
+    "saturated",
     "snow",
+    "soft_blur",
+    "spatter",
+    "speckle_noise",
     "streak_blur",
     "zoom_blur",
 ]
@@ -240,6 +244,63 @@ def _ratios(amount: float) -> Field:
     """By how much a pixel of each value grows."""
     values = np.maximum(np.arange(256), 1) / 255
     return np.asarray(np.minimum(values + amount, 1) / values, dtype=np.float32)
+
+
+def saturated(image: Image, *, rng: np.random.Generator, factor: float, more: float) -> Image:
+    """Multiply the saturation of each pixel's colour (HSV) by `factor` and add `more`; gray ones turn red with that."""
+    values = _real(image)
+    top = values.max(axis=2, keepdims=True)
+    below = top - values
+    old = below.max(axis=2, keepdims=True) / np.maximum(top, np.float32(1e-6))
+    new = np.clip(old * np.float32(factor) + np.float32(more), 0, 1)
+    red = np.array([0, 1, 1], dtype=np.float32) * top
+    found = top - np.where(old > 0, below * (new / np.maximum(old, np.float32(1e-6))), red * new)
+    return _image(found)
+
+
+def speckle_noise(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
+    """Add to each value noise of `sigma` times it."""
+    values = _real(image)
+    return _image(values + values * _normal(rng, image.shape) * np.float32(sigma))
+
+
+def soft_blur(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
+    """Blur with a Gaussian of `sigma` pixels, cut off at four of these."""
+    side = 2 * math.ceil(4 * sigma) + 1
+    return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+def spatter(
+    image: Image,
+    *,
+    rng: np.random.Generator,
+    mean: float,
+    spread: float,
+    sigma: float,
+    cut: float,
+    strength: float,
+    mud: float,
+) -> Image:
+    """Drops are where noise of a `mean` and `spread`, smoothed by `sigma`, lies above `cut`: of water, bright at their
+    rims, added with `strength`; or, from `mud` 0.5 on, of mud that covers what is behind, its edges as soft as
+    `strength` pixels."""
+    layer = cv2.GaussianBlur(np.float32(mean) + np.float32(spread) * _normal(rng, image.shape[:2]), (0, 0), sigma)
+    layer = np.where(layer < cut, 0, layer).astype(np.float32)
+    values = _real(image)
+    if mud >= _MUD:
+        cover = cv2.GaussianBlur((layer > cut).astype(np.float32), (0, 0), strength)
+        cover = np.where(cover < _DENSE, 0, cover)[..., np.newaxis].astype(np.float32)
+        return _image(values * (1 - cover) + cover * np.array([63, 42, 20], dtype=np.float32) / 255)
+    drops = (np.clip(layer, 0, 1) * 255).astype(np.uint8)
+    away: Any = cv2.distanceTransform(255 - cv2.Canny(drops, 50, 150), cv2.DIST_L2, 5)
+    rims = cv2.equalizeHist(cv2.blur(np.minimum(away, 20), (3, 3)).astype(np.uint8))
+    relief = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], dtype=np.float32)
+    light = cv2.blur(cv2.filter2D(rims, cv2.CV_8U, relief), (3, 3)).astype(np.float32) * drops
+    light *= np.float32(strength) / max(float(light.max()), 1e-6)
+    return _image(values + light[..., np.newaxis] * np.array([175, 238, 238], dtype=np.float32) / 255)
+
+
+_MUD, _DENSE = 0.5, 0.8
 
 
 def channel_contrast(image: Image, *, rng: np.random.Generator, factor: float) -> Image:

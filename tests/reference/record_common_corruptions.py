@@ -18,7 +18,7 @@ from corruption_images import pictures
 DRAWS = 4
 MANY = 40
 """Draws of what is alike over a whole picture, so that each is another; glass, at seconds each, has one."""
-OF_MANY = ("fog", "frost", "motion_blur", "snow")
+OF_MANY = ("fog", "frost", "motion_blur", "snow", "spatter")
 
 
 def draws_of(name: str) -> int:
@@ -38,7 +38,7 @@ def main() -> None:
     from imagecorruptions import corrupt, get_corruption_names
 
     found: dict[str, list[dict[str, float]]] = {}
-    for name in get_corruption_names("all"):
+    for name in sys.argv[1:] or get_corruption_names("all"):
         found[name] = []
         for severity in range(1, 6):
             rows, begin, count = [], time.perf_counter(), 0
