@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "QUANTILES",
     "Corruption",
     "color_temperature",
     "contrast",
@@ -23,6 +24,7 @@ __all__ = [
     "gaussian_noise",
     "motion_blur",
     "pixelate",
+    "poisson_quantiles",
     "row_banding",
     "shot_noise",
     "uneven_light",
@@ -184,27 +186,33 @@ def shot_noise(image: Image, *, rng: np.random.Generator, photons: float) -> Ima
     One uniform field per image picks the quantile, whatever the severity; tables of quantiles make it fast.
     """
     _at_least(photons=photons, low=0, strict=True)
-    quantile = rng.integers(0, _QUANTILES, size=image.shape, dtype=np.uint16)
+    quantile = rng.integers(0, QUANTILES, size=image.shape, dtype=np.uint16)
     return np.asarray(_shot_table(float(photons))[image, quantile])
 
 
-_QUANTILES = 4096
+QUANTILES = 4096
+"""Steps of probability that draws are made in."""
 
 
 @functools.lru_cache(maxsize=16)
 def _shot_table(photons: float) -> Image:
     """(256, 4096): the noisy 8-bit level of each level at each quantile of its Poisson distribution."""
-    table = np.empty((256, _QUANTILES), dtype=np.uint8)
-    quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    most = photons + 12 * np.sqrt(photons) + 30
-    counts = np.arange(int(most) + 1)
+    drawn = poisson_quantiles(_LINEAR * photons, QUANTILES)
+    return np.stack([_levels(_to_srgb(np.clip(counts / photons, 0, 1))) for counts in drawn])
+
+
+def poisson_quantiles(means: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
+    """The counts of Poisson distributions of M `means` at the middles of so many equal steps of probability:
+    (M, steps)."""
+    quantiles = (np.arange(steps) + 0.5) / steps
+    most = float(means.max())
+    counts = np.arange(int(most + 12 * np.sqrt(most) + 30) + 1)
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
-    for level in range(256):
-        mean = _LINEAR[level] * photons
+    found = np.empty((len(means), steps), dtype=np.int64)
+    for row, mean in enumerate(means.tolist()):
         chances = np.exp(counts * np.log(mean) - mean - log_factorial) if mean > 0 else (counts == 0).astype(np.float64)
-        drawn = np.searchsorted(np.cumsum(chances), quantiles)
-        table[level] = _levels(_to_srgb(np.clip(drawn / photons, 0, 1)))
-    return table
+        found[row] = np.searchsorted(np.cumsum(chances), quantiles)
+    return found
 
 
 def row_banding(image: Image, *, rng: np.random.Generator, amplitude: float) -> Image:
