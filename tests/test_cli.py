@@ -56,7 +56,8 @@ def test_scenarios_commands(project):
     assert text.count("<figure>") == 5 * 6
     assert "PSNR" in text
     assert "SSIM" in text
-    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
 
 
 @pytest.mark.parametrize("document", ["audit", "pack", "result"])

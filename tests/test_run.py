@@ -31,6 +31,8 @@ def test_a_run_leaves_every_artefact(project):
         "summary.md",
         "measurements",
         "samples.parquet",
+        "gallery",
+        "run.json",
     }
     assert names == expected
     document = load_json(project / "out" / "result.json")

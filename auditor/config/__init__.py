@@ -18,6 +18,7 @@ from auditor.config.audit import (
     read_judging,
 )
 from auditor.config.data_config import CalibrationConfig, DatasetConfig
+from auditor.config.gallery_config import GalleryConfig
 from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
 from auditor.config.given import text_of
 from auditor.config.pack import PackConfig, load_pack, read_pack, specs_of
@@ -43,6 +44,7 @@ __all__ = [
     "DatasetConfig",
     "DecoderConfig",
     "ExternalDelegateConfig",
+    "GalleryConfig",
     "GateConfig",
     "GatesConfig",
     "InputConfig",

@@ -3,16 +3,17 @@ pictures; after the result is saved: what cannot be shown costs nothing else."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.config import gallery_document
+from auditor.config import GalleryConfig, gallery_document
 from auditor.datasets.image_files import read_record
-from auditor.executors import Shared
-from auditor.provenance import digest
+from auditor.executors import ProcessExecutor, SerialExecutor, Shared, open_executor
+from auditor.provenance import digest, same_versions
 from auditor.run.session import Session, State
 from auditor.run.thumbnails import Thumbnail, thumbnail
 from auditor.store import Stored, save_bytes, save_json
@@ -133,11 +134,10 @@ def task_of_cell(
     if key not in truths:
         truths[key] = judged_truth(spec.task, dataset, match.judged)
     keys = tuple(unit.resume_key for unit in units)
-    stored = Stored(session.folder, keys, spec.key, cell.delegate, cell.severity)
     point = point_of(state.points, cell)
     return dataclasses.replace(
         cell_task(cell, spec, dataset, match, truths[key]),
-        predictions=stored if session.executor.sees([session.folder]) else tuple(stored.load()),
+        predictions=Stored(session.folder, keys, spec.key, cell.delegate, cell.severity),
         seed=plan.subjects.seed,
         evaluation=evaluation_at(plan.subjects.evaluation, point),
         point=point,
@@ -155,6 +155,25 @@ def show_gallery(session: Session, state: State, result: AuditResult) -> None:
     _forget(session.folder)
     if asked.images == 0:
         return
+    with _here(session) as session:
+        _show(session, state, result, asked)
+
+
+@contextlib.contextmanager
+def _here(session: Session) -> Iterator[Session]:
+    """The session with workers on this machine, where the run folder and the images are: a cluster was let go when
+    speeds were measured."""
+    if isinstance(session.executor, SerialExecutor | ProcessExecutor):
+        yield session
+        return
+    workers = open_executor("processes", jobs=None, versions=same_versions)
+    try:
+        yield dataclasses.replace(session, executor=workers)
+    finally:
+        workers.close()
+
+
+def _show(session: Session, state: State, result: AuditResult, asked: GalleryConfig) -> None:
     cells = _Cells(session, state, result)
     outlines = cells.outlines()
     clean = {(cell.file, cell.delegate): found for cell, found in outlines.items() if cell.is_clean}
