@@ -41,14 +41,14 @@ def test_it_is_called_as_it_is_registered(group):
 def test_a_corruption_keeps_shape_type_and_input(name):
     function = extensions.resolve("corruptions", name)
     assert inspect.getdoc(function)
-    (knob,) = set(inspect.signature(function).parameters) - {"image", "rng"}
+    knobs = set(inspect.signature(function).parameters) - {"image", "rng"}
     before = IMAGE.copy()
-    value = {"kelvin": 3000.0, "photons": 20.0}.get(knob, 2.0)
-    first = function(IMAGE, rng=np.random.default_rng(5), **{knob: value})
+    values = {knob: {"kelvin": 3000.0, "photons": 20.0, "share": 0.5, "step": 0.5}.get(knob, 2.0) for knob in knobs}
+    first = function(IMAGE, rng=np.random.default_rng(5), **values)
     assert (before == IMAGE).all()
     assert (first.shape, first.dtype) == (IMAGE.shape, np.uint8)
     assert (first != IMAGE).any()
-    assert (function(IMAGE, rng=np.random.default_rng(5), **{knob: value}) == first).all()
+    assert (function(IMAGE, rng=np.random.default_rng(5), **values) == first).all()
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
