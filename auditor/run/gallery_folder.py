@@ -10,11 +10,11 @@ from auditor.errors import InputError
 from auditor.report.gallery_page import render_gallery
 from auditor.report.gallery_pictures import Gallery
 from auditor.run.revisiting import Revisited
-from auditor.run.stages.showing import Outline, image_of, ranked_images
+from auditor.run.stages.showing import Outline, image_of, ranked_images, seen_of
 from auditor.run.thumbnails import Thumbnail, thumbnail
 from auditor.store import save_bytes, save_text
 from auditor.tasks.anatomy.cells import marked_cell
-from auditor.values import CLEAN, Cell, GalleryImage, GalleryRecord, Mark, Marked, SeenImage, picture_key
+from auditor.values import CLEAN, GalleryImage, GalleryRecord, Mark, SeenImage, picture_key
 
 __all__ = ["write_gallery"]
 
@@ -43,7 +43,7 @@ def write_gallery(run: Revisited, folder: Path, *, most: int | None, width: int)
             if key not in images:
                 images[key] = image_of(run.state, name, image_id, marks[cell][image_id])
             place = list(images).index(key)
-            seen.append(_seen(cell, place, lost, marks[cell][image_id]))
+            seen.append(seen_of(cell, place, lost, marks[cell][image_id]))
     if not seen:
         raise InputError(
             "there is nothing to show: pictures need truth, and an operating point or a class for each image, and only "
@@ -65,11 +65,6 @@ def _chosen(
     if most is not None:
         return ranked[:most]
     return [*ranked, *((image_id, 0) for image_id in mine if image_id not in dict(ranked))]
-
-
-def _seen(cell: Cell, place: int, lost: int, marked: Marked) -> SeenImage:
-    where = (cell.file, cell.delegate, cell.scenario, cell.severity)
-    return SeenImage(*where, place, lost, len(marked.alarms), marked.found)
 
 
 def _with_pictures(run: Revisited, folder: Path, record: GalleryRecord) -> tuple[GalleryRecord, int]:

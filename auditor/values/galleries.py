@@ -82,8 +82,7 @@ class SeenImage:
 @dataclass(frozen=True)
 class GalleryRecord:
     """A gallery: of each cell the images on which most is lost. `width` is that of its pictures in pixels, None where
-    there are none; `left_out` is how many pictures did not fit into `megabytes`. `floor` is the lowest score that is
-    listed."""
+    there are none; `left_out` is how many pictures did not fit into `megabytes`."""
 
     __pydantic_config__ = _STRICT
     images: tuple[GalleryImage, ...]
@@ -91,7 +90,6 @@ class GalleryRecord:
     width: int | None
     megabytes: float
     left_out: int = 0
-    floor: float = 0.0
     has_boxes: bool = True
 
 

@@ -15,8 +15,8 @@ __all__ = ["SECTION"]
 _OF_THE_METRIC = ("labels",)
 """The checks whose warnings say what the metric is over: they stand beside it."""
 _LINES = 8
-_AT_POINT = 2
-"""So many metrics of the operating point have a column."""
+_FIRST = ("recall", "fppi")
+"""The metrics of the operating point that have a column."""
 
 
 def _facts(shown: Shown) -> Facts:
@@ -49,10 +49,7 @@ def _columns(result: AuditResult) -> list[tuple[str, str]]:
         names |= model.judging.at_point
     there = {name for cell in result.cells if cell.is_clean for name in cell.metrics}
     shown = [name for name in _FIRST if name in names and name in there]
-    return [(name, names[name]) for name in shown[:_AT_POINT]]
-
-
-_FIRST = ("recall", "fppi")
+    return [(name, names[name]) for name in shown]
 
 
 def _lines(result: AuditResult) -> list[dict[str, object]]:
@@ -65,15 +62,14 @@ def _lines(result: AuditResult) -> list[dict[str, object]]:
     for (family, delegate, _), rows in groups.items():
         choice = chosen.get((family, delegate))
         mine = [row for row in rows if choice is not None and row.summary.file == choice.point.file]
-        lines.append(_line(result, (mine or rows)[0], rows, choice if mine else None))
+        lines.append(_line(result, (mine or rows)[0], choice if mine else None))
     return lines
 
 
-def _line(result: AuditResult, row: Row, rows: list[Row], choice: Choice | None) -> dict[str, object]:
+def _line(result: AuditResult, row: Row, choice: Choice | None) -> dict[str, object]:
     metrics: dict[str, MetricValue] = dict(row.clean.metrics) if row.clean is not None else {}
     return {
         "row": row,
-        "levels": len(rows),
         "choice": choice,
         "broken": row.is_broken(result),
         "at_point": [metrics.get(name) for name, _ in _columns(result)],

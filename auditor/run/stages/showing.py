@@ -38,7 +38,7 @@ from auditor.values import (
     picture_key,
 )
 
-__all__ = ["Outline", "image_of", "outline", "ranked_images", "show_gallery", "task_of_cell"]
+__all__ = ["Outline", "image_of", "outline", "ranked_images", "seen_of", "show_gallery", "task_of_cell"]
 
 _CHUNK = 32
 _OF_ALARMS = 4
@@ -192,7 +192,7 @@ def _show(session: Session, state: State, result: AuditResult, asked: GalleryCon
             if key not in images:
                 images[key] = image_of(state, name, image_id, marks[image_id])
             place = list(images).index(key)
-            seen.append(_seen(cell, place, lost[cell][image_id], marks[image_id]))
+            seen.append(seen_of(cell, place, lost[cell][image_id], marks[image_id]))
     order = {cell: number for number, cell in enumerate(cells.units)}
     seen.sort(key=lambda item: order[Cell(*_key(state, item))])
     record = GalleryRecord(
@@ -233,7 +233,8 @@ def image_of(state: State, dataset: str, image_id: int, marked: Marked) -> Galle
     return GalleryImage(dataset, image_id, name, width, height, marked.truth)
 
 
-def _seen(cell: Cell, place: int, lost: int, marked: Marked) -> SeenImage:
+def seen_of(cell: Cell, place: int, lost: int, marked: Marked) -> SeenImage:
+    """What a cell's model says of the image at a place of a gallery."""
     return SeenImage(
         cell.file,
         cell.delegate,
