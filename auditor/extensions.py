@@ -44,6 +44,7 @@ _NAMED: dict[str, dict[str, str]] = {
         "gaussian_noise": "auditor.corruptions.builtin:gaussian_noise",
         "shot_noise": "auditor.corruptions.builtin:shot_noise",
         "row_banding": "auditor.corruptions.builtin:row_banding",
+        "overlay": "auditor.corruptions.overlays:overlay",
         "blocks": "auditor.corruptions.common:blocks",
         "brighter": "auditor.corruptions.common:brighter",
         "channel_contrast": "auditor.corruptions.common:channel_contrast",

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import importlib.resources
+import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from auditor import extensions
-from auditor.config import load_pack, nearest
+from auditor.config import Parameters, load_pack, nearest, parameters_of
+from auditor.corruptions.corrupt import FILLED
 from auditor.corruptions.packs import built_in_packs
 from auditor.datasets.dataset import Format
 from auditor.errors import InputError
@@ -60,6 +62,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "datasets": _datasets,
         "metrics": _metrics,
         "scenarios": _scenarios,
+        "corruptions": _corruptions,
         "findings": _findings,
     }
 
@@ -125,6 +128,24 @@ def _scenarios() -> str:
             knobs = "; ".join(", ".join(f"{value:g}" for value in values) for values in found.knobs.values())
             rows.append((f"`{name}/{scenario}`", found.about, f"{knobs} ({found.unit})"))
     return _table(("scenario", "what it stands for", "severities 1 to 5"), rows)
+
+
+def _corruptions() -> str:
+    rows = []
+    for name in sorted(extensions.built_in("corruptions")):
+        function = extensions.resolve("corruptions", name)
+        parameters = parameters_of(function, FILLED)
+        knobs = [_knob(parameters, knob) for knob in parameters.types]
+        about = " ".join(str(inspect.getdoc(function)).split("\n\n")[0].split())
+        rows.append((f"`{name}`", ", ".join(knobs), about))
+    return _table(("transform", "takes", "what it does"), rows)
+
+
+def _knob(parameters: Parameters, name: str) -> str:
+    limits = parameters.expected(name)
+    told = [limits] if limits else []
+    told += ["optional"] if name in parameters.optional else []
+    return f"`{name}`" + (f" ({'; '.join(told)})" if told else "")
 
 
 def _findings() -> str:

@@ -34,7 +34,7 @@ _NOT_MEASURED = (
 )
 """Fields of a spec that change no prediction, nor the name that it is stored under."""
 
-_NOT_SEEN = ("about", "unit", "remedy", "folder")
+_NOT_SEEN = ("about", "unit", "remedy", "source", "monotone", "folder", "distribution")
 """Fields of a scenario that change no pixel."""
 
 

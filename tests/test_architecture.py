@@ -44,6 +44,7 @@ HOMES = {
     "pycocotools": {"tasks"},
     "hotcoco": {"tasks"},
     "albumentations": {"corruptions"},
+    "annotated_types": {"corruptions"},
     "ai_edge_litert": {"runtimes"},
     "flatbuffers": {"runtimes"},
     "pydantic": {"config"},

@@ -116,8 +116,8 @@ def test_false_calls_are_few():
     assert called <= 7  # of 60, at a rate of 5 %: more than 7 come about in 1 of 100 tries
 
 
-def scenario(version=1, knob=1.0):
-    return PlanRecord(scenarios=(ScenarioRecord("noise/iso", version, "", "", {"k": (knob,)}, ()),))
+def scenario(version=1, knob=1.0, sha256=None):
+    return PlanRecord(scenarios=(ScenarioRecord("noise/iso", version, "", "", {"k": (knob,)}, (), sha256=sha256),))
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,7 @@ def scenario(version=1, knob=1.0):
         ({}, {"audit_seed": 5}, "seed: 0 became 5"),
         ({"plan": scenario()}, {"plan": scenario(version=2)}, "pack: noise/iso is of version 2, was 1"),
         ({"plan": scenario()}, {"plan": scenario(knob=2.0)}, "other knobs or transforms under one version"),
+        ({"plan": scenario(sha256="a")}, {"plan": scenario(sha256="b")}, "names other code or other pictures"),
         ({}, {"fingerprint": "g"}, "data: the same images have other truth"),
         ({}, {"classes_judged": ("a",)}, "data: other classes are judged (b)"),
         ({}, {"plan": PlanRecord(evaluation=Evaluation(iou=(0.4,)))}, "settings: `evaluation:` is another"),
@@ -136,6 +137,14 @@ def test_what_cannot_be_compared_says_why(before, after, reason):
     told = [cell.reason for cell in found.cells if cell.outcome == "not comparable"]
     assert len(told) >= 2
     assert all(reason in text for text in told)
+
+
+def test_other_pictures_are_told_once_and_the_same_ones_compared_whatever_their_version():
+    other = compare_runs(side(VALUES, plan=scenario(sha256="a")), side(VALUES, plan=scenario(version=2, sha256="b")))
+    (note,) = [note for note in other.notes if note.startswith("not compared, since the pictures are others")]
+    assert note.endswith("noise/iso is of version 2, was 1")
+    same = compare_runs(side(VALUES, plan=scenario(sha256="a")), side(VALUES, plan=scenario(version=2, sha256="a")))
+    assert "not comparable" not in {cell.outcome for cell in same.cells}
 
 
 def test_families_and_levels_that_stand_alone_are_one_whatever_they_are_called():

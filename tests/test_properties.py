@@ -302,7 +302,9 @@ def test_every_field_within_a_spec_changes_the_resume_key(part):
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ScenarioSpec)])
 def test_every_field_of_a_scenario_that_changes_a_pixel_changes_the_resume_key(field):
     other = dataclasses.replace(SCENARIO, **{field: changed_value(getattr(SCENARIO, field))})
-    assert (keys_of(scenario=other) == keys_of()) == (field in {"about", "unit", "remedy", "folder"})
+    assert (keys_of(scenario=other) == keys_of()) == (
+        field in {"about", "unit", "remedy", "source", "monotone", "folder", "distribution"}
+    )
 
 
 def test_whatever_else_changes_a_pixel_changes_the_resume_key():

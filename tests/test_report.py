@@ -12,7 +12,7 @@ import pytest
 from conftest import DEMO_MODEL
 from skimage.metrics import structural_similarity
 
-from auditor.report.sheet import psnr, ssim
+from auditor.corruptions.likeness import psnr, ssim
 from auditor.report.trade_points import Point
 from auditor.run import judge_run, run_audit
 

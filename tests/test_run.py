@@ -210,7 +210,7 @@ def test_what_ends_the_process_costs_its_own_cells(project):
         "deadly/fog": "failed",
         "noise/gaussian": "ok",
     }
-    assert any("the runtime ended the process" in finding.message for finding in result.findings)
+    assert any("it ended its process" in finding.message for finding in result.findings)
 
 
 def test_judging_again_with_other_gates_changes_the_verdict_alone(finished):

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from auditor.values import ScenarioSpec
 
 __all__ = ["scenarios"]
@@ -19,20 +22,53 @@ _PATH = click.Path(path_type=Path)
 
 @click.group()
 def scenarios() -> None:
-    """List, show, preview and check scenario packs."""
+    """List, show, begin, preview and check scenario packs."""
 
 
 @scenarios.command("list")
 def list_scenarios() -> None:
-    """List the packs that ship, and their scenarios."""
+    """List the packs that have a name, those of installed Python packages among them, and their scenarios."""
     from auditor.config import load_pack
-    from auditor.corruptions.packs import built_in_packs
+    from auditor.corruptions.packs import known_packs
 
-    for name, path in built_in_packs().items():
-        config, _ = load_pack(path)
-        click.echo(f"{name} (v{config.version}): {config.about}")
+    for name, file in known_packs().items():
+        config, _ = load_pack(file.path)
+        brought = f", from {file.distribution}" if file.distribution else ""
+        click.echo(f"{name} (v{config.version}{brought}): {config.about}")
         for scenario, spec in config.scenarios.items():
             click.echo(f"  {name}/{scenario:<20} {spec.unit}")
+
+
+@scenarios.command("new")
+@click.argument("name")
+@click.option("-o", "--output", type=_PATH, help="The file to write  [default: NAME.yaml]")
+def new(name: str, output: Path | None) -> None:
+    """Write a commented pack called NAME (small letters, digits and _) that runs as it is."""
+    import re
+
+    from auditor.corruptions.packs import known_packs
+    from auditor.errors import InputError
+    from auditor.starter.pack_draft import draft_pack
+    from auditor.store import save_text
+
+    path = output or Path(f"{name}.yaml")
+    problems = []
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) is None or name == "clean":
+        problems.append(
+            f"{name!r}: expected a name of small letters, digits and `_`, beginning with a letter, and not `clean`"
+        )
+    if name in known_packs():
+        owner = known_packs()[name].distribution or "the auditor itself"
+        problems.append(f"{name!r}: {owner} has a pack of that name; choose another")
+    if path.suffix not in (".yaml", ".yml"):
+        problems.append(f"{path}: a pack file's name ends in .yaml")
+    if path.exists():
+        problems.append(f"{path}: it is there already, and is left as it is; choose another name, or -o FILE")
+    if problems:
+        raise InputError(problems)
+    save_text(path, draft_pack(name))
+    click.echo(path)
+    click.echo(f"next: auditor scenarios check {path}", err=True)
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -54,53 +90,97 @@ def show(name: str, allow_code: bool) -> None:
         for step in spec.transforms:
             given = json.dumps(dict(step.arguments)) if step.arguments else ""
             click.echo(f"  {step.kind}: {step.target} {given}".rstrip())
-        if spec.remedy:
-            click.echo(f"  remedy: {spec.remedy}")
+        if not spec.monotone:
+            click.echo("  its effect does not grow with every severity")
+        for what, said in (("remedy", spec.remedy), ("source", spec.source), ("from", spec.distribution)):
+            if said:
+                click.echo(f"  {what}: {said}")
 
 
 @scenarios.command()
 @click.argument("pack", shell_complete=_names)
 @click.option("--image", type=_PATH, required=True, help="The image to corrupt")
 @click.option("-o", "--output", type=_PATH, required=True, help="The HTML file to write")
+@click.option("--model", help="Show what it finds: a .tflite file, or an entry of a document (audit.yaml#name)")
+@click.option("--score", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Show what it says from")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--allow-code", is_flag=True, help="Import the Python functions that a pack names")
-def preview(pack: str, image: Path, output: Path, seed: int, allow_code: bool) -> None:
+def preview(pack: str, image: Path, output: Path, model: str | None, score: float, seed: int, allow_code: bool) -> None:
     """Write one HTML contact sheet: an image at every severity of PACK (a pack, pack/scenario or pack file)."""
     from auditor.corruptions.corrupt import corrupt, knobs_at
     from auditor.datasets.image_files import read_image
     from auditor.provenance import image_seed, sha256_of
-    from auditor.report.sheet import render_sheet
+    from auditor.report.sheet import Shown, render_sheet
+    from auditor.run import Finder
     from auditor.store import save_text
 
     specs = _selected(pack, allow_code=allow_code)
     original = read_image(image, size=None)
+    finder = Finder(model, original) if model is not None else None
+
+    def shown(caption: str, seen: NDArray[np.uint8]) -> Shown:
+        return Shown(caption, seen, finder(seen, least=score) if finder is not None else None)
+
     rows = []
     for spec in specs:
+        image_own = image_seed(seed, spec.key, sha256_of(image))
         images = []
         for severity in range(1, 6):
             knobs = ", ".join(f"{name} {value:g}" for name, value in knobs_at(spec, severity).items())
-            seen = corrupt(original, spec, severity=severity, seed=image_seed(seed, spec.key, sha256_of(image)))
-            images.append((f"severity {severity}: {knobs}", seen))
-        rows.append(({"key": spec.key, "about": spec.about, "unit": spec.unit}, images))
-    save_text(output, render_sheet(f"{pack} on {image.name}", original, rows))
+            seen = corrupt(original, spec, severity=severity, seed=image_own)
+            images.append(shown(f"severity {severity}: {knobs}", seen))
+        rows.append((spec, images))
+    asked = f"{model}, from a score of {score:g} on," if model is not None else ""
+    save_text(output, render_sheet(f"{pack} on {image.name}", shown("original", original), rows, asked=asked))
     click.echo(output)
 
 
 @scenarios.command()
-@click.argument("pack", type=_PATH)
+@click.argument("pack", shell_complete=_names)
+@click.option("--images", type=_PATH, help="A folder of your own images to try it on  [default: drawn ones]")
+@click.option("--max-ms", type=click.FloatRange(min=0, min_open=True), help="What 640 × 480 pixels may take")
 @click.option("--allow-code", is_flag=True, help="Import the Python functions that the pack names")
-def check(pack: Path, allow_code: bool) -> None:
-    """Check a PACK file: its document, and that each scenario runs at severities 1 and 5."""
-    from auditor.corruptions.packs import built_in_packs, load_scenarios
+def check(pack: str, images: Path | None, max_ms: float | None, allow_code: bool) -> None:
+    """Check PACK (a file, or a name): its document, and what each scenario does at every severity.
 
-    packs = built_in_packs()
-    path = packs.get(str(pack), pack)
-    specs = load_scenarios(
-        path,
-        allow_code=allow_code,
-        built_in=path in packs.values() or path.resolve() in {p.resolve() for p in packs.values()},
-    )
-    click.echo(f"{path}: {len(specs)} scenarios, all run: {', '.join(spec.name for spec in specs)}")
+    Wrong is a scenario that fails, changes shape or type of an image, changes nothing, does not grow with severity (by
+    PSNR and SSIM; unless it says `monotone: false`), is not the same in another process, or takes longer than
+    --max-ms; without that, slow ones are told.
+    """
+    from auditor.corruptions.pack_check import check_pack
+    from auditor.corruptions.packs import pack_file
+
+    file = pack_file(pack)
+    found = check_pack(file, _samples(images), allow_code=allow_code, most_ms=max_ms)
+    for item in found:
+        quality = " ".join("same" if seen.psnr is None else f"{seen.psnr:.1f}" for seen in item.seen)
+        likeness = " ".join(f"{seen.ssim:.2f}" for seen in item.seen)
+        ms = max(seen.ms for seen in item.seen)
+        click.echo(f"  {item.scenario.name:<20} PSNR {quality} dB · SSIM {likeness} · {ms:.0f} ms")
+        if item.slow is not None:
+            click.echo(f"warning: {item.slow}", err=True)
+    names = ", ".join(item.scenario.name for item in found)
+    click.echo(f"{file.path}: {len(found)} scenarios, all run: {names}")
+
+
+_SAMPLES = 3
+
+
+def _samples(folder: Path | None) -> list[NDArray[np.uint8]]:
+    """The images that a pack is tried on: the first of a folder, or scenes of 640 × 480 pixels."""
+    import cv2
+
+    from auditor.datasets.image_files import list_images, read_image
+    from auditor.demo.scenes import render_scene
+    from auditor.errors import InputError
+
+    if folder is None:
+        drawn = (render_scene(seed)[0] for seed in range(5001, 5001 + _SAMPLES))
+        return [cv2.resize(scene, (640, 480), interpolation=cv2.INTER_CUBIC).astype("uint8") for scene in drawn]
+    paths = list_images(folder)[:_SAMPLES]
+    if not paths:
+        raise InputError(f"{folder}: there is no image in it")
+    return [read_image(path, size=None) for path in paths]
 
 
 def _selected(name: str, *, allow_code: bool) -> Sequence[ScenarioSpec]:

@@ -17,6 +17,7 @@ from auditor.config.audit import (
     read_audit,
     read_judging,
 )
+from auditor.config.call_arguments import Parameters, parameters_of
 from auditor.config.data_config import CalibrationConfig, DatasetConfig
 from auditor.config.gallery_config import GalleryConfig
 from auditor.config.gates_config import GateConfig, GatesConfig, rule_of
@@ -50,6 +51,7 @@ __all__ = [
     "InputConfig",
     "ModelConfig",
     "PackConfig",
+    "Parameters",
     "PostprocessConfig",
     "YamlFile",
     "cells_document",
@@ -60,6 +62,7 @@ __all__ = [
     "load_gates",
     "load_pack",
     "nearest",
+    "parameters_of",
     "parse_cells",
     "parse_gallery",
     "parse_result",

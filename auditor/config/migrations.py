@@ -209,6 +209,11 @@ def _to_2_5(old: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": "2.5"}
 
 
+def _to_2_6(old: Mapping[str, Any]) -> dict[str, Any]:
+    """2.6 adds fields: what each scenario's pixels hang on, its source and package, and breaking points."""
+    return {**old, "schema_version": "2.6"}
+
+
 MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "1.0": _to_2_0,
     "2.0": _to_2_1,
@@ -216,5 +221,6 @@ MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "2.2": _to_2_3,
     "2.3": _to_2_4,
     "2.4": _to_2_5,
+    "2.5": _to_2_6,
 }
 """From a schema version to the function that turns its document into the next version's."""

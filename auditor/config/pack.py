@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictFloat, field_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, field_validator
 
 from auditor.config.partly import validate_partly
 from auditor.config.yaml_file import Document, YamlFile, read_yaml
@@ -34,6 +34,10 @@ class ScenarioConfig(Document):
     unit: str
     remedy: str = ""
     """What to do about a model that breaks under it."""
+    source: str = ""
+    """What the transforms and the values of the knobs are taken from."""
+    monotone: StrictBool = True
+    """Whether the effect grows with severity."""
     transforms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
     @field_validator("transforms")
@@ -49,7 +53,7 @@ class ScenarioConfig(Document):
             if name == "function":
                 if not isinstance(arguments, str) or arguments.count(":") != 1:
                     raise ValueError(f"expected `function: module:name` but got {arguments!r}")
-            elif arguments is not None and not isinstance(arguments, dict):
+            elif arguments is not None and not isinstance(arguments, dict | str):
                 raise ValueError(f"expected arguments of {name} as a mapping but got {arguments!r}")
         return transforms
 
@@ -60,6 +64,8 @@ class PackConfig(Document):
     pack: PackName
     version: Annotated[int, Field(strict=True, ge=1)]
     about: str = ""
+    source: str = ""
+    """The source of every scenario that names none of its own."""
     scenarios: Annotated[dict[PackName, ScenarioConfig], Field(min_length=1)]
 
     @field_validator("pack")
@@ -109,8 +115,8 @@ def read_pack(path: Path) -> tuple[PackConfig, YamlFile, list[str]]:
         ]
         if unknown:
             wrong.add(name)
-        if any("function" in transform for transform in scenario.transforms):
-            continue  # a function takes the severity itself
+        if any(isinstance(given, str) for transform in scenario.transforms for given in transform.values()):
+            continue  # a function takes the severity itself, and a transform of files alone every knob
         problems += [
             f"{source.where('scenarios', name, 'knobs', knob)}: no transform uses ${knob}"
             for knob in sorted(set(scenario.knobs) - used)
@@ -119,8 +125,9 @@ def read_pack(path: Path) -> tuple[PackConfig, YamlFile, list[str]]:
     return config.model_copy(update={"scenarios": right}), source, problems
 
 
-def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
-    """Turn a pack into its scenarios' specs, in the order of the file."""
+def specs_of(config: PackConfig, *, folder: Path, distribution: str | None = None) -> tuple[ScenarioSpec, ...]:
+    """Turn a pack, which came with a Python package or not, into its scenarios' specs, in the order of the file. A
+    transform that is given as a text takes it as its `files`, and each knob of the scenario under the knob's name."""
     specs = []
     for name, scenario in config.scenarios.items():
         transforms = []
@@ -128,6 +135,9 @@ def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
             (key, arguments), *_ = transform.items()
             if key == "function":
                 transforms.append(Transform("function", str(arguments)))
+            elif isinstance(arguments, str):
+                named = {knob: f"${knob}" for knob in scenario.knobs}
+                transforms.append(Transform("builtin", key, {"files": arguments, **named}))
             else:
                 kind: Literal["albumentations", "builtin"] = "albumentations" if key[:1].isupper() else "builtin"
                 transforms.append(Transform(kind, key, dict(arguments or {})))
@@ -141,7 +151,10 @@ def specs_of(config: PackConfig, *, folder: Path) -> tuple[ScenarioSpec, ...]:
                 knobs=dict(scenario.knobs),
                 transforms=tuple(transforms),
                 remedy=scenario.remedy,
+                source=scenario.source or config.source,
+                monotone=scenario.monotone,
                 folder=str(folder),
+                distribution=distribution,
             )
         )
     return tuple(specs)

@@ -28,7 +28,7 @@ __all__ = [
     "result_schema",
 ]
 
-RESULT_SCHEMA_VERSION = "2.5"
+RESULT_SCHEMA_VERSION = "2.6"
 
 
 @functools.cache

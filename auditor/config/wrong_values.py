@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from auditor.config.yaml_file import Loc, YamlFile, nearest
 
-__all__ = ["problem_at", "wrong_places"]
+__all__ = ["expected_of", "problem_at", "wrong_places"]
 
 _KINDS = {
     "string": "a text",
@@ -61,19 +61,25 @@ def wrong_places(details: Sequence[ErrorDetails], data: Any) -> dict[Loc, ErrorD
 
 def problem_at(loc: Loc, detail: ErrorDetails, model: type[BaseModel], source: YamlFile) -> str:
     """One sentence: file, line, field, what was expected and what was given."""
-    kind, given = detail["type"], detail["input"]
+    kind = detail["type"]
     if kind == "extra_forbidden":
         name = str(loc[-1])
         return f"{source.where(*loc)}: unknown key; {nearest(name, _fields(model, detail['loc'][:-1]))}"
     if kind == "missing":
         return f"{source.where(*loc)}: this key is required and missing"
+    return f"{source.where(*loc)}: {expected_of(detail)}"
+
+
+def expected_of(detail: ErrorDetails) -> str:
+    """What was expected of a value, and what was given."""
+    kind = detail["type"]
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind.startswith("value_error"):
-        return f"{source.where(*loc)}: {message}"
+        return message
     context = detail.get("ctx", {})
     expected = _WORDS[kind](context) if kind in _WORDS else _KINDS.get(kind.partition("_")[0], "another value")
-    got = f"{context['actual_length']}" if kind in ("too_short", "too_long") else _kind(given)
-    return f"{source.where(*loc)}: expected {expected} but got {got}"
+    got = f"{context['actual_length']}" if kind in ("too_short", "too_long") else _kind(detail["input"])
+    return f"expected {expected} but got {got}"
 
 
 def _real_loc(loc: Sequence[str | int], data: Any, *, keep_last: bool) -> Loc:

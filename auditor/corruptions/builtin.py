@@ -1,21 +1,27 @@
 """Corruptions of our own, where albumentations has none with a physical knob, or a slow one.
 
 Each takes an (H, W, 3) uint8 RGB image, leaves it untouched and returns a new one of the same shape and type. `rng` is
-the image's own generator: the same for every severity, so that severities of one image differ in strength alone.
+the image's own generator: the same for every severity, so that severities of one image differ in strength alone. What a
+knob physically can be is written in its type, and asked of every value before a corruption runs.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import cv2
 import numpy as np
+from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 __all__ = [
     "QUANTILES",
     "Corruption",
+    "Factor",
+    "NotNegative",
+    "Positive",
+    "Share",
     "color_temperature",
     "contrast",
     "defocus",
@@ -31,6 +37,15 @@ __all__ = [
 ]
 
 Image = NDArray[np.uint8]
+
+NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+Factor = Annotated[float, Ge(1)]
+Stops = Annotated[float, Ge(-12), Le(12)]
+"""Factors of two of light; twelve are all that 8 bits of sRGB can tell apart."""
+Kelvin = Annotated[float, Ge(1667), Le(25000)]
+"""What the approximation of the Planckian locus holds for."""
 
 
 class Corruption(Protocol):
@@ -57,34 +72,25 @@ def _levels(srgb: NDArray[np.floating[Any]]) -> Image:
     return np.asarray(np.clip(np.rint(srgb * 255), 0, 255), dtype=np.uint8)
 
 
-def _at_least(*, low: float, strict: bool = False, **knob: float) -> None:
-    """Refuse a knob below what it physically can be."""
-    ((name, value),) = knob.items()
-    if value < low or (strict and value == low):
-        raise ValueError(f"expected {name} {'above' if strict else 'of at least'} {low} but got {value}")
-
-
-def exposure(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
+def exposure(image: Image, *, rng: np.random.Generator, stops: Stops) -> Image:
     """Multiply linear light by 2^stops; what exceeds the sensor's range clips."""
     table = _levels(_to_srgb(np.clip(_LINEAR * 2.0**stops, 0, 1)))
     return np.asarray(cv2.LUT(image, table))
 
 
-def contrast(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
+def contrast(image: Image, *, rng: np.random.Generator, factor: NotNegative) -> Image:
     """Scale the distance of every pixel from the image's mean level by `factor`."""
-    _at_least(factor=factor, low=0)
     mean = float(image.mean())
     table = np.clip(np.rint((np.arange(256) - mean) * factor + mean), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table))
 
 
-def color_temperature(image: Image, *, rng: np.random.Generator, kelvin: float) -> Image:
+def color_temperature(image: Image, *, rng: np.random.Generator, kelvin: Kelvin) -> Image:
     """Light a scene, white-balanced for 6500 K, with a black body of `kelvin`; the green channel keeps its level.
 
     Source: Kim et al. 2002, "Design of advanced color temperature control system for HDTV applications" (the cubic
     approximation of the Planckian locus, 1667 K to 25000 K); IEC 61966-2-1 (the matrix from XYZ to linear sRGB).
     """
-    _at_least(kelvin=kelvin, low=1667)
     gains = _planckian_rgb(kelvin) / _planckian_rgb(6500.0)
     gains = gains / gains[1]
     table = _levels(_to_srgb(np.clip(_LINEAR[:, np.newaxis] * gains, 0, 1)))
@@ -108,9 +114,8 @@ def _planckian_rgb(kelvin: float) -> NDArray[np.float64]:
     return np.asarray(np.maximum(matrix @ xyz, 1e-3))
 
 
-def uneven_light(image: Image, *, rng: np.random.Generator, stops: float) -> Image:
+def uneven_light(image: Image, *, rng: np.random.Generator, stops: NotNegative) -> Image:
     """Let linear light fall off by `stops` from one side of the image to the other, the side drawn once per image."""
-    _at_least(stops=stops, low=0)
     height, width = image.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     across = np.linspace(-1, 1, width, dtype=np.float32) * np.float32(np.cos(angle))
@@ -128,16 +133,14 @@ def _srgb_table() -> Image:
     return _levels(_to_srgb(np.arange(4096) / 4095))
 
 
-def downscale(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
+def downscale(image: Image, *, rng: np.random.Generator, factor: Factor) -> Image:
     """Reduce the image by `factor` with area averaging and enlarge it again bilinearly: detail is lost, size is
     kept."""
-    _at_least(factor=factor, low=1)
     return _reduced(image, factor, cv2.INTER_LINEAR)
 
 
-def pixelate(image: Image, *, rng: np.random.Generator, block: float) -> Image:
+def pixelate(image: Image, *, rng: np.random.Generator, block: Factor) -> Image:
     """Replace blocks of `block` × `block` pixels by their mean."""
-    _at_least(block=block, low=1)
     return _reduced(image, block, cv2.INTER_NEAREST)
 
 
@@ -149,18 +152,16 @@ def _reduced(image: Image, factor: float, back: int) -> Image:
     return np.asarray(cv2.resize(small, (width, height), interpolation=back), dtype=np.uint8)
 
 
-def defocus(image: Image, *, rng: np.random.Generator, radius: float) -> Image:
+def defocus(image: Image, *, rng: np.random.Generator, radius: NotNegative) -> Image:
     """Blur with a disk of `radius` pixels, the point spread of a lens out of focus."""
-    _at_least(radius=radius, low=0)
     reach = int(np.ceil(radius)) + 1
     ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disk = np.clip(radius + 0.5 - np.hypot(xs, ys), 0, 1).astype(np.float32)
     return np.asarray(cv2.filter2D(image, -1, disk / disk.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
-def motion_blur(image: Image, *, rng: np.random.Generator, length: float) -> Image:
+def motion_blur(image: Image, *, rng: np.random.Generator, length: NotNegative) -> Image:
     """Blur along a line of `length` pixels, in a direction drawn once per image."""
-    _at_least(length=length, low=0)
     angle = rng.uniform(0, np.pi)
     reach = int(np.ceil(length / 2)) + 1
     ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
@@ -170,9 +171,8 @@ def motion_blur(image: Image, *, rng: np.random.Generator, length: float) -> Ima
     return np.asarray(cv2.filter2D(image, -1, line / line.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
-def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
+def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: NotNegative) -> Image:
     """Add white noise of `sigma` 8-bit levels to every channel; the same field at every severity of one image."""
-    _at_least(sigma=sigma, low=0)
     # OpenCV draws four times as fast as numpy; its generator is seeded at every call, so no state is carried over.
     noise = np.empty(image.shape, dtype=np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
@@ -180,12 +180,11 @@ def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: float) -> I
     return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def shot_noise(image: Image, *, rng: np.random.Generator, photons: float) -> Image:
+def shot_noise(image: Image, *, rng: np.random.Generator, photons: Positive) -> Image:
     """Count photons: each value is a Poisson draw around its linear light × `photons` (the count at full white).
 
     One uniform field per image picks the quantile, whatever the severity; tables of quantiles make it fast.
     """
-    _at_least(photons=photons, low=0, strict=True)
     quantile = rng.integers(0, QUANTILES, size=image.shape, dtype=np.uint16)
     return np.asarray(_shot_table(float(photons))[image, quantile])
 
@@ -215,10 +214,9 @@ def poisson_quantiles(means: NDArray[np.float64], steps: int) -> NDArray[np.int6
     return found
 
 
-def row_banding(image: Image, *, rng: np.random.Generator, amplitude: float) -> Image:
+def row_banding(image: Image, *, rng: np.random.Generator, amplitude: NotNegative) -> Image:
     """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout
     noise."""
-    _at_least(amplitude=amplitude, low=0)
     offsets = rng.normal(0, 1, size=(image.shape[0], 1, 1)).astype(np.float32) * np.float32(amplitude)
     field = np.broadcast_to(offsets, image.shape)
     return np.asarray(cv2.add(image, np.ascontiguousarray(field), dtype=cv2.CV_8U), dtype=np.uint8)

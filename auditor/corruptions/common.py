@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
+from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
-from auditor.corruptions.builtin import QUANTILES, poisson_quantiles
+from auditor.corruptions.builtin import QUANTILES, Factor, NotNegative, Positive, Share, poisson_quantiles
 
 __all__ = [
     "blocks",
@@ -56,7 +57,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-def photon_noise(image: Image, *, rng: np.random.Generator, count: float) -> Image:
+def photon_noise(image: Image, *, rng: np.random.Generator, count: Positive) -> Image:
     """Draw each value from a Poisson distribution around `count` times it, on the 8-bit scale as it is."""
     quantile = rng.integers(0, QUANTILES, size=image.shape, dtype=np.uint16)
     return np.asarray(_photon_table(float(count))[image, quantile])
@@ -68,7 +69,7 @@ def _photon_table(count: float) -> Image:
     return np.stack([_image(drawn / count) for drawn in poisson_quantiles(np.arange(256) / 255 * count, QUANTILES)])
 
 
-def impulse_noise(image: Image, *, rng: np.random.Generator, amount: float) -> Image:
+def impulse_noise(image: Image, *, rng: np.random.Generator, amount: Share) -> Image:
     """Set so large a share of all values, channel by channel, to black or to white."""
     drawn = rng.random(image.shape, dtype=np.float32)
     found = image.copy()
@@ -77,7 +78,7 @@ def impulse_noise(image: Image, *, rng: np.random.Generator, amount: float) -> I
     return found
 
 
-def disk_blur(image: Image, *, rng: np.random.Generator, radius: float, alias: float) -> Image:
+def disk_blur(image: Image, *, rng: np.random.Generator, radius: Positive, alias: Positive) -> Image:
     """Blur with a disk of `radius` pixels whose edge is smoothed by a Gaussian of `alias`."""
     small = radius <= 8
     reach = 8 if small else math.ceil(radius)
@@ -88,7 +89,7 @@ def disk_blur(image: Image, *, rng: np.random.Generator, radius: float, alias: f
     return np.asarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
-def glass_blur(image: Image, *, rng: np.random.Generator, sigma: float, reach: float, rounds: float) -> Image:
+def glass_blur(image: Image, *, rng: np.random.Generator, sigma: Positive, reach: Factor, rounds: Factor) -> Image:
     """Blur, let pixels become others up to `reach` away, one after the other and so many times, and blur again. The
     places of a square of 128 pixels are drawn once and laid side by side, from a place of the image's own on."""
     height, width = image.shape[:2]
@@ -125,7 +126,7 @@ def _exchanged(reach: int, rounds: int) -> tuple[Field, Field]:
     return down.astype(np.float32), across.astype(np.float32)
 
 
-def streak_blur(image: Image, *, rng: np.random.Generator, radius: float, sigma: float) -> Image:
+def streak_blur(image: Image, *, rng: np.random.Generator, radius: Factor, sigma: Positive) -> Image:
     """Blur along a half Gaussian of `sigma` over 2 `radius` + 1 pixels, at an angle of up to 45 degrees."""
     kernel = _streak(radius, sigma, rng.uniform(-45, 45))
     return np.asarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
@@ -143,7 +144,7 @@ def _streak(radius: float, sigma: float, degrees: float) -> Field:
     return kernel
 
 
-def zoom_blur(image: Image, *, rng: np.random.Generator, most: float, step: float) -> Image:
+def zoom_blur(image: Image, *, rng: np.random.Generator, most: Factor, step: Positive) -> Image:
     """The mean of the image and of all its enlargements about the middle, from 1 on by `step` to below `most`."""
     height, width = image.shape[:2]
     total = image.astype(np.float32)
@@ -159,12 +160,12 @@ def snow(
     *,
     rng: np.random.Generator,
     mean: float,
-    spread: float,
-    zoom: float,
+    spread: NotNegative,
+    zoom: Factor,
     cut: float,
-    radius: float,
-    sigma: float,
-    keep: float,
+    radius: Factor,
+    sigma: Positive,
+    keep: Share,
 ) -> Image:
     """Flakes are what lies above `cut` in noise of a `mean` and `spread`, enlarged by `zoom`; they fall in streaks,
     twice, the second time turned around, over an image that is whitened but for a share of `keep`."""
@@ -180,7 +181,7 @@ def snow(
     return _image(white + (falling + falling[::-1, ::-1])[..., np.newaxis])
 
 
-def frost(image: Image, *, rng: np.random.Generator, keep: float, strength: float) -> Image:
+def frost(image: Image, *, rng: np.random.Generator, keep: Share, strength: NotNegative) -> Image:
     """Keep a share `keep` of the image, and add `strength` of a window's frost. Theirs is cut out of six photographs;
     ours is drawn: branching ridges of noise at several sizes, bright and bluish."""
     height, width = image.shape[:2]
@@ -194,7 +195,7 @@ def frost(image: Image, *, rng: np.random.Generator, keep: float, strength: floa
     return _image(np.float32(keep) * _real(image) + np.float32(strength) * ice)
 
 
-def fog(image: Image, *, rng: np.random.Generator, amount: float, decay: float) -> Image:
+def fog(image: Image, *, rng: np.random.Generator, amount: NotNegative, decay: Factor) -> Image:
     """Add `amount` of a cloud whose roughness falls by `decay` from size to size, and scale back into range."""
     height, width = image.shape[:2]
     cloud = _cloud(1 << (max(height, width) - 1).bit_length(), decay, rng)[:height, :width]
@@ -246,7 +247,7 @@ def _ratios(amount: float) -> Field:
     return np.asarray(np.minimum(values + amount, 1) / values, dtype=np.float32)
 
 
-def saturated(image: Image, *, rng: np.random.Generator, factor: float, more: float) -> Image:
+def saturated(image: Image, *, rng: np.random.Generator, factor: NotNegative, more: float) -> Image:
     """Multiply the saturation of each pixel's colour (HSV) by `factor` and add `more`; gray ones turn red with that."""
     values = _real(image)
     top = values.max(axis=2, keepdims=True)
@@ -258,13 +259,13 @@ def saturated(image: Image, *, rng: np.random.Generator, factor: float, more: fl
     return _image(found)
 
 
-def speckle_noise(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
+def speckle_noise(image: Image, *, rng: np.random.Generator, sigma: NotNegative) -> Image:
     """Add to each value noise of `sigma` times it."""
     values = _real(image)
     return _image(values + values * _normal(rng, image.shape) * np.float32(sigma))
 
 
-def soft_blur(image: Image, *, rng: np.random.Generator, sigma: float) -> Image:
+def soft_blur(image: Image, *, rng: np.random.Generator, sigma: Positive) -> Image:
     """Blur with a Gaussian of `sigma` pixels, cut off at four of these."""
     side = 2 * math.ceil(4 * sigma) + 1
     return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
@@ -275,11 +276,11 @@ def spatter(
     *,
     rng: np.random.Generator,
     mean: float,
-    spread: float,
-    sigma: float,
+    spread: NotNegative,
+    sigma: Positive,
     cut: float,
-    strength: float,
-    mud: float,
+    strength: NotNegative,
+    mud: Share,
 ) -> Image:
     """Drops are where noise of a `mean` and `spread`, smoothed by `sigma`, lies above `cut`: of water, bright at their
     rims, added with `strength`; or, from `mud` 0.5 on, of mud that covers what is behind, its edges as soft as
@@ -303,14 +304,14 @@ def spatter(
 _MUD, _DENSE = 0.5, 0.8
 
 
-def channel_contrast(image: Image, *, rng: np.random.Generator, factor: float) -> Image:
+def channel_contrast(image: Image, *, rng: np.random.Generator, factor: NotNegative) -> Image:
     """Scale the distance of each channel's values from their mean by `factor`."""
     mean = image.reshape(-1, 3).mean(axis=0)
     table = np.clip((np.arange(256)[:, np.newaxis] - mean) * factor + mean, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[np.newaxis]))
 
 
-def blocks(image: Image, *, rng: np.random.Generator, share: float) -> Image:
+def blocks(image: Image, *, rng: np.random.Generator, share: Annotated[float, Gt(0), Le(1)]) -> Image:
     """Reduce both sides to a `share` by averaging, and enlarge again without interpolation."""
     height, width = image.shape[:2]
     small = (max(1, int(width * share)), max(1, int(height * share)))
@@ -318,7 +319,7 @@ def blocks(image: Image, *, rng: np.random.Generator, share: float) -> Image:
     return np.asarray(cv2.resize(reduced, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
-def elastic(image: Image, *, rng: np.random.Generator, strength: float) -> Image:
+def elastic(image: Image, *, rng: np.random.Generator, strength: NotNegative) -> Image:
     """Move pixels by `strength` times a random field of up to 0.5 % of the height, smoothed over 1 % of each side."""
     height, width = image.shape[:2]
     most = np.float32(height * 0.005)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -19,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import nearest
+from auditor.config import nearest, parameters_of
 from auditor.errors import InputError, ScenarioError
 from auditor.provenance import digest, sha256_of
 from auditor.values import ScenarioSpec
 
-__all__ = ["build", "corrupt", "function_sha256", "knobs_at"]
+__all__ = ["FILLED", "build", "content_sha256", "corrupt", "knobs_at", "named_sha256"]
 
 # albumentations asks a server for its newest version when it is imported, unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -35,12 +36,14 @@ Step = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float, seed: int) -> NDArray[np.uint8]:
     """Return a corrupted copy of an (H, W, 3) uint8 RGB image; shape and type are kept, the input is untouched.
 
-    `seed` is the image's own and the same at every severity.
+    `seed` is the image's own and the same at every severity; at severity 0 the copy is the image.
 
     Raises:
         ScenarioError: a transform failed, or returned something other than such an image.
     """
     result = image.copy()
+    if severity == 0:
+        return result
     for step, transform in zip(build(scenario, severity), scenario.transforms, strict=True):
         try:
             result = step(result, seed)
@@ -112,13 +115,16 @@ class _Key:
 @functools.lru_cache(maxsize=256)
 def _build(key: _Key, severity: float) -> tuple[Step, ...]:
     knobs = knobs_at(key.scenario, severity)
-    makers = {"albumentations": _albumentations_step, "builtin": _builtin_step}
+    folder = key.scenario.folder
     steps = []
     for step in key.scenario.transforms:
+        arguments = _substituted(step.arguments, knobs)
         if step.kind == "function":
-            steps.append(_function_step(step.target, key.scenario.folder, severity))
+            steps.append(_function_step(step.target, folder, severity))
+        elif step.kind == "builtin":
+            steps.append(_builtin_step(step.target, arguments, folder))
         else:
-            steps.append(makers[step.kind](step.target, _substituted(step.arguments, knobs)))
+            steps.append(_albumentations_step(step.target, arguments))
     return tuple(steps)
 
 
@@ -134,22 +140,39 @@ def _substituted(value: Any, knobs: Mapping[str, float]) -> Any:
     return value
 
 
-def _builtin_step(name: str, arguments: Mapping[str, Any]) -> Step:
+def _builtin_step(name: str, arguments: Mapping[str, Any], folder: str | None) -> Step:
     try:
         function = extensions.resolve("corruptions", name)
     except InputError as error:
         raise ScenarioError(str(error)) from error
-    known = set(inspect.signature(function).parameters) - {"image", "rng"}
-    if set(arguments) != known:
-        raise ScenarioError(
-            f"{name} takes {', '.join(sorted(known))} but got {', '.join(sorted(arguments)) or 'nothing'}"
-        )
-    wrong = {
-        key: value for key, value in arguments.items() if isinstance(value, bool) or not isinstance(value, (int, float))
-    }
-    if wrong:
-        raise ScenarioError(f"{name}: expected numbers but got {wrong}")
-    return lambda image, seed: function(image, rng=np.random.default_rng(seed), **arguments)
+    given = dict(arguments)
+    if isinstance(given.get(_FILES), str):
+        given[_FILES] = files_at(given[_FILES], folder)
+    problems = parameters_of(function, FILLED).problems(given)
+    if problems:
+        raise ScenarioError("; ".join(f"{name} {problem}" for problem in problems))
+    return lambda image, seed: function(image, rng=np.random.default_rng(seed), **given)
+
+
+_FILES = "files"
+"""The argument of a corruption that is given as a pattern of files, and arrives as their paths."""
+FILLED = frozenset({"image", "rng"})
+"""The parameters of a corruption that are no knobs."""
+
+
+def files_at(pattern: str, folder: str | None) -> tuple[Path, ...]:
+    """The files that a pattern such as `dirt/*.png` names, from a pack's folder on, in the order of their names.
+
+    Raises:
+        ScenarioError: there is none.
+    """
+    where = Path(folder or ".")
+    if not pattern or Path(pattern).is_absolute():
+        raise ScenarioError(f"expected files beside the pack, such as dirt/*.png, but got {pattern!r}")
+    found = sorted(path for path in where.glob(pattern) if path.is_file())
+    if not found:
+        raise ScenarioError(f"no file is there that is called {pattern}, looked for from {where} on")
+    return tuple(found)
 
 
 def _function_step(target: str, folder: str | None, severity: float) -> Step:
@@ -199,14 +222,24 @@ def _module_beside(module: str, folder: str | None) -> ModuleType | None:
     return sys.modules[name]
 
 
-def function_sha256(scenario: ScenarioSpec) -> str | None:
-    """A digest of the source of the Python functions that a scenario names, for the resume key; None where it has
-    none."""
-    targets = [step.target for step in scenario.transforms if step.kind == "function"]
-    if not targets:
-        return None
-    files = [inspect.getsourcefile(inspect.unwrap(_imported(target, scenario.folder))) for target in targets]
-    return digest([sha256_of(Path(file)) if file else target for file, target in zip(files, targets, strict=True)])
+def named_sha256(scenario: ScenarioSpec) -> str | None:
+    """A digest of what a scenario names outside of its pack, for the resume key: the source of its Python functions
+    and its pictures; None where it names nothing."""
+    found: list[str] = []
+    for step in scenario.transforms:
+        pattern = step.arguments.get(_FILES)
+        if step.kind == "function":
+            file = inspect.getsourcefile(inspect.unwrap(_imported(step.target, scenario.folder)))
+            found.append(sha256_of(Path(file)) if file else step.target)
+        elif step.kind == "builtin" and isinstance(pattern, str):
+            found += [sha256_of(path) for path in files_at(pattern, scenario.folder)]
+    return digest(found) if found else None
+
+
+def content_sha256(scenario: ScenarioSpec) -> str:
+    """A digest of everything that decides a scenario's pixels, whatever version its pack calls itself."""
+    transforms = [dataclasses.asdict(step) for step in scenario.transforms]
+    return digest(scenario.key, dict(scenario.knobs), transforms, named_sha256(scenario))
 
 
 def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:

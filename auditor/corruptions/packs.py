@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.resources
+import importlib.util
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +13,39 @@ from pathlib import Path
 
 import numpy as np
 
-from auditor.config import load_pack, nearest, read_pack, specs_of
+from auditor.config import YamlFile, nearest, read_pack, specs_of
 from auditor.corruptions.corrupt import build, corrupt
 from auditor.errors import InputError, ScenarioError
 from auditor.executors import run_isolated
 from auditor.values import ScenarioSpec
 
-__all__ = ["built_in_packs", "load_scenarios", "scenario_names", "select_scenarios"]
+__all__ = [
+    "PackFile",
+    "bound_memory",
+    "built_in_packs",
+    "first_failure",
+    "known_packs",
+    "load_scenarios",
+    "pack_file",
+    "read_scenarios",
+    "refused_code",
+    "scenario_names",
+    "select_scenarios",
+]
 
 
 _TRY_S, _TRY_BYTES = 30.0, 3 * 2**30
 """What corrupting a small image at five severities may take."""
+
+
+@dataclass(frozen=True)
+class PackFile:
+    """Where the pack of a name lies; `distribution` is the Python package that brought it, with its version, None for
+    one that ships with the auditor."""
+
+    name: str
+    path: Path
+    distribution: str | None = None
 
 
 def built_in_packs() -> dict[str, Path]:
@@ -35,7 +59,78 @@ def built_in_packs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[ScenarioSpec, ...]:
+def known_packs() -> dict[str, PackFile]:
+    """Every pack that has a name: those that ship, and those of installed Python packages. Such a package declares
+
+        [project.entry-points."auditor.packs"]
+        factory = "acme_packs"
+
+    and holds `acme_packs/factory.yaml`; finding it imports nothing of it (but what stands before a dot).
+
+    Raises:
+        InputError: a package claims a name that is taken, or holds no such file.
+    """
+    known = {name: PackFile(name, path) for name, path in built_in_packs().items()}
+    problems = []
+    for point in importlib.metadata.entry_points(group="auditor.packs"):
+        owner = f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+        if point.name in known:
+            other = known[point.name].distribution or "the auditor itself"
+            problems.append(f"{owner} brings a pack {point.name!r}, but {other} has that name; uninstall one")
+            continue
+        path = _inside(point.value, f"{point.name}.yaml")
+        if path is None:
+            problems.append(
+                f"{owner} says that the package {point.value!r} holds the pack {point.name}.yaml, but it does not; "
+                "install it again, or tell its authors"
+            )
+            continue
+        known[point.name] = PackFile(point.name, path, owner)
+    if problems:
+        raise InputError(problems)
+    return known
+
+
+def _inside(package: str, file: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    folders = found.submodule_search_locations or () if found is not None else ()
+    return next((Path(folder) / file for folder in folders if (Path(folder) / file).is_file()), None)
+
+
+def pack_file(name: str | Path) -> PackFile:
+    """The pack of a name, else the file of a path; whatever leads to a pack that has a name is that pack."""
+    known = known_packs()
+    if str(name) in known:
+        return known[str(name)]
+    path = Path(name)
+    own = (found for found in known.values() if found.path.resolve() == path.resolve())
+    return next(own, PackFile(path.stem, path))
+
+
+def read_scenarios(file: PackFile) -> tuple[tuple[ScenarioSpec, ...], YamlFile, list[str]]:
+    """What a pack's document says, as far as it is right, its lines, and what is wrong; nothing of it is run.
+
+    Raises:
+        InputError: with every problem, where too little is left to look at the rest.
+    """
+    config, source, problems = read_pack(file.path)
+    known = known_packs()
+    if config.pack in known and known[config.pack].path != file.path:
+        owner = known[config.pack].distribution
+        whose = f"a pack of {owner}" if owner else "a built-in pack"
+        problems.append(
+            f"{source.where('pack')}: {config.pack!r} is {whose}, which a file cannot replace; give it another name"
+        )
+    if file.distribution is not None and config.pack != file.name:
+        problems.append(f"{source.where('pack')}: {file.distribution} brings it as {file.name!r}")
+    specs = specs_of(config, folder=file.path.parent.absolute(), distribution=file.distribution)
+    return specs, source, problems
+
+
+def load_scenarios(path: Path, *, allow_code: bool = False) -> tuple[ScenarioSpec, ...]:
     """Load a pack file and try each of its scenarios at every severity on a small image.
 
     A scenario that names a Python function is tried only where `allow_code` is true.
@@ -43,15 +138,24 @@ def load_scenarios(path: Path, *, allow_code: bool, built_in: bool) -> tuple[Sce
     Raises:
         InputError: with every problem of the pack.
     """
-    config, source, problems = read_pack(path)
-    if not built_in and config.pack in built_in_packs():
-        problems.append(
-            f"{source.where('pack')}: {config.pack!r} is a built-in pack, which a file cannot replace; give it "
-            "another name"
-        )
-    specs = specs_of(config, folder=path.parent.absolute())
+    return _tried(pack_file(path), allow_code=allow_code)
+
+
+def refused_code(spec: ScenarioSpec, *, allow_code: bool) -> str | None:
+    """Why a scenario is not run: it names Python code, which nobody has allowed."""
+    code = [step.target for step in spec.transforms if step.kind == "function"]
+    if not code or allow_code:
+        return None
+    return (
+        f"{code[0]} is Python code, which runs only where the audit says `allow_code: true` (or the command "
+        "`--allow-code`)"
+    )
+
+
+def _tried(file: PackFile, *, allow_code: bool) -> tuple[ScenarioSpec, ...]:
+    specs, source, problems = read_scenarios(file)
     tries = [_Try(spec, source.where("scenarios", spec.name, "transforms"), allow_code) for spec in specs]
-    if built_in:
+    if file.path in built_in_packs().values():
         problems += [problem for item in tries for problem in _try(item)]
     else:  # what a stranger's pack asks for may take for ever, or all memory
         for outcome in run_isolated(_bounded, tries, timeout_s=_TRY_S):
@@ -95,18 +199,18 @@ def select_scenarios(
 
 
 def scenario_names() -> list[str]:
-    """Name every pack that ships, and every scenario as pack/scenario."""
-    packs = built_in_packs()
-    return [*packs, *(spec.key for path in packs.values() for spec in _loaded(path))]
+    """Name every pack that has a name, and every scenario of one as pack/scenario."""
+    packs = known_packs()
+    return [*packs, *(spec.key for file in packs.values() for spec in read_scenarios(file)[0])]
 
 
 def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...]:
     if _is_path(name):
         file, _, scenario = name.partition("#")
-        specs = load_scenarios(folder / file, allow_code=allow_code, built_in=False)
+        specs = _tried(pack_file(folder / file), allow_code=allow_code)
     else:
         pack, _, scenario = name.partition("/")
-        packs = built_in_packs()
+        packs = known_packs()
         if pack not in packs and (folder / name).is_dir():
             raise InputError(f"{name} is a folder; expected a pack, pack/scenario, or the path of a pack file (.yaml)")
         if pack not in packs and (folder / name).is_file():
@@ -114,19 +218,15 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
         if pack not in packs:
             own = f" (a pack file of your own is given by its path, ./{pack}.yaml)" if pack.isidentifier() else ""
             raise InputError(f"unknown scenario {name!r}; {nearest(name, scenario_names())}{own}")
-        specs = _loaded(packs[pack])
+        known = packs[pack]
+        specs = read_scenarios(known)[0] if known.distribution is None else _tried(known, allow_code=allow_code)
     if not scenario:
         return specs
     found = tuple(spec for spec in specs if spec.name == scenario)
     if not found:
-        known = {spec.name: name.removesuffix(scenario) + spec.name for spec in specs}
-        raise InputError(f"unknown scenario {name!r}; {nearest(name, known.values())}")
+        names = {spec.name: name.removesuffix(scenario) + spec.name for spec in specs}
+        raise InputError(f"unknown scenario {name!r}; {nearest(name, names.values())}")
     return found
-
-
-def _loaded(path: Path) -> tuple[ScenarioSpec, ...]:
-    config, _ = load_pack(path)
-    return specs_of(config, folder=path.parent.absolute())
 
 
 def _is_path(name: str) -> bool:
@@ -143,26 +243,29 @@ class _Try:
 
 
 def _bounded(item: _Try) -> list[str]:
-    """As `_try`, in a process that can fill no more than so much memory."""
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (_TRY_BYTES, _TRY_BYTES))
+    bound_memory()
     return _try(item)
 
 
+def bound_memory() -> None:
+    """Let this process, a worker, fill no more than so much memory."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_TRY_BYTES, _TRY_BYTES))
+
+
 def _try(item: _Try) -> list[str]:
-    """Build and run a scenario at every severity; what is wrong, with the line of its transforms."""
-    spec, where, allow_code = item.spec, item.where, item.allow_code
-    code = [step.target for step in spec.transforms if step.kind == "function"]
-    if code and not allow_code:
-        return [
-            f"{where}: {code[0]} is Python code, which runs only where the audit says `allow_code: true` (or the "
-            "command `--allow-code`)"
-        ]
+    """What is wrong with a scenario, with the line of its transforms."""
+    problem = refused_code(item.spec, allow_code=item.allow_code) or first_failure(item.spec)
+    return [] if problem is None else [f"{item.where}: {problem}"]
+
+
+def first_failure(spec: ScenarioSpec) -> str | None:
+    """Build and run a scenario at every severity on a small image; why that fails, None where it does not."""
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     for severity in range(1, 6):
         try:
             build(spec, severity)
             corrupt(image, spec, severity=severity, seed=0)
         except ScenarioError as error:
-            return [f"{where}: {error}"]
-    return []
+            return str(error)
+    return None

@@ -26,6 +26,7 @@ from auditor.values import (
     MetricValue,
     ModelRecord,
     RunLabel,
+    ScenarioRecord,
     yaml_flow,
 )
 
@@ -122,13 +123,19 @@ def _why_not(baseline: AuditResult, run: AuditResult, before: CellResult, after:
         next((scenario for scenario in result.plan.scenarios if scenario.key == after.scenario), None)
         for result in (baseline, run)
     )
-    if old is None or new is None or old == new:
+    return None if old is None or new is None else _other_pixels(old, new)
+
+
+def _other_pixels(old: ScenarioRecord, new: ScenarioRecord) -> str | None:
+    """Why two scenarios of one name are not one: by their contents, or, in results of before 2.6, by what is known."""
+    known = old.sha256 is not None and new.sha256 is not None
+    if old.sha256 == new.sha256 if known else old == new:
         return None
     if old.version != new.version:
-        return f"pack: {after.scenario} is of version {new.version}, was {old.version}"
+        return f"pack: {new.key} is of version {new.version}, was {old.version}"
     if (old.knobs, old.transforms) != (new.knobs, new.transforms):
-        return f"pack: {after.scenario} has other knobs or transforms under one version"
-    return None
+        return f"pack: {new.key} has other knobs or transforms under one version"
+    return f"pack: {new.key} names other code or other pictures under one version" if known else None
 
 
 def _other_data(baseline: AuditResult, run: AuditResult, before: CellResult, after: CellResult) -> str | None:
@@ -258,6 +265,9 @@ def _compared(pair: Pair, found: Sequence[Difference], run: AuditResult) -> Comp
 
 def _notes(baseline: AuditResult, run: AuditResult, pairs: Sequence[Pair]) -> Iterator[str]:
     """What is not alike, beside what was to be compared."""
+    others = {pair.cell.scenario: pair.reason for pair in pairs if pair.reason is not None and not pair.cell.is_clean}
+    for reason in sorted({reason for reason in others.values() if reason.startswith("pack: ")}):
+        yield f"not compared, since the pictures are others: {reason.removeprefix('pack: ')}"
     unpaired = {pair.unpaired for pair in pairs if pair.unpaired is not None and pair.reason is None}
     for reason in sorted(unpaired):
         yield f"unpaired, so with wider intervals: {reason}"

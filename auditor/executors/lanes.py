@@ -200,7 +200,7 @@ class Lane:
             return dataclasses.replace(outcome, item=item)
         except BrokenProcessPool:
             self._pool = None
-            return Outcome(item, error=f"the runtime ended the process{_ending(processes)}", died=True)
+            return Outcome(item, error=f"it ended its process{_ending(processes)}", died=True)
         except TimeoutError:
             self._pool = None
             _kill(pool)

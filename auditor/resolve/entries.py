@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.config import AuditConfig, ModelConfig
+from auditor.config import AuditConfig, ModelConfig, load_audit, nearest
 from auditor.datasets.dataset import Dataset
-from auditor.errors import AuditorError, ModelError
+from auditor.errors import AuditorError, InputError, ModelError
 from auditor.executors import Lane, run_isolated
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.model import DATASET_LABELS, ModelRequest, resolve_model
@@ -22,7 +22,7 @@ from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.values import ModelSpec
 from auditor.values.label_lists import BUILT_IN_LABELS
 
-__all__ = ["resolve_models", "where_is"]
+__all__ = ["resolve_models", "resolve_shown", "where_is"]
 
 _OPEN_TIMEOUT_S = 120.0
 _OPEN_SOURCE_TIMEOUT_S = 1200.0
@@ -77,6 +77,48 @@ def resolve_models(
             where = where_is(config, request.name, *([field] if field else []))
             problems.append(f"{where}: {text}" if request.path in text else f"{where}: {request.path}: {text}")
     return specs
+
+
+def resolve_shown(model: str, images: tuple[NDArray[np.uint8], ...]) -> ModelSpec:
+    """Resolve a model to show what it finds: the file of one, or an entry of a document as `audit.yaml#name` (its first
+    one without `#name`).
+
+    Raises:
+        InputError: it cannot be read, opened or understood.
+    """
+    file, _, name = model.partition("#")
+    if not file.endswith((".yaml", ".yml")):
+        plain = ModelRequest(
+            Path(model).stem, Path(model).stem, model, "", str(Path.cwd()), images=images, need_labels=False
+        )
+        return _opened(plain, f"--model {model}", "say how it is fed in an audit.yaml, and give that: audit.yaml#name")
+    config = load_audit(Path(file))
+    entries = {entry.name: entry for entry in config.models}
+    if name and name not in entries:
+        raise InputError(f"{file}: it has no model {name!r}; {nearest(name, entries)}")
+    entry = entries[name] if name else config.models[0]
+    leader = entries.get(entry.variant_of or entry.name, entry)
+    family = None
+    for wanted in dict.fromkeys((leader, entry)):
+        request = _request(config, wanted, {}, {config.dataset_of(wanted): images})
+        request = dataclasses.replace(
+            request,
+            labels=None if request.labels == DATASET_LABELS else request.labels,
+            need_labels=False,
+            family=family.input if family is not None else None,
+        )
+        family = _opened(request, where_is(config, wanted.name), "mend this entry")
+    assert family is not None
+    return family
+
+
+def _opened(request: ModelRequest, where: str, remedy: str) -> ModelSpec:
+    """A model that is resolved in a process of its own."""
+    (outcome,) = run_isolated(_resolve, [request], timeout_s=_OPEN_TIMEOUT_S)
+    if isinstance(outcome.result, ModelSpec):
+        return outcome.result
+    text = str(outcome.error).strip().splitlines()[-1] if outcome.error is not None else outcome.result[0]
+    raise InputError(f"{where}: {text if request.path in text else f'{request.path}: {text}'}; {remedy}")
 
 
 def _files_missing(config: AuditConfig, index: int, model: ModelConfig) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor.config import AuditConfig
-from auditor.corruptions.corrupt import build, function_sha256
+from auditor.corruptions.corrupt import build, named_sha256
 from auditor.corruptions.packs import select_scenarios
 from auditor.errors import InputError, ScenarioError
 from auditor.values import ScenarioSpec
@@ -42,5 +42,5 @@ def try_scenarios(
 
 
 def hashes_of(scenarios: Sequence[ScenarioSpec]) -> dict[str, str]:
-    """The SHA-256 of each scenario that is a Python function, by its key."""
-    return {scenario.key: found for scenario in scenarios if (found := function_sha256(scenario)) is not None}
+    """The SHA-256 of what each scenario names outside of its pack, Python functions and pictures, by its key."""
+    return {scenario.key: found for scenario in scenarios if (found := named_sha256(scenario)) is not None}

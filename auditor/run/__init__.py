@@ -8,6 +8,7 @@ from auditor.run.gallery_folder import write_gallery
 from auditor.run.judging import as_judged, catalogue, is_silenced_by_code, judge_run, load_run, report_run
 from auditor.run.level_files import file_findings, quantize_file
 from auditor.run.packing import write_bundle
+from auditor.run.previewing import Finder
 from auditor.run.progress import Progress, SilentProgress
 from auditor.run.revisiting import revisited
 from auditor.run.sharding import merge_shards, run_shard
@@ -15,6 +16,7 @@ from auditor.run.stages.verifying import verified
 
 __all__ = [
     "Estimate",
+    "Finder",
     "Progress",
     "SilentProgress",
     "as_judged",

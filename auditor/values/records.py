@@ -105,6 +105,12 @@ class ScenarioRecord:
     knobs: Mapping[str, tuple[float, ...]]
     transforms: tuple[Transform, ...]
     remedy: str = ""
+    source: str = ""
+    monotone: bool = True
+    sha256: str | None = None
+    """A digest of everything that decides its pixels: knobs, transforms, the code and pictures that these name."""
+    distribution: str | None = None
+    """The Python package that its pack came with, and its version."""
 
 
 @dataclass(frozen=True)

@@ -410,7 +410,8 @@ class Transform:
 @dataclass(frozen=True)
 class ScenarioSpec:
     """One scenario of a pack: `knobs` maps a knob's name to its values at severities 1..5; `remedy` says what to do
-    about a model that breaks under it."""
+    about a model that breaks under it, `source` what its transforms and values are taken from. Not `monotone` is one
+    whose effect does not grow with severity, as its pack says. `distribution` is the Python package it came with."""
 
     pack: str
     name: str
@@ -420,7 +421,10 @@ class ScenarioSpec:
     knobs: Mapping[str, tuple[float, ...]]
     transforms: tuple[Transform, ...]
     remedy: str = ""
+    source: str = ""
+    monotone: bool = True
     folder: str | None = None
+    distribution: str | None = None
 
     @property
     def key(self) -> str:

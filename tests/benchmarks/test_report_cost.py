@@ -57,7 +57,7 @@ def test_milliseconds_of_each_scenario(benchmark):
     image = cv2.resize(render_scene(3)[0], (640, 480), interpolation=cv2.INTER_CUBIC)
     lines = []
     for path in built_in_packs().values():
-        for spec in load_scenarios(path, allow_code=False, built_in=True):
+        for spec in load_scenarios(path):
             times = []
             for turn in range(5):
                 begin = time.perf_counter()

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_results import made_cell, made_result, model
@@ -38,12 +39,15 @@ def test_it_is_called_as_it_is_registered(group):
 
 
 @pytest.mark.parametrize("name", extensions.names("corruptions"))
-def test_a_corruption_keeps_shape_type_and_input(name):
+def test_a_corruption_keeps_shape_type_and_input(name, tmp_path):
     function = extensions.resolve("corruptions", name)
     assert inspect.getdoc(function)
     knobs = set(inspect.signature(function).parameters) - {"image", "rng"}
     before = IMAGE.copy()
-    values = {knob: {"kelvin": 3000.0, "photons": 20.0, "share": 0.5, "step": 0.5}.get(knob, 2.0) for knob in knobs}
+    cv2.imwrite(str(tmp_path / "dirt.png"), np.random.default_rng(1).integers(0, 256, (20, 20, 4), dtype=np.uint8))
+    usual = {"kelvin": 3000.0, "photons": 20.0, "share": 0.5, "step": 0.5, "files": (tmp_path / "dirt.png",)}
+    usual |= dict.fromkeys(("opacity", "mode"), 0.5) | {"mode": "cover"}
+    values = {knob: usual.get(knob, 2.0) for knob in knobs}
     first = function(IMAGE, rng=np.random.default_rng(5), **values)
     assert (before == IMAGE).all()
     assert (first.shape, first.dtype) == (IMAGE.shape, np.uint8)

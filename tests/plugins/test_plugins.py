@@ -1,4 +1,4 @@
-"""Six plug-ins, each a distribution of its own beside which nothing was touched, complete in one audit."""
+"""Seven plug-ins, each a distribution of its own beside which nothing was touched, complete in one audit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ models:
   - {name: plain, path: stacked.tflite, labels: labels.txt}
   - {name: stacked_int8, variant_of: stacked, path: stacked_int8.tflite}
   - {name: counter, path: counter.tflite, labels: labels.txt}
-scenarios: [./blinds.yaml]
+scenarios: [toy]
 severities: [3]
 delegates: [xnnpack, none]
 checks: {input_contract: {images: 10}}
@@ -40,17 +40,6 @@ gates:
   - {metric: center_error, scenario: clean, max: 100}
   - {metric: center_error, model: plain, scenario: toy/blinds, against: clean, max_drop: 500}
   - {metric: counted, model: counter, scenario: clean, min: 0.99}
-"""
-
-PACK = """\
-pack: toy
-version: 1
-scenarios:
-  blinds:
-    knobs: {width: [4, 6, 8, 12, 16]}
-    unit: stripes, pixels
-    remedy: Take the blinds down.
-    transforms: [{stripes: {width: $width}}]
 """
 
 
@@ -69,6 +58,9 @@ def install(site: Path, plugins=PLUGINS) -> dict[str, str]:
         (info / "entry_points.txt").write_text("\n".join(lines))
         for module in plugin.glob("*.py"):
             shutil.copy(module, site)
+        for package in plugin.glob("*/*.yaml"):
+            (site / package.parent.name).mkdir()
+            shutil.copy(package, site / package.parent.name)
     root = Path(__file__).parents[2]
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(root)])}
 
@@ -145,7 +137,6 @@ def place(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     with_shape(folder / "stacked_int8.tflite", (1, channels, count, 1), source=DEMO_MODEL.with_stem("detector_int8"))
     with_shape(folder / "counter.tflite", (1, count, channels, 1, 1), turned=True)
     (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")
-    (folder / "blinds.yaml").write_text(PACK)
     (folder / "audit.yaml").write_text(AUDIT)
     return folder, environment
 
@@ -288,9 +279,10 @@ def test_the_corruption_is_a_scenario_with_its_remedy(finished, place):
     folder, environment = place
     (scenario,) = result.plan.scenarios
     assert (scenario.key, scenario.remedy) == ("toy/blinds", "Take the blinds down.")
+    assert scenario.distribution == "auditor-toy-pack 2.1"
     assert {cell.status for cell in result.cells if cell.scenario == "toy/blinds"} == {"ok"}
     assert "toy/blinds" in page
-    checked = auditor(environment, "scenarios", "check", "blinds.yaml", folder=folder)
+    checked = auditor(environment, "scenarios", "check", "toy", folder=folder)
     assert (checked.returncode, "1 scenarios, all run" in checked.stdout) == (0, True), checked.stderr
 
 

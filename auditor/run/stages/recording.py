@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auditor import extensions
 from auditor.config import RESULT_SCHEMA_VERSION
+from auditor.corruptions.corrupt import content_sha256
 from auditor.evaluate.robustness import summarize
 from auditor.heads.anatomy.head import Head
 from auditor.plan import Plan
@@ -94,6 +95,10 @@ def _scenario(scenario: ScenarioSpec) -> ScenarioRecord:
         knobs=dict(scenario.knobs),
         transforms=scenario.transforms,
         remedy=scenario.remedy,
+        source=scenario.source,
+        monotone=scenario.monotone,
+        sha256=content_sha256(scenario),
+        distribution=scenario.distribution,
     )
 
 

@@ -21,6 +21,7 @@ from auditor.values import (
     Evaluation,
     Geometry,
     ImageRecord,
+    Mark,
     Marked,
     MetricValue,
     ModelSpec,
@@ -233,6 +234,9 @@ class Task:
     """Where the truth may lack something that every one of these files finds."""
     marked: Callable[[Judged], Mapping[int, Marked]] | None = None
     """What is true and what is said of each image of a cell, by its id; None where that cannot be shown."""
+    said: Callable[[Values, Sequence[str | None], int], tuple[Mark, ...]] | None = None
+    """What a prediction says, the most confident first, by the model's own labels and the offset of its classes in
+    them; None where that cannot be shown."""
     decided_by: tuple[str, ...] = ()
     """The metrics by which one run is better than another: the primary one, and what it is at an operating point."""
     lower_is_better: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from auditor.tasks.classification.accuracy import (
     resampled_top1,
     top1_of_orders,
 )
-from auditor.tasks.classification.first_marks import marked
+from auditor.tasks.classification.first_marks import marked, said
 from auditor.values import CellResult, ClassScores, ClassTruth, LevelTest, MetricValue, Ties
 
 __all__ = ["TASK"]
@@ -200,6 +200,7 @@ TASK = Task(
     per_class=(next(iter(ABOUT)),),
     bounds=(0.0, 1.0),
     marked=marked,
+    said=said,
     decided_by=(next(iter(ABOUT)),),
     calibration=next(reversed(ABOUT)),
     things="images",

@@ -18,7 +18,7 @@ from auditor.tasks.detection.coco_truth import prepare_truth
 from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import evaluate
 from auditor.tasks.detection.flips import FLIPS
-from auditor.tasks.detection.marks import marked
+from auditor.tasks.detection.marks import marked, said
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
 from auditor.tasks.detection.slices import sliced, suspects
@@ -106,6 +106,7 @@ TASK = Task(
     sliced=sliced,
     suspects=suspects,
     marked=marked,
+    said=said,
     without_interval=tuple(name for name in NAMES if name.startswith("AR")),
     per_hour=(PER_HOUR,),
     unbounded=(*UNBOUNDED, *ALONE),

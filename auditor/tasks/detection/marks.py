@@ -3,9 +3,11 @@ matched with at the operating point."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.tasks.anatomy.task import Judged
 from auditor.tasks.detection.coco_ap import evaluate_parts
@@ -14,7 +16,7 @@ from auditor.tasks.detection.columns import in_parts
 from auditor.tasks.detection.point_matches import PointMatches
 from auditor.values import Mark, Marked, OperatingPoint
 
-__all__ = ["marked"]
+__all__ = ["marked", "said"]
 
 _BELOW = 0.5
 """Detections below this share of the threshold are left out: nobody would deploy there."""
@@ -45,6 +47,16 @@ def marked(judged: Judged) -> Mapping[int, Marked]:
         kept, held = tuple(mark for mark, _ in ranked), tuple(keep for _, keep in ranked)
         marks[image_id] = Marked(tuple(truth[image_id]), kept, held)
     return marks
+
+
+def said(values: Mapping[str, NDArray[Any]], labels: Sequence[str | None], offset: int) -> tuple[Mark, ...]:
+    """The detections of one image, the most confident first, by the model's own labels."""
+    found = []
+    for box, score, label in zip(values["boxes"], values["scores"], values["labels"], strict=True):
+        line = int(label) + offset
+        name = labels[line] if 0 <= line < len(labels) else None
+        found.append(Mark(name or f"class {int(label)}", _rounded(box.tolist()), round(float(score), 4)))
+    return tuple(found)
 
 
 def _add(
