@@ -12,10 +12,21 @@ from auditor.datasets.dataset import Dataset
 from auditor.datasets.shared_classes import ClassMatch
 from auditor.delegate import Delegate
 from auditor.provenance import digest
-from auditor.values import CLEAN, Cell, Evaluation, ImageRecord, ModelSpec, PointChoice, ScenarioSpec, Unit, Verified
+from auditor.values import (
+    CLEAN,
+    BreakingSearch,
+    Cell,
+    Evaluation,
+    ImageRecord,
+    ModelSpec,
+    PointChoice,
+    ScenarioSpec,
+    Unit,
+    Verified,
+)
 from auditor.values.levels import FLOAT32, PARENT
 
-__all__ = ["Entry", "Plan", "Subjects", "lay_out", "make_plan", "measured_fields", "share_of"]
+__all__ = ["Entry", "Plan", "Subjects", "lay_out", "make_plan", "measured_fields", "share_of", "units_at"]
 
 SHARD = 8
 """Images of a unit: few enough that a unit takes seconds, enough that its models stay warm."""
@@ -74,6 +85,8 @@ class Subjects:
     hashes: Mapping[str, str] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
     points: Mapping[str, PointChoice] = field(default_factory=dict)
+    breaking: BreakingSearch | None = None
+    """The breaking points that are searched."""
     timeout_s: float | None = None
 
     def spec(self, file: str) -> ModelSpec:
@@ -258,6 +271,16 @@ def lay_out(
                 severities: tuple[float, ...] = (0,) if scenario is None else subjects.severities
                 key = digest(_content(subjects, shard, scenario, severities, models))[:32]
                 yield Unit(name, shard, scenario, severities, models, subjects.seed, key, subjects.timeout_s)
+
+
+def units_at(
+    plan: Plan, spec: ModelSpec, delegate: Delegate, scenario: ScenarioSpec, severity: float
+) -> tuple[Unit, ...]:
+    """The units of one cell that is not of the grid, alone in them, so that what is measured of it is found again
+    whatever else an audit has."""
+    at_one = dataclasses.replace(plan.subjects, severities=(severity,))
+    laid = lay_out(at_one, [spec], [scenario], {spec.name: [delegate]})
+    return tuple(unit for unit in laid if unit.scenario is not None)
 
 
 def _content(

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from auditor.config.breaking_config import BreakingConfig
 from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
 from auditor.config.evaluation_config import EvaluationConfig
 from auditor.config.gallery_config import GalleryConfig
@@ -283,6 +284,7 @@ class AuditConfig(Document):
     delegates: Annotated[tuple[DelegateName | ExternalDelegateConfig, ...], Field(min_length=1)] = (XNNPACK.name,)
     measure: MeasureConfig = MeasureConfig()
     checks: ChecksConfig = ChecksConfig()
+    breaking_points: BreakingConfig | None = None
     gallery: GalleryConfig | Literal[False] = GalleryConfig()
     """False: no pixel of an image leaves it; boxes are shown on grey."""
     baseline: PathText | None = None

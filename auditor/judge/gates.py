@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -10,11 +11,13 @@ from auditor.judge.sureness import images_that_decide, is_sure
 from auditor.judge.told import Row, Told, as_finding, place_of
 from auditor.values import (
     BASELINE,
+    BREAKING_POINT,
     CLEAN,
     LOCAL,
     MEASURED_METRICS,
     OVER_SCENARIOS,
     AuditResult,
+    BreakingPoint,
     Cell,
     CellResult,
     Finding,
@@ -53,6 +56,10 @@ class Subject:
     """Why it is not the value of all images, where gates were decided before all were measured."""
     change: MetricValue | None = None
     """Its difference from the reference, with a paired interval."""
+    harder_is: Literal["higher", "lower"] = "higher"
+    """Of a breaking point, which values of the knob are harder."""
+    outside: bool = False
+    """Whether its value lies beyond every limit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +104,12 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
         if limit is None:
             told.append(_unmeasured(rule, subject, why))
             continue
-        value = subject.metric.value
-        margin = limit - value if rule.kind == "max" else value - limit
-        if rule.confidence is not None and not is_sure(rule, _between(rule, subject), margin):
-            needed = images_that_decide(rule, _between(rule, subject), margin)
+        value, held = subject.metric.value, _as_held(rule, subject)
+        margin = limit - value if held.kind == "max" else value - limit
+        if subject.outside:
+            margin = min(margin, -math.ulp(limit))
+        if rule.confidence is not None and not is_sure(held, _between(rule, subject), margin):
+            needed = images_that_decide(held, _between(rule, subject), margin)
             met.append(Met(subject.label, value, limit, margin, subject.cell, undecided=True, enough=needed))
             near.append(_undecided(rule, subject, limit, met[-1]))
             continue
@@ -164,6 +173,8 @@ def subjects_of(result: AuditResult, rule: Rule) -> Iterator[Subject]:
                 yield Subject(place, str(summary), metric, None, early=_early(made_of))
     elif rule.metric in MEASURED_METRICS:
         yield from _measured(result, rule)
+    elif rule.metric == BREAKING_POINT:
+        yield from _broken(result, rule)
     else:
         yield from _cells(result, rule)
 
@@ -241,12 +252,45 @@ def _measured(result: AuditResult, rule: Rule) -> Iterator[Subject]:
         yield Subject(where, label, metric, found.error)
 
 
-def _matches(subject: Cell | Summary, key: str, wanted: str | int | float) -> bool:
+def _broken(result: AuditResult, rule: Rule) -> Iterator[Subject]:
+    """Where each file breaks in the scenario of a rule: the knob's value, or the end of its range that it passes."""
+    for found in result.breaking_points:
+        if not all(_matches(found, key, wanted) for key, wanted in rule.selectors.items()):
+            continue
+        if not _is_asked(result, rule, found.file):
+            continue
+        value = {"reached": found.at, "never": found.range[1], "already": found.range[0]}.get(found.outcome)
+        interval = None
+        if found.interval is not None:
+            infinite = math.inf if found.rises else -math.inf
+            milder, harder = found.interval
+            ends = (-infinite if milder is None else milder, infinite if harder is None else harder)
+            interval = (min(ends), max(ends))
+        metric = MetricValue(rule.metric, value, reason=found.reason, interval=interval, images=found.images)
+        told = {"never": f", never reached up to {found.range[1]:g}", "already": ", reached at the mildest already"}
+        yield Subject(
+            found.place,
+            f"{found}{told.get(found.outcome, '')}",
+            metric,
+            found.reason,
+            harder_is="higher" if found.rises else "lower",
+            outside=found.outcome == "already",
+        )
+
+
+def _as_held(rule: Rule, subject: Subject) -> Rule:
+    """A rule with its kind as numbers are held against its limit: of a breaking point a harder value is within."""
+    if rule.kind != "at_least":
+        return rule
+    return dataclasses.replace(rule, kind="min" if subject.harder_is == "higher" else "max")
+
+
+def _matches(subject: Cell | Summary | BreakingPoint, key: str, wanted: str | int | float) -> bool:
     if key == "model":
         return wanted in (subject.model, subject.file)
     if key == "scenario" and isinstance(subject, Cell):
         return wanted in (subject.scenario, subject.pack)
-    return bool(getattr(subject, key) == wanted)
+    return bool(getattr(subject, key, LOCAL) == wanted)  # a breaking point is of this machine
 
 
 def limit_of(rule: Rule, subject: Subject) -> tuple[float | None, str]:

@@ -64,6 +64,8 @@ def _held(gate: GateOutcome) -> str:
         limit = f"{gate.rule.limit:g}"
         value = f"{value} is {drop}"
     among = f"nearest of {gate.measured}: " if gate.measured > 1 else ""
+    if gate.rule.kind == "at_least":
+        return f"{among}holds to {met.value:g}, {abs(met.margin):g} beyond {met.limit:g}: {met.where}"
     return f"{among}{gate.rule.metric} {value}, {margin} within the limit {limit}: {met.where}"
 
 
@@ -73,6 +75,8 @@ def met_text(rule: Rule, met: Met) -> str:
     >>> met_text(Rule("AP", "min", 0.5), Met("m on clean", 0.4, 0.5, -0.1))
     'AP 0.400 is 0.100 below the limit 0.500'
     """
+    if rule.kind == "at_least":
+        return f"holds to {met.value:g}, {'beyond' if met.margin >= 0 else 'milder than'} the limit {met.limit:g}"
     value, margin, limit = (_number(met, number) for number in (met.value, abs(met.margin), met.limit))
     if rule.kind == "max_drop":
         value = f"{value} ({_number(met, rule.limit - met.margin)} below {rule.against})"

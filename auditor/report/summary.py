@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditor.report.limit_words import sentence_of
 from auditor.report.outcome import fixes, gate_text, notable_groups, reasons, remedy_of
 from auditor.values import LOCAL, AuditResult, FindingGroup
 
@@ -31,6 +32,7 @@ def render_summary(result: AuditResult) -> str:
         device = here if summary.device == LOCAL else summary.device
         named = f"{summary.file} | {summary.quantization} | {summary.delegate} | {plain_cell(device)}"
         lines.append(f"| {named} | {summary.judged_by} | {shown} |")
+    lines += _limits(result)
     found = notable_groups(result)
     infos = [group for group in result.groups if group not in found]
     if found:
@@ -42,6 +44,24 @@ def render_summary(result: AuditResult) -> str:
     then = f", then `{result.provenance.judged}`" if result.provenance.judged else ""
     lines += ["", f"Repeat with `{result.provenance.command}`{then}."]
     return "\n".join(lines) + "\n"
+
+
+def _limits(result: AuditResult) -> list[str]:
+    """Where each file breaks: a row a scenario."""
+    wanted, points = result.plan.breaking, result.breaking_points
+    if wanted is None or not points:
+        return []
+    columns = list(dict.fromkeys((point.file, point.quantization, point.delegate) for point in points))
+    several = len({delegate for _, _, delegate in columns}) > 1
+    named = [f"{file} ({level}{f', {delegate}' if several else ''})" for file, level, delegate in columns]
+    told = {(point.scenario, point.file, point.quantization, point.delegate): sentence_of(point) for point in points}
+    units = {scenario.key: scenario.unit for scenario in result.plan.scenarios}
+    lines = ["", f"## Where {plain_cell(wanted.metric)} is worse than clean by {wanted.max_drop:g}", ""]
+    lines += [f"| scenario | unit | {' | '.join(map(plain_cell, named))} |", f"|---|---|{'---|' * len(named)}"]
+    for key in dict.fromkeys(point.scenario for point in points):
+        values = " | ".join(plain_cell(told.get((key, *column), "–")) for column in columns)
+        lines.append(f"| {key} | {plain_cell(units.get(key, ''))} | {values} |")
+    return lines
 
 
 def _finding(result: AuditResult, group: FindingGroup) -> list[str]:

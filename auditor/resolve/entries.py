@@ -15,14 +15,16 @@ from auditor.config import AuditConfig, ModelConfig, load_audit, nearest
 from auditor.datasets.dataset import Dataset
 from auditor.errors import AuditorError, InputError, ModelError
 from auditor.executors import Lane, run_isolated
+from auditor.provenance import PIXEL_PACKAGES, auditor_version, versions_of
 from auditor.resolve.image_sets import first_images
 from auditor.resolve.model import DATASET_LABELS, ModelRequest, resolve_model
 from auditor.resolve.places import place
 from auditor.runtimes.anatomy.runtime import runtime_of
+from auditor.store import MEASUREMENT_FORMAT
 from auditor.values import ModelSpec
 from auditor.values.label_lists import BUILT_IN_LABELS
 
-__all__ = ["resolve_models", "resolve_shown", "where_is"]
+__all__ = ["resolve_models", "resolve_shown", "versions_of_models", "where_is"]
 
 _OPEN_TIMEOUT_S = 120.0
 _OPEN_SOURCE_TIMEOUT_S = 1200.0
@@ -201,6 +203,14 @@ def _request(
 
 def _given(part: Any) -> dict[str, Any]:
     return {key: value for key, value in part.model_dump().items() if value is not None}
+
+
+def versions_of_models(specs: Sequence[ModelSpec]) -> dict[str, str]:
+    """The versions of everything that could change a pixel or a score of these models, by package."""
+    packages = [*PIXEL_PACKAGES]
+    for spec in specs:
+        packages += [package for package in runtime_of(Path(spec.path)).packages if package not in packages]
+    return {"auditor": auditor_version(), "format": str(MEASUREMENT_FORMAT), **versions_of(packages)}
 
 
 def where_is(config: AuditConfig, name: str, *field: str) -> str:

@@ -20,10 +20,12 @@ from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Task
 from auditor.values import (
+    BREAKING_POINT,
     CLEAN,
     LOCAL,
     MEASURED_METRICS,
     OVER_SCENARIOS,
+    BreakingSearch,
     ClassTruth,
     ModelSpec,
     PointChoice,
@@ -45,6 +47,7 @@ class Known:
     scenarios: Sequence[ScenarioSpec] | None
     devices: Collection[str] | None
     points: Mapping[str, PointChoice] = dataclasses.field(default_factory=dict)
+    breaking: BreakingSearch | None = None
 
 
 def _objects_of(dataset: Dataset, name: str) -> int:
@@ -102,7 +105,13 @@ def foreseen(known: Known, classes: Sequence[str] | None) -> Reach:
         metrics = _metrics_of(known, None, None, None, several=False)
         for delegate, device in itertools.product([found.name for found in config.runs_on], devices):
             subjects += _of(known, Reachable(None, None, None, delegate, device), metrics)
-    return Reach(tuple(_opened(config, subject) for subject in subjects), _why_not(known), config.evaluation.value)
+    why = {**_why_not(known), BREAKING_POINT: _NOT_SEARCHED}
+    return Reach(tuple(_opened(config, subject) for subject in subjects), why, config.evaluation.value)
+
+
+_NOT_SEARCHED = (
+    "nothing of this audit searches for breaking points; write `breaking_points: {metric: recall, max_drop: 0.1}`"
+)
 
 
 def _opened(config: AuditConfig, subject: Reachable) -> Reachable:
@@ -201,6 +210,10 @@ def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
     for scenario in known.scenarios or ():
         for severity in known.config.severities:
             yield dataclasses.replace(at, scenario=scenario.key, severity=severity, metrics=metrics.other)
+    if known.breaking is not None and at.device in (None, LOCAL):
+        searched = frozenset({BREAKING_POINT})
+        for key in known.breaking.scenarios if metrics.clean is None or known.breaking.metric in metrics.clean else ():
+            yield dataclasses.replace(at, scenario=key, metrics=searched)
     yield dataclasses.replace(at, metrics=metrics.over)
     yield dataclasses.replace(at, metrics=frozenset(_timed(known.config, at.device)))
 

@@ -13,7 +13,17 @@ from auditor.delegate import RESERVED
 from auditor.evaluate.differences import REFERENCES
 from auditor.evaluate.robustness import clean_name
 from auditor.tasks.anatomy.task import Metric, Task
-from auditor.values import BASELINE, CLEAN, MEASURED_METRICS, OVER_SCENARIOS, AuditResult, Evaluation, Rule
+from auditor.values import (
+    BASELINE,
+    BREAKING_POINT,
+    CLEAN,
+    LOCAL,
+    MEASURED_METRICS,
+    OVER_SCENARIOS,
+    AuditResult,
+    Evaluation,
+    Rule,
+)
 from auditor.values.levels import FLOAT32, GRAPH_LEVELS, PARENT, REMEDIES
 
 __all__ = ["Reach", "Reachable", "cell_metrics", "every_metric", "reach_of", "summary_metrics", "unmeetable"]
@@ -143,7 +153,7 @@ def every_metric(classes: Iterable[str], evaluation: Evaluation) -> set[str]:
         for name in cell_metrics(task, listed, evaluation=evaluation, clean=False, levels=REFERENCES, several=True)
     }
     over = {name for task in tasks.values() for name in summary_metrics(task, scenarios=True)}
-    return cells | over | set(MEASURED_METRICS)
+    return cells | over | {*MEASURED_METRICS, BREAKING_POINT}
 
 
 def reach_of(result: AuditResult) -> Reach:
@@ -168,13 +178,16 @@ def reach_of(result: AuditResult) -> Reach:
         if cell.is_declared
     ]
     for summary in result.summaries:
-        found = frozenset(name for name, value in summary.metrics.items() if value.value is not None)
-        known = frozenset(summary.metrics) if any(cell.status != "ok" for cell in result.cells) else found
+        defined = frozenset(name for name, value in summary.metrics.items() if value.value is not None)
+        known = frozenset(summary.metrics) if any(cell.status != "ok" for cell in result.cells) else defined
         subjects.append(
             Reachable(
                 summary.model, summary.file, summary.quantization, summary.delegate, summary.device, metrics=known
             )
         )
+    for found in result.breaking_points:
+        own = (found.model, found.file, found.quantization, found.delegate, LOCAL, found.scenario)
+        subjects.append(Reachable(*own, metrics=frozenset({BREAKING_POINT})))
     for measured in result.measurements:
         names = frozenset(name for name, probed in MEASURED_METRICS.items() if probed.probe == measured.probe)
         family = models[measured.model].model if measured.model in models else measured.model

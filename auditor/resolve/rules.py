@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from auditor import extensions
@@ -14,7 +15,17 @@ from auditor.evaluate.robustness import clean_name
 from auditor.resolve.foreseen import Known, foreseen, judged_classes
 from auditor.resolve.reach import every_metric, reach_of, unmeetable
 from auditor.tasks.anatomy.task import Task
-from auditor.values import BASELINE, OVER_SCENARIOS, AuditResult, Evaluation, Rule, some
+from auditor.values import (
+    BASELINE,
+    BREAKING_POINT,
+    OVER_SCENARIOS,
+    AuditResult,
+    Evaluation,
+    Rule,
+    ScenarioRecord,
+    ScenarioSpec,
+    some,
+)
 
 __all__ = ["rules_of", "with_gates"]
 
@@ -29,7 +40,7 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
     reach = foreseen(known, classes)
 
     def where(index: int, key: str) -> str:
-        return source.where("gates", index, key)
+        return source.where("gates", index, _key(given[index], key))
 
     rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
     problems += wrong
@@ -41,6 +52,7 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
         found = unmeetable(rule, reach, known=known_metric)
         other = rule.selectors.get("model") not in (None, *(model.name for model in config.models))
         problems += [f"{where(index, key)}: {text}" for key, text in found if not (key == "model" and other)]
+        problems += [f"{where(index, 'at_least')}: {text}" for text in _beyond_range(rule, known.scenarios or ())]
     return rules
 
 
@@ -67,7 +79,7 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
     given = result.plan.gates if document.rules is None else document.rules
 
     def where(index: int, key: str) -> str:
-        return f"{gates}:{given[index].line}: {key}"
+        return f"{gates}:{given[index].line}: {_key(given[index], key)}"
 
     rules, wrong = _spelt(given, classes, absent, reach.evaluation, where)
     problems = [*document.problems, *wrong]
@@ -78,11 +90,33 @@ def with_gates(result: AuditResult, gates: Path) -> AuditResult:
             problems.append(f"{where(index, _needs_baseline(rule))}: {told}")
         found = unmeetable(rule, reach, known=rule.metric in known)
         problems += [f"{where(index, key)}: {text}" for key, text in found]
+        problems += [f"{where(index, 'at_least')}: {text}" for text in _beyond_range(rule, result.plan.scenarios)]
     if problems:
         raise InputError(dict.fromkeys(problems))
     undecided = document.undecided or result.plan.undecided
     plan = dataclasses.replace(result.plan, gates=rules, fail_on=fail_on, undecided=undecided)
     return dataclasses.replace(result, plan=plan)
+
+
+def _key(rule: Rule, key: str) -> str:
+    """What a key of a rule is called in its document."""
+    return BREAKING_POINT if rule.metric == BREAKING_POINT and key in ("metric", "scenario") else key
+
+
+def _beyond_range(rule: Rule, scenarios: Iterable[ScenarioSpec | ScenarioRecord]) -> Iterator[str]:
+    """Why no model can be held to a knob's value: it lies outside of its scenario's range."""
+    scenario = next((found for found in scenarios if found.key == rule.selectors.get("scenario")), None)
+    if rule.metric != BREAKING_POINT or scenario is None:
+        return
+    knob, values = next(iter(scenario.knobs.items()))
+    steps = [after - before for before, after in itertools.pairwise(values)]
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        yield f"{scenario.key} has no values in order ({knob}: {', '.join(f'{value:g}' for value in values)})"
+    elif not min(values) <= rule.limit <= max(values):
+        yield (
+            f"expected a value from {values[0]:g} to {values[-1]:g} ({scenario.unit}), the range of {scenario.key}, "
+            f"but got {rule.limit:g}"
+        )
 
 
 def _needs_baseline(rule: Rule) -> str:

@@ -3,6 +3,7 @@ checked."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from auditor.config import AuditConfig, ModelConfig
 from auditor.errors import InputError
 from auditor.executors import Lane
 from auditor.plan import Entry, Subjects
-from auditor.provenance import PIXEL_PACKAGES, auditor_version, sha256_of, versions_of
-from auditor.resolve.entries import resolve_models
+from auditor.provenance import sha256_of
+from auditor.resolve.breaking_search import breaking_search
+from auditor.resolve.entries import resolve_models, versions_of_models
 from auditor.resolve.foreseen import Known
 from auditor.resolve.image_sets import load_calibration, load_datasets
 from auditor.resolve.matching import matches_of
@@ -19,8 +21,7 @@ from auditor.resolve.points import points_of
 from auditor.resolve.rules import rules_of
 from auditor.resolve.scenarios import hashes_of, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
-from auditor.store import MEASUREMENT_FORMAT
-from auditor.values import ModelSpec, Rule
+from auditor.values import Rule
 
 __all__ = ["resolve_audit"]
 
@@ -55,7 +56,9 @@ def resolve_audit(
     ]
     matches = matches_of(config, datasets, specs, problems)
     points = points_of(config, datasets, specs, matches, problems)
-    rules = rules_of(Known(config, datasets, specs, matches, scenarios, devices, points), problems)
+    known = Known(config, datasets, specs, matches, scenarios, devices, points)
+    breaking = breaking_search(known, problems)
+    rules = rules_of(dataclasses.replace(known, breaking=breaking), problems)
     if problems:
         raise InputError(problems)
     hashes = {delegate.name: sha256_of(Path(delegate.library)) for delegate in delegates if delegate.library}
@@ -71,10 +74,11 @@ def resolve_audit(
         delegates={spec.name: tuple(runtime_of(Path(spec.path)).delegates(delegates)) for spec in specs},
         calibration=calibration,
         unreadable=unreadable,
-        versions=_versions(specs),
+        versions=versions_of_models(specs),
         hashes={**hashes, **hashes_of(scenarios or ())},
         evaluation=config.evaluation.value,
         points=points,
+        breaking=breaking,
         timeout_s=config.measure.timeout,
     )
     return subjects, rules
@@ -89,10 +93,3 @@ def _entry(model: ModelConfig) -> Entry:
         asked=tuple(asked.levels) if asked is not None else (),
         io=asked.io if asked is not None else "float32",
     )
-
-
-def _versions(specs: Sequence[ModelSpec]) -> dict[str, str]:
-    packages = [*PIXEL_PACKAGES]
-    for spec in specs:
-        packages += [package for package in runtime_of(Path(spec.path)).packages if package not in packages]
-    return {"auditor": auditor_version(), "format": str(MEASUREMENT_FORMAT), **versions_of(packages)}

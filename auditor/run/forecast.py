@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from auditor.judge.quantization import breaks_in_head
 from auditor.measure.speed import usual_seconds
+from auditor.plan import Plan
 from auditor.run.kept import comparison_key
 from auditor.run.session import Session, State
 from auditor.store import has_unit, load_cached
@@ -13,7 +14,7 @@ from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec, Unit
 from auditor.values.levels import FLOAT_HEAD, INT8
 
-__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "by_stage", "everything", "inferences"]
+__all__ = ["ALTERNATIVES", "CELLS", "INFERENCES", "begin", "by_stage", "everything", "inferences", "searches"]
 
 INFERENCES, CELLS = "inferences", "cells"
 """What pace is kept of."""
@@ -28,6 +29,8 @@ _FED = 10
 """So many of them are fed otherwise, and measured."""
 _SCREENED = 0.5
 """Of the images that a comparison begins with, so many are looked at of each alternative: most are soon given up."""
+_OF_A_SEARCH = 4
+"""Cells that a breaking point takes beside the grid, more or less."""
 _MAKING_S = 35.0
 """Making two levels, and comparing tensors with the source's."""
 _WRITING_S = 2.5
@@ -101,6 +104,29 @@ def _seconds_of_cell(spec: ModelSpec, images: int) -> float:
     return 0.05 + images * task_of(spec.task).evaluation_ms / 1e3
 
 
+def searches(plan: Plan) -> int:
+    """About how many cells are measured to find breaking points."""
+    wanted = plan.subjects.breaking
+    if wanted is None:
+        return 0
+    pairs = sum(
+        plan.runs(spec.name, delegate)
+        for spec in plan.specs
+        if spec.role != "evidence"
+        for delegate in plan.subjects.delegates[spec.name]
+    )
+    return _OF_A_SEARCH * pairs * len(wanted.scenarios)
+
+
+def _searching(session: Session, state: State) -> float:
+    plan = state.plan
+    images = max((len(dataset.images) for dataset in plan.datasets.values()), default=0)
+    cells = searches(plan)
+    usual = sum(_seconds_of_cell(spec, images) for spec in plan.specs) / max(1, len(plan.specs))
+    evaluating = session.pace.of(CELLS, usual / session.executor.jobs)
+    return cells * (images * _seconds_of_inference(session, state) + evaluating)
+
+
 def _comparing(session: Session, state: State) -> float:
     options, total = session.config.checks.input_contract, 0.0
     for entry in state.plan.subjects.entries if options else ():
@@ -137,6 +163,7 @@ _STAGES: dict[str, Callable[[Session, State], float]] = {
     "remedies": _remedies,
     "measuring": _measuring,
     "evaluating": _evaluating,
+    "finding breaking points": _searching,
     "comparing inputs": _comparing,
     "timing": _timing,
     "writing the report": lambda *_: _WRITING_S,

@@ -23,6 +23,7 @@ from auditor.run.progress import Progress
 from auditor.store import check_writable, locked
 from auditor.values import (
     Baseline,
+    BreakingPoint,
     CalibrationRecord,
     Cell,
     CellResult,
@@ -156,5 +157,6 @@ class State:
     baseline: Baseline | None = None
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     """By family its operating point."""
+    breaking_points: tuple[BreakingPoint, ...] = ()
     units: Mapping[Cell, tuple[Unit, ...]] = field(default_factory=dict)
     """By cell its units, where these are not those of the plan."""

@@ -15,6 +15,7 @@ from auditor.values.arrays import (
     ImageRecord,
     Meant,
 )
+from auditor.values.breaking_points import BREAKING_POINT, BreakingPoint, BreakingSearch, Tried
 from auditor.values.comparisons import (
     BASELINE,
     ComparedCells,
@@ -130,6 +131,7 @@ __all__ = [
     "AS_FOUND",
     "BASELINE",
     "BEST_F1",
+    "BREAKING_POINT",
     "CLEAN",
     "COCO_LIMITS",
     "DECLARED",
@@ -146,6 +148,8 @@ __all__ = [
     "AuditResult",
     "Baseline",
     "BoxSizes",
+    "BreakingPoint",
+    "BreakingSearch",
     "CalibrationRecord",
     "Candidates",
     "Cell",
@@ -232,6 +236,7 @@ __all__ = [
     "Thresholds",
     "Ties",
     "Transform",
+    "Tried",
     "Unit",
     "Unjudged",
     "Verdict",

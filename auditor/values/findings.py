@@ -34,13 +34,13 @@ class Rule:
     """A gate: `metric` of every cell (or summary) that `selectors` match, compared with one limit.
 
     With a `confidence` a value must lie on one side of the limit with that probability, else the gate is undecided.
-    `kind` is `min`, `max` or `max_drop`; `against` names what `max_drop` is a drop from. `line` is the gate's line in
-    its YAML file.
+    `kind` is `min`, `max` or `max_drop`, or, of a breaking point, `at_least`: at least so hard. `against` names what
+    `max_drop` is a drop from. `line` is the gate's line in its YAML file.
     """
 
     __pydantic_config__ = _STRICT
     metric: str
-    kind: Literal["min", "max", "max_drop"]
+    kind: Literal["min", "max", "max_drop", "at_least"]
     limit: float
     selectors: Mapping[str, str | int | float] = field(default_factory=dict)
     against: str | None = None
@@ -60,6 +60,7 @@ class Rule:
             "min": f"at least {limit}",
             "max": f"at most {limit}",
             "max_drop": f"at most {limit} below {self.against}",
+            "at_least": f"at least {limit}",
         }
         sure = "" if self.confidence is None else f" with {self.confidence:.0%} confidence"
         return f"{self.metric} {text[self.kind]}{sure} ({where})"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from auditor.delegate import NONE, TENSORFLOW, Kind
+from auditor.values.breaking_points import BreakingSearch
 from auditor.values.findings import Rule
 from auditor.values.specs import Diagnosis, Evaluation, InputContract, Json, Made, Postprocess, Source, Transform
 
@@ -161,6 +162,8 @@ class PlanRecord:
     """The error that deciding gates early may have; None: every cell is measured in whole."""
     """From which level on findings of checks make the verdict `failed`, as gates do; None: never."""
     evaluation: Evaluation = field(default_factory=Evaluation)
+    breaking: BreakingSearch | None = None
+    """What breaking points are searched."""
 
     @property
     def middle_severity(self) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from auditor.values.breaking_points import BreakingPoint
 from auditor.values.drifts import Drift
 from auditor.values.findings import CheckOutcome, Decision, Finding, FindingGroup, GateOutcome
 from auditor.values.frames import as_frame
@@ -330,6 +331,8 @@ class AuditResult:
     """What may be missing in the truth."""
     baseline: Baseline | None = None
     """The run that gates compare with."""
+    breaking_points: tuple[BreakingPoint, ...] = ()
+    """By file, delegate and scenario where it breaks, as far as the audit asks for that."""
     decisions: tuple[Decision, ...] = ()
     """What gates were decided by early, where the audit asks for that."""
     findings: tuple[Finding, ...] = ()

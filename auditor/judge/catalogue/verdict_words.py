@@ -20,6 +20,12 @@ _KINDS = {
 
 @row("gate.violated", "gate", "error", "gates", "A value lies beyond the limit of a gate.")
 def _violated(metric: str, value: float, limit: float, kind: str, where: str, against: str, drop: float) -> Words:
+    if kind == "at_least":
+        return Words(
+            f"it breaks at {value:g}, milder than the {limit:g} that it must hold to: {where}",
+            "Do not deploy where conditions are harder than that, or improve the model for them (see the scenario's "
+            "remedy) and audit again; a limit that was set wrongly is changed in `gates:` and judged again.",
+        )
     side = "above" if kind == "max" else "below"
     message = f"{metric} {value:.3f} is {side} {limit:.3f}: {where}"
     if kind == "max_drop":

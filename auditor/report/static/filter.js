@@ -20,8 +20,8 @@ document.getElementById("matrix")?.after(note);
 
 const findings = [...document.querySelectorAll("#finding_list > article.finding")];
 const levels = document.querySelector("form.levels");
-const figures = [...document.querySelectorAll("#curves figure[data-c]")];
-const lines = [...document.querySelectorAll("svg.lines g[data-r]")];
+const figures = [...document.querySelectorAll(":is(#curves, #limits) figure[data-c]")];
+const lines = [...document.querySelectorAll("svg.lines g[data-r], table.limits tr[data-r]")];
 const cells = [...document.querySelectorAll("#matrix td[data-c]")];
 const folds = [...document.querySelectorAll("details[data-r], figure[data-r]")];
 

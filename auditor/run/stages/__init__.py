@@ -12,6 +12,7 @@ from auditor.run.stages.drifting import find_departures
 from auditor.run.stages.grid import fill_grid
 from auditor.run.stages.making import locate_errors, make_asked, make_remedies
 from auditor.run.stages.returning import add_elsewhere, check_elsewhere
+from auditor.run.stages.searching import find_breaking_points
 from auditor.run.stages.slicing import find_slices
 from auditor.run.stages.timing import measure_speeds
 
@@ -22,6 +23,7 @@ STAGES: tuple[Callable[[Session, State], State], ...] = (
     check_elsewhere,
     make_remedies,
     fill_grid,
+    find_breaking_points,
     add_elsewhere,
     compare_inputs,
     locate_errors,

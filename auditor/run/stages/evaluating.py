@@ -24,7 +24,7 @@ from auditor.store import Stored
 from auditor.tasks.anatomy.cells import CellTask, Said, cell_task, evaluate_cell, evaluation_at, judged_truth, task_of
 from auditor.values import Cell, CellResult, DelegateOps, InRun, Measurement
 
-__all__ = ["Evaluating", "failed_cell", "timed_evaluation"]
+__all__ = ["Evaluating", "failed_cell", "samples_of", "timed_evaluation"]
 
 
 class Evaluating:
@@ -118,14 +118,14 @@ class Evaluating:
                 chosen = {record.id for record in self._parts[cell].images}
                 seen = dataclasses.replace(dataset, truth={i: dataset.truth[i] for i in dataset.truth if i in chosen})
             self._truths[key] = judged_truth(spec.task, seen, match.judged)
-        stored = self._stored(cell)
-        return dataclasses.replace(
+        task = dataclasses.replace(
             cell_task(cell, spec, dataset, match, self._truths[key]),
-            predictions=stored if self._at_hand else tuple(stored.load()),
+            predictions=self._stored(cell),
             seed=plan.subjects.seed,
             evaluation=evaluation_at(plan.subjects.evaluation, plan.subjects.points.get(cell.model)),
             point=self._points.of(cell),
         )
+        return task if self._at_hand else task.with_predictions()
 
     def concluded(self, state: State) -> State:
         """All that is known of the cells, compared with each other, those that could not be measured among them."""
@@ -169,17 +169,19 @@ def _samples(evaluations: Mapping[Cell, CellEvaluation]) -> Iterator[tuple[tuple
     for cell, found in evaluations.items():
         if found.result.of_images is not None or not cell.is_declared:
             continue
-        for name, values in found.samples.items():
-            yield (cell, name), values.astype(np.float32)
-        for name, values in found.stored.items():
-            yield (cell, name), values.astype(np.float32)
-        for name, values in found.fixed.items():
-            yield (cell, f"{name}{FIXED}"), values.astype(np.float32)
-        if found.counted is not None:
-            counted = found.counted.forgotten()
-            for index, named in enumerate(counted.metrics):
-                if not named.of_class:
-                    yield (cell, named.name), counted.samples[:, index].astype(np.float32)
+        for name, values in samples_of(found).items():
+            yield (cell, name), values
+
+
+def samples_of(found: CellEvaluation) -> dict[str, NDArray[np.float32]]:
+    """By name the metrics of a cell that are compared between cells, on every resample."""
+    fixed = {f"{name}{FIXED}": values for name, values in found.fixed.items()}
+    samples = {**found.samples, **found.stored, **fixed}
+    if found.counted is not None:
+        counted = found.counted.forgotten()
+        named = enumerate(counted.metrics)
+        samples |= {item.name: counted.samples[:, index] for index, item in named if not item.of_class}
+    return {name: values.astype(np.float32) for name, values in samples.items()}
 
 
 def _time_of(cell: Cell, invoke_ms: float) -> Measurement:

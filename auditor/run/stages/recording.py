@@ -66,6 +66,7 @@ def record(session: Session, state: State, *, command: str, started: datetime) -
         slices=state.slices,
         suspects=state.suspects,
         decisions=state.decisions,
+        breaking_points=state.breaking_points,
     )
 
 
@@ -83,6 +84,7 @@ def _plan(session: Session, state: State) -> PlanRecord:
         undecided=session.config.undecided,
         decide=session.config.decide.error if session.config.decide is not None else None,
         evaluation=subjects.evaluation,
+        breaking=subjects.breaking,
     )
 
 

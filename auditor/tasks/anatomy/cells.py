@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,11 @@ class CellTask:
     screens: bool = False
     is_labelled: bool = True
     point: PointChoice | OperatingPoint | None = None
+
+    def with_predictions(self) -> CellTask:
+        """The same with the predictions themselves, for who cannot see where they are stored."""
+        stored = self.predictions
+        return replace(self, predictions=tuple(stored.load())) if isinstance(stored, Stored) else self
 
 
 @dataclass(frozen=True, eq=False)
