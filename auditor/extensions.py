@@ -63,6 +63,16 @@ _NAMED: dict[str, dict[str, str]] = {
         "streak_blur": "auditor.corruptions.common:streak_blur",
         "zoom_blur": "auditor.corruptions.common:zoom_blur",
     },
+    "movements": {
+        "crop": "auditor.corruptions.moving:crop",
+        "digital_zoom": "auditor.corruptions.moving:digital_zoom",
+        "distance": "auditor.corruptions.moving:distance",
+        "lens_distortion": "auditor.corruptions.moving:lens_distortion",
+        "rolling_shutter": "auditor.corruptions.moving:rolling_shutter",
+        "rotate": "auditor.corruptions.moving:rotate",
+        "tile": "auditor.corruptions.moving:tile",
+        "tilt": "auditor.corruptions.moving:tilt",
+    },
     "metrics": {},
     "checks": {
         "robustness": "auditor.judge.robust:check_robustness",

@@ -63,6 +63,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "metrics": _metrics,
         "scenarios": _scenarios,
         "corruptions": _corruptions,
+        "movements": _movements,
         "findings": _findings,
     }
 
@@ -131,9 +132,18 @@ def _scenarios() -> str:
 
 
 def _corruptions() -> str:
+    return _functions("corruptions")
+
+
+def _movements() -> str:
+    return _functions("movements")
+
+
+def _functions(group: str) -> str:
+    """Functions that packs name: what they take, and the first sentence of what they do."""
     rows = []
-    for name in sorted(extensions.built_in("corruptions")):
-        function = extensions.resolve("corruptions", name)
+    for name in sorted(extensions.built_in(group)):
+        function = extensions.resolve(group, name)
         parameters = parameters_of(function, FILLED)
         knobs = [_knob(parameters, knob) for knob in parameters.types]
         about = " ".join(str(inspect.getdoc(function)).split("\n\n")[0].split())

@@ -24,8 +24,9 @@ from auditor.config import nearest, parameters_of
 from auditor.errors import InputError, ScenarioError
 from auditor.provenance import digest, sha256_of
 from auditor.values import ScenarioSpec
+from auditor.values.warps import Warp
 
-__all__ = ["FILLED", "build", "content_sha256", "corrupt", "knobs_at", "named_sha256"]
+__all__ = ["FILLED", "build", "content_sha256", "corrupt", "knobs_at", "moves", "named_sha256", "warps_of"]
 
 # albumentations asks a server for its newest version when it is imported, unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -141,23 +142,61 @@ def _substituted(value: Any, knobs: Mapping[str, float]) -> Any:
 
 
 def _builtin_step(name: str, arguments: Mapping[str, Any], folder: str | None) -> Step:
-    try:
-        function = extensions.resolve("corruptions", name)
-    except InputError as error:
-        raise ScenarioError(str(error)) from error
+    if name in extensions.names("movements"):
+        warp = _movement(name, arguments)
+        return lambda image, seed: warp((image.shape[0], image.shape[1]), seed).pixels(image)
+    function = _extension("corruptions", name)
     given = dict(arguments)
     if isinstance(given.get(_FILES), str):
         given[_FILES] = files_at(given[_FILES], folder)
-    problems = parameters_of(function, FILLED).problems(given)
+    _check(name, function, given)
+    return lambda image, seed: function(image, rng=np.random.default_rng(seed), **given)
+
+
+def _movement(name: str, arguments: Mapping[str, Any]) -> Callable[[tuple[int, int], int], Warp]:
+    """A movement as a function of an image's size (height, width) and seed."""
+    function = _extension("movements", name)
+    _check(name, function, arguments)
+    return lambda size, seed: function(size, rng=np.random.default_rng(seed), **arguments)
+
+
+def _extension(group: str, name: str) -> Callable[..., Any]:
+    try:
+        return extensions.resolve(group, name)  # type: ignore[no-any-return]
+    except InputError as error:
+        raise ScenarioError(str(error)) from error
+
+
+def _check(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    problems = parameters_of(function, FILLED).problems(arguments)
     if problems:
         raise ScenarioError("; ".join(f"{name} {problem}" for problem in problems))
-    return lambda image, seed: function(image, rng=np.random.default_rng(seed), **given)
 
 
 _FILES = "files"
 """The argument of a corruption that is given as a pattern of files, and arrives as their paths."""
-FILLED = frozenset({"image", "rng"})
-"""The parameters of a corruption that are no knobs."""
+FILLED = frozenset({"image", "size", "rng"})
+"""The parameters of a corruption or movement that are no knobs."""
+
+
+def moves(scenario: ScenarioSpec) -> bool:
+    """Whether a scenario moves what is on an image, so that true boxes move with it."""
+    known = extensions.names("movements")
+    return any(step.kind == "builtin" and step.target in known for step in scenario.transforms)
+
+
+def warps_of(scenario: ScenarioSpec, *, severity: float, size: tuple[int, int], seed: int) -> tuple[Warp, ...]:
+    """Where a scenario takes the points of an image of `size` (height, width), movement after movement; none at
+    severity 0.
+
+    Raises:
+        ScenarioError: a transform does not exist, or refuses its arguments.
+    """
+    if severity == 0:
+        return ()
+    known, knobs = extensions.names("movements"), knobs_at(scenario, severity)
+    steps = [step for step in scenario.transforms if step.kind == "builtin" and step.target in known]
+    return tuple(_movement(step.target, _substituted(step.arguments, knobs))(size, seed) for step in steps)
 
 
 def files_at(pattern: str, folder: str | None) -> tuple[Path, ...]:
@@ -259,7 +298,7 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
             raise ScenarioError(
                 f"{name} is not an image-only transform of albumentations but a geometric one, which moves what is on "
                 "the image: the true boxes would no longer be where the objects are, so that a worse metric would say "
-                "nothing of the model; a scenario changes pixels alone"
+                f"nothing of the model; boxes move along with {', '.join(extensions.names('movements'))}"
             )
         raise ScenarioError(f"{name} is not an image-only transform of albumentations; {nearest(name, known)}")
     if "p" in arguments:

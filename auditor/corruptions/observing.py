@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.corruptions.corrupt import corrupt, knobs_at
+from auditor.corruptions.corrupt import corrupt, knobs_at, moves, warps_of
 from auditor.corruptions.likeness import psnr, ssim
 from auditor.provenance import image_seed
 from auditor.values import ScenarioSpec
 
-__all__ = ["Fault", "Observed", "faults_of", "observe"]
+__all__ = ["Fault", "Observed", "displacements", "faults_of", "observe"]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 _RISES_DB, _RISES_SSIM, _FALLS_DB = 0.05, 0.005, 0.5
@@ -103,12 +103,29 @@ def faults_of(scenario: ScenarioSpec, seen: Sequence[Observed], again: Sequence[
     for number in set.intersection(*(set(item.idle) for item in seen)) if len(idle) < len(seen) else ():
         yield Fault(("transforms", number), f"{scenario.transforms[number].target} changes no pixel at any severity")
     rising = [(a, b) for a, b in itertools.pairwise(seen) if _milder(a, b)]
+    if moves(scenario):
+        far = displacements(scenario)
+        rising = [(a, b) for a, b in itertools.pairwise(seen) if far[a.severity] >= far[b.severity]]
     if scenario.monotone and rising and not other:
         steps = "; ".join(_step(scenario, a, b) for a, b in rising)
         yield Fault(
             ("knobs",),
             f"its effect does not grow with severity: {steps}; put its values in order, or say `monotone: false`",
         )
+
+
+def displacements(scenario: ScenarioSpec) -> dict[int, float]:
+    """How far a scenario moves the points of an image of 640 × 480 pixels on average, in pixels, by severity: what its
+    effect is, since pictures of which one is moved are not less alike the farther."""
+    xs, ys = np.meshgrid(np.linspace(0, 640, 9), np.linspace(0, 480, 9))
+    points = np.column_stack([xs.ravel(), ys.ravel()])
+    found = {}
+    for severity in SEVERITIES:
+        moved = points
+        for warp in warps_of(scenario, severity=severity, size=(480, 640), seed=0):
+            moved = warp.forward(moved)
+        found[severity] = float(np.hypot(*(moved - points).T).mean())
+    return found
 
 
 def _milder(first: Observed, second: Observed) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from auditor.config import AuditConfig
-from auditor.corruptions.corrupt import build, named_sha256
+from auditor.corruptions.corrupt import build, moves, named_sha256
 from auditor.corruptions.packs import select_scenarios
+from auditor.datasets.dataset import Dataset
 from auditor.errors import InputError, ScenarioError
-from auditor.values import ScenarioSpec
+from auditor.tasks.anatomy.cells import task_of
+from auditor.values import ModelSpec, ScenarioSpec
 
-__all__ = ["hashes_of", "try_scenarios"]
+__all__ = ["hashes_of", "left_behind", "try_scenarios"]
 
 
 def try_scenarios(
@@ -39,6 +41,20 @@ def try_scenarios(
                 problems.append(f"{where}: {scenario.key} cannot be had at severity {severity:g}: {error}")
                 break
     return scenarios
+
+
+def left_behind(
+    config: AuditConfig, scenarios: Sequence[ScenarioSpec], specs: Sequence[ModelSpec], datasets: Mapping[str, Dataset]
+) -> Iterator[str]:
+    """What is wrong with scenarios that move what is on an image: truth must follow them, and there must be some."""
+    moving = [scenario.key for scenario in scenarios if moves(scenario)]
+    where = config.source.where("scenarios")
+    for spec in specs if moving else ():
+        told = f"{where}: {' and '.join(moving)} moves what is on an image, but "
+        if task_of(spec.task).moved is None:
+            yield f"{told}{spec.name} is a model for {spec.task}, whose truth cannot follow"
+        elif spec.dataset in datasets and not datasets[spec.dataset].is_labelled:
+            yield f"{told}the data set of {spec.name} has no truth that could follow: nothing could be told of it"
 
 
 def hashes_of(scenarios: Sequence[ScenarioSpec]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from auditor.resolve.image_sets import load_calibration, load_datasets
 from auditor.resolve.matching import matches_of
 from auditor.resolve.points import points_of
 from auditor.resolve.rules import rules_of
-from auditor.resolve.scenarios import hashes_of, try_scenarios
+from auditor.resolve.scenarios import hashes_of, left_behind, try_scenarios
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.values import Rule
 
@@ -55,6 +55,7 @@ def resolve_audit(
         if delegate.library is not None and not Path(delegate.library).is_file()
     ]
     matches = matches_of(config, datasets, specs, problems)
+    problems += left_behind(config, scenarios or (), specs, datasets)
     points = points_of(config, datasets, specs, matches, problems)
     known = Known(config, datasets, specs, matches, scenarios, devices, points)
     breaking = breaking_search(known, problems)

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from auditor.corruptions.corrupt import moves
 from auditor.datasets.image_files import read_record
 from auditor.errors import InputError
 from auditor.run.revisiting import Revisited
@@ -36,7 +37,8 @@ def export_coco(run: Revisited, folder: Path) -> list[Path]:
         StoreError: a file cannot be written.
     """
     index: list[dict[str, Any]] = []
-    truths: dict[str, Path] = {}
+    truths: dict[tuple[str, str], Path] = {}
+    moving = _moving(run)
     results = {found.key: found for found in run.result.cells}
     names = _distinct([_named(cell) for cell in run.cells])
     files = _distinct(dict.fromkeys(cell.file for cell in run.cells))
@@ -45,19 +47,26 @@ def export_coco(run: Revisited, folder: Path) -> list[Path]:
         task = run.task(cell)
         if not task.is_labelled or not all(isinstance(found, GroundTruth) for found in task.truth.get().values()):
             raise InputError(f"{cell}: COCO's results are boxes, and it has none that are held against true ones")
-        if cell.file not in truths:
+        moved = f"{cell.scenario} {cell.severity:g}" if cell.scenario in moving else ""
+        if (cell.file, moved) not in truths:
             place = list(dict.fromkeys(other.file for other in run.cells)).index(cell.file)
-            truths[cell.file] = folder / f"truth-{files[place]}.json"
-            save_json(truths[cell.file], _coco_truth(run, task))
-            written.append(truths[cell.file])
+            stem = f"{files[place]}{f'-{_plain(moved)}' if moved else ''}"
+            truths[cell.file, moved] = folder / f"truth-{stem}.json"
+            save_json(truths[cell.file, moved], _coco_truth(run, task))
+            written.append(truths[cell.file, moved])
         path = folder / "results" / f"{name}.json"
         save_json(path, list(_coco_results(task)))
         written.append(path)
         found = results[cell]
-        where = {"results": str(path.relative_to(folder)), "truth": truths[cell.file].name}
+        where = {"results": str(path.relative_to(folder)), "truth": truths[cell.file, moved].name}
         index.append({**where, **_key(cell), "metric": found.judged_by, "value": found.value})
     save_json(folder / "index.json", index)
     return [folder / "index.json", *written]
+
+
+def _moving(run: Revisited) -> list[str]:
+    """The scenarios that move what is on an image."""
+    return [scenario.key for scenario in run.state.plan.subjects.scenarios if moves(scenario)]
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
@@ -142,15 +151,25 @@ def export_fiftyone(run: Revisited, folder: Path) -> list[Path]:
     It is loaded by `fo.Dataset.from_dir(FOLDER, fo.types.LegacyFiftyOneDataset)`. Source:
     https://docs.voxel51.com/api/fiftyone.types.dataset_types.html, `Sample.from_dict`.
 
+    Cells of scenarios that move what is on an image are left out, since a sample is the original image.
+
     Raises:
         DataError: an image cannot be read, whose annotations have no size.
+        InputError: nothing is left.
         StoreError: a file cannot be written.
     """
     samples: dict[tuple[str, int], dict[str, Any]] = {}
     sizes: dict[tuple[str, int], tuple[int, int]] = {}
-    files = list(dict.fromkeys(cell.file for cell in run.cells))
+    moving = _moving(run)
+    cells = [cell for cell in run.cells if cell.scenario not in moving]
+    if len(cells) < len(run.cells):
+        told = f"{', '.join(moving)} moves what is on an image, and FiftyOne shows the original one"
+        if not cells:
+            raise InputError(f"{told}; name other scenarios")
+        run.session.progress.say(f"{told}: its cells are left out")
+    files = list(dict.fromkeys(cell.file for cell in cells))
     truths = dict(zip(files, _distinct(files), strict=True))
-    for cell, field in zip(run.cells, _distinct([_named(cell) for cell in run.cells]), strict=True):
+    for cell, field in zip(cells, _distinct([_named(cell) for cell in cells]), strict=True):
         task = run.task(cell)
         name = run.state.plan.subjects.spec(cell.file).dataset
         records = {record.id: record for record in run.state.plan.datasets[name].images}

@@ -6,15 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from auditor.corruptions.corrupt import moves
 from auditor.errors import InputError
 from auditor.report.gallery_page import render_gallery
 from auditor.report.gallery_pictures import Gallery
 from auditor.run.revisiting import Revisited
-from auditor.run.stages.showing import Outline, image_of, ranked_images, seen_of
+from auditor.run.stages.showing import Outline, image_of, pictures_of, ranked_images, seen_of
 from auditor.run.thumbnails import Thumbnail, thumbnail
 from auditor.store import save_bytes, save_text
 from auditor.tasks.anatomy.cells import marked_cell
-from auditor.values import CLEAN, GalleryImage, GalleryRecord, Mark, SeenImage, picture_key
+from auditor.values import GalleryImage, GalleryRecord, Mark, SeenImage, picture_key
 
 __all__ = ["write_gallery"]
 
@@ -70,8 +71,8 @@ def _chosen(
 def _with_pictures(run: Revisited, folder: Path, record: GalleryRecord) -> tuple[GalleryRecord, int]:
     """Write the pictures of a gallery, each once."""
     scenarios = {scenario.key: scenario for scenario in run.state.plan.subjects.scenarios}
-    wanted = dict.fromkeys((item.image, item.scenario, item.severity) for item in record.seen)
-    wanted |= dict.fromkeys((item.image, CLEAN, 0.0) for item in record.seen)
+    moving = [key for key, scenario in scenarios.items() if moves(scenario)]
+    wanted = dict.fromkeys(pair for item in record.seen for pair in pictures_of(item, moving))
     pictures: dict[int, dict[str, str]] = {}
     run.session.progress.stage("writing pictures", of=len(wanted), what="pictures")
     for number, scenario, severity in wanted:

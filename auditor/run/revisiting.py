@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auditor.errors import InputError, StoreError
-from auditor.executors import Shared
 from auditor.provenance import sha256_of
 from auditor.run.judging import load_run
 from auditor.run.progress import Progress, SilentProgress
@@ -18,6 +17,7 @@ from auditor.run.session import Session, State, open_session
 from auditor.run.stages.making import make_asked, make_remedies
 from auditor.run.stages.planning import planned
 from auditor.run.stages.showing import task_of_cell
+from auditor.run.stages.truths import Truths
 from auditor.store import has_unit, load_json, save_json
 from auditor.tasks.anatomy.cells import CellTask
 from auditor.values import AuditResult, Cell, Unit
@@ -44,7 +44,7 @@ class Revisited:
     state: State
     result: AuditResult
     cells: Mapping[Cell, tuple[Unit, ...]]
-    _truths: dict[Any, Shared[Mapping[int, Any]]] = field(default_factory=dict)
+    _truths: Truths
 
     def task(self, cell: Cell) -> CellTask:
         """What a cell was evaluated from."""
@@ -94,7 +94,7 @@ def revisited(
                 f"{folder}: {len(lost)} of its measurements are not those of the document as it is now: images, models "
                 "or versions changed, or they were deleted; run the audit again"
             )
-        yield Revisited(session, state, result, cells)
+        yield Revisited(session, state, result, cells, Truths(state.plan))
 
 
 def _document(folder: Path, audit: Path | None) -> tuple[Path, tuple[str, ...]]:

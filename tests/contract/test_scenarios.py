@@ -14,8 +14,9 @@ import pytest
 
 from auditor import extensions
 from auditor.config import parameters_of
-from auditor.corruptions.corrupt import FILLED, build, corrupt
+from auditor.corruptions.corrupt import FILLED, build, corrupt, moves
 from auditor.corruptions.likeness import psnr
+from auditor.corruptions.observing import displacements
 from auditor.corruptions.packs import built_in_packs, load_scenarios
 from auditor.demo.scenes import render_scene
 from auditor.executors import run_isolated
@@ -59,6 +60,10 @@ def test_it_leaves_its_input_and_gives_an_image_of_the_same_kind(spec):
 
 @every_scenario
 def test_its_effect_grows_with_severity(spec):
+    if moves(spec):
+        far = list(displacements(spec).values())
+        assert all(mild < strong for mild, strong in itertools.pairwise(far)), far
+        return
     decibels = [psnr(IMAGE, image) for image in corrupted(spec).values()]
     if spec.monotone:
         assert all(mild >= strong - 0.02 for mild, strong in itertools.pairwise(decibels)), decibels
@@ -116,9 +121,12 @@ SIGNED = {"stops", "mean", "cut", "amount", "more"}
 """Knobs of which less than nothing means something."""
 
 
-@pytest.mark.parametrize("name", sorted(extensions.built_in("corruptions")))
-def test_knobs_of_a_corruption_have_limits_and_values_beyond_are_refused(name):
-    parameters = parameters_of(extensions.resolve("corruptions", name), FILLED)
+KNOWN = [(group, name) for group in ("corruptions", "movements") for name in extensions.built_in(group)]
+
+
+@pytest.mark.parametrize(("group", "name"), KNOWN)
+def test_knobs_of_a_corruption_have_limits_and_values_beyond_are_refused(group, name):
+    parameters = parameters_of(extensions.resolve(group, name), FILLED)
     for knob, kind in parameters.types.items():
         schema = kind.json_schema()
         if schema.get("type") != "number" or knob in SIGNED:

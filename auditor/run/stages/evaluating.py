@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +12,16 @@ from numpy.typing import NDArray
 from auditor.evaluate.differences import with_differences
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.evaluate.intervals import FIXED
-from auditor.executors import Outcome, Shared, run_isolated
+from auditor.executors import Outcome, run_isolated
 from auditor.plan import Plan
 from auditor.run.forecast import CELLS, begin
 from auditor.run.session import Session, State
 from auditor.run.stages.holding import Points
 from auditor.run.stages.measuring import UNIT_TIMEOUT_S, Job, Waiting, carry_out
 from auditor.run.stages.partial import Part
+from auditor.run.stages.truths import Truths
 from auditor.store import Stored
-from auditor.tasks.anatomy.cells import CellTask, Said, cell_task, evaluate_cell, evaluation_at, judged_truth, task_of
+from auditor.tasks.anatomy.cells import CellTask, Said, cell_task, evaluate_cell, evaluation_at, task_of
 from auditor.values import Cell, CellResult, DelegateOps, InRun, Measurement
 
 __all__ = ["Evaluating", "failed_cell", "samples_of", "timed_evaluation"]
@@ -39,7 +39,7 @@ class Evaluating:
         self._waiting = Waiting({cell: [unit.resume_key for unit in units] for cell, units in self._cells.items()})
         self._results: list[CellResult] = []
         self._evaluations: dict[Cell, CellEvaluation] = {}
-        self._truths: dict[tuple[str, str, tuple[str, ...]], Shared[Mapping[int, Any]]] = {}
+        self._truths = Truths(state.plan)
         self._at_hand = session.executor.sees([session.folder])
         self._alone = False
 
@@ -111,15 +111,9 @@ class Evaluating:
         plan = self._state.plan
         spec = plan.subjects.spec(cell.file)
         dataset, match = plan.datasets[spec.dataset], plan.subjects.matches[cell.file]
-        key = (spec.task, spec.dataset, match.judged)
-        if key not in self._truths:
-            seen = dataset
-            if self._parts is not None:
-                chosen = {record.id for record in self._parts[cell].images}
-                seen = dataclasses.replace(dataset, truth={i: dataset.truth[i] for i in dataset.truth if i in chosen})
-            self._truths[key] = judged_truth(spec.task, seen, match.judged)
+        images = None if self._parts is None else self._parts[cell].images
         task = dataclasses.replace(
-            cell_task(cell, spec, dataset, match, self._truths[key]),
+            cell_task(cell, spec, dataset, match, self._truths.of(cell, images)),
             predictions=self._stored(cell),
             seed=plan.subjects.seed,
             evaluation=evaluation_at(plan.subjects.evaluation, plan.subjects.points.get(cell.model)),

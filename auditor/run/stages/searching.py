@@ -16,13 +16,14 @@ from auditor.corruptions.corrupt import knobs_at
 from auditor.delegate import Delegate
 from auditor.evaluate.crossing import MOST, Curve, better_again, limit_of_curve, next_severity
 from auditor.evaluate.evaluated import CellEvaluation
-from auditor.executors import Shared, run_isolated
+from auditor.executors import run_isolated
 from auditor.plan import units_at
 from auditor.run.forecast import CELLS, begin, searches
 from auditor.run.session import Session, State
 from auditor.run.stages.evaluating import samples_of, timed_evaluation
 from auditor.run.stages.measuring import UNIT_TIMEOUT_S, Job, carry_out, measure_units
 from auditor.run.stages.showing import task_of_cell
+from auditor.run.stages.truths import Truths
 from auditor.tasks.anatomy.cells import CellTask
 from auditor.values import (
     CLEAN,
@@ -167,7 +168,7 @@ def find_breaking_points(session: Session, state: State) -> State:
     grid = {cell.key: cell for cell in state.cells if cell.is_declared and cell.is_local}
     open_searches = list(_begun(state, wanted, grid))
     begin(session, state, "finding breaking points", of=searches(state.plan), what=CELLS)
-    truths: dict[Any, Shared[Mapping[int, Any]]] = {}
+    truths = Truths(state.plan)
     while asked := [(search, severity) for search in open_searches if (severity := search.wants()) is not None]:
         found = _measured(session, state, asked, truths)
         for search, severity in asked:
@@ -203,7 +204,7 @@ def _measured(
     session: Session,
     state: State,
     asked: Sequence[tuple[_Search, float]],
-    truths: dict[Any, Shared[Mapping[int, Any]]],
+    truths: Truths,
 ) -> dict[Cell, CellEvaluation | str]:
     """Measure and evaluate the cells of a round; of those that cannot be, why."""
     plan = state.plan

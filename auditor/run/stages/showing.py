@@ -5,23 +5,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auditor.config import GalleryConfig, gallery_document
+from auditor.corruptions.corrupt import moves
 from auditor.datasets.image_files import read_record
-from auditor.executors import ProcessExecutor, SerialExecutor, Shared, open_executor
+from auditor.executors import ProcessExecutor, SerialExecutor, open_executor
 from auditor.provenance import digest, same_versions
 from auditor.run.session import Session, State
+from auditor.run.stages.truths import Truths
 from auditor.run.thumbnails import Thumbnail, thumbnail
 from auditor.store import Stored, save_bytes, save_json
 from auditor.tasks.anatomy.cells import (
     CellTask,
     cell_task,
     evaluation_at,
-    judged_truth,
     marked_cell,
     point_of,
 )
@@ -38,7 +39,7 @@ from auditor.values import (
     picture_key,
 )
 
-__all__ = ["Outline", "image_of", "outline", "ranked_images", "seen_of", "show_gallery", "task_of_cell"]
+__all__ = ["Outline", "image_of", "outline", "pictures_of", "ranked_images", "seen_of", "show_gallery", "task_of_cell"]
 
 _CHUNK = 32
 _OF_ALARMS = 4
@@ -69,7 +70,9 @@ def ranked_images(mine: Mapping[int, Outline], clean: Mapping[int, Outline] | No
     first, then those with most false alarms; without any error, an image is left out."""
     lost = {}
     for image_id, found in mine.items():
-        before = clean[image_id].hits if clean is not None and image_id in clean else (True,) * len(found.hits)
+        before = clean[image_id].hits if clean is not None and image_id in clean else ()
+        if len(before) != len(found.hits):  # without the clean one, or where some objects left the picture
+            before = (True,) * len(found.hits)
         lost[image_id] = sum(was and not is_ for was, is_ in zip(before, found.hits, strict=True))
     wrong = [image_id for image_id in mine if lost[image_id] or mine[image_id].alarms]
     order = sorted(wrong, key=lambda image_id: (-lost[image_id], -mine[image_id].alarms, -mine[image_id].surest))
@@ -97,7 +100,7 @@ class _Cells:
             for cell, units in every.items()
             if cell in known and (cell.is_clean or cell.severity == severity) and known[cell].of_images is None
         }
-        self._truths: dict[tuple[str, str, tuple[str, ...]], Shared[Mapping[int, Any]]] = {}
+        self._truths = Truths(state.plan)
 
     def task(self, cell: Cell) -> CellTask:
         """What marks a cell."""
@@ -123,20 +126,15 @@ class _Cells:
         return found
 
 
-def task_of_cell(
-    session: Session, state: State, cell: Cell, units: Sequence[Any], truths: dict[Any, Shared[Mapping[int, Any]]]
-) -> CellTask:
+def task_of_cell(session: Session, state: State, cell: Cell, units: Sequence[Any], truths: Truths) -> CellTask:
     """What a cell that was evaluated is evaluated from; `truths` are kept between calls."""
     plan = state.plan
     spec = plan.subjects.spec(cell.file)
     dataset, match = plan.datasets[spec.dataset], plan.subjects.matches[cell.file]
-    key = (spec.task, spec.dataset, match.judged)
-    if key not in truths:
-        truths[key] = judged_truth(spec.task, dataset, match.judged)
     keys = tuple(unit.resume_key for unit in units)
     point = point_of(state.points, cell)
     return dataclasses.replace(
-        cell_task(cell, spec, dataset, match, truths[key]),
+        cell_task(cell, spec, dataset, match, truths.of(cell)),
         predictions=Stored(session.folder, keys, spec.key, cell.delegate, cell.severity),
         seed=plan.subjects.seed,
         evaluation=evaluation_at(plan.subjects.evaluation, point),
@@ -251,7 +249,8 @@ def _with_pictures(session: Session, state: State, record: GalleryRecord) -> Gal
     """Add pictures as far as they fit: of each cell the first image with its clean picture, then of each the second,
     and so on."""
     scenarios = {scenario.key: scenario for scenario in state.plan.subjects.scenarios}
-    wanted = list(_in_turn(record))
+    moving = [key for key, scenario in scenarios.items() if moves(scenario)]
+    wanted = list(_in_turn(record, moving))
     left, pictures, full = record.megabytes * 1e6, dict[tuple[int, str], str](), False
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
@@ -286,7 +285,7 @@ def _drawn(job: tuple[_Pair, Thumbnail]) -> bytes:
     return thumbnail(job[1])
 
 
-def _in_turn(record: GalleryRecord) -> Iterator[_Pair]:
+def _in_turn(record: GalleryRecord, moving: Collection[str]) -> Iterator[_Pair]:
     """The pictures of a gallery, each once: the first of each cell, then the second of each."""
     by_cell: dict[tuple[str, str, str, float], list[SeenImage]] = {}
     for item in record.seen:
@@ -294,14 +293,16 @@ def _in_turn(record: GalleryRecord) -> Iterator[_Pair]:
     told = set()
     for turn in range(max(map(len, by_cell.values()), default=0)):
         for seen in by_cell.values():
-            for pair in _pairs(seen[turn]) if turn < len(seen) else ():
+            for pair in pictures_of(seen[turn], moving) if turn < len(seen) else ():
                 if pair not in told:
                     told.add(pair)
                     yield pair
 
 
-def _pairs(item: SeenImage) -> Iterator[_Pair]:
-    yield item.image, CLEAN, 0.0
+def pictures_of(item: SeenImage, moving: Collection[str]) -> Iterator[_Pair]:
+    """The pictures that show an image: the clean one, but where its objects are elsewhere, and its own."""
+    if item.scenario not in moving:
+        yield item.image, CLEAN, 0.0
     if item.scenario != CLEAN:
         yield item.image, item.scenario, item.severity
 

@@ -31,6 +31,7 @@ from auditor.values import (
     PointChoice,
     Ties,
 )
+from auditor.values.warps import Warp
 
 __all__ = ["Column", "Evaluated", "Framed", "Judged", "Metric", "Pictured", "Reading", "Task"]
 
@@ -232,6 +233,8 @@ class Task:
     """What was to be found in a cell, by group; None where that is not told apart."""
     suspects: Callable[[Mapping[str, CellEvaluation]], list[Pictured]] = lambda _: []
     """Where the truth may lack something that every one of these files finds."""
+    moved: Callable[[Any, Sequence[Warp], tuple[int, int]], Any] | None = None
+    """The truth of an image of (height, width) after a scenario moved what is on it; None where truth cannot follow."""
     marked: Callable[[Judged], Mapping[int, Marked]] | None = None
     """What is true and what is said of each image of a cell, by its id; None where that cannot be shown."""
     said: Callable[[Values, Sequence[str | None], int], tuple[Mark, ...]] | None = None

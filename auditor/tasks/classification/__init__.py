@@ -199,6 +199,7 @@ TASK = Task(
     },
     per_class=(next(iter(ABOUT)),),
     bounds=(0.0, 1.0),
+    moved=lambda truth, *_: truth,
     marked=marked,
     said=said,
     decided_by=(next(iter(ABOUT)),),

@@ -14,7 +14,7 @@ from auditor.tasks.detection.alone import ALONE, evaluate_alone
 from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, DECIDES, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
 from auditor.tasks.detection.beside import MATCHED, compare
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
-from auditor.tasks.detection.coco_truth import prepare_truth
+from auditor.tasks.detection.coco_truth import moved, prepare_truth
 from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import evaluate
 from auditor.tasks.detection.flips import FLIPS
@@ -105,6 +105,7 @@ TASK = Task(
     decided_by=(NAMES[0], DECIDES),
     sliced=sliced,
     suspects=suspects,
+    moved=moved,
     marked=marked,
     said=said,
     without_interval=tuple(name for name in NAMES if name.startswith("AR")),

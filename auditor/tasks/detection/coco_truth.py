@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from auditor.boxes import to_xywh
 from auditor.datasets.shared_classes import normal_name
 from auditor.values import COCO_LIMITS, Evaluation, GroundTruth
+from auditor.values.warps import Warp, moved_boxes
 
-__all__ = ["ClassTruth", "CocoTruth", "limits_of", "prepare_truth"]
+__all__ = ["ClassTruth", "CocoTruth", "limits_of", "moved", "prepare_truth"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,3 +104,10 @@ def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], a
 def limits_of(asked: Evaluation) -> list[int]:
     """The limits of detections of an image, in the order that pycocotools brings them into."""
     return sorted({*COCO_LIMITS, *asked.max_detections})
+
+
+def moved(found: GroundTruth, warps: Sequence[Warp], size: tuple[int, int]) -> GroundTruth:
+    """True objects where a scenario took them; of one that is hardly on the image any more nothing is asked there."""
+    height, width = size
+    boxes, grown, kept = moved_boxes(found.boxes, warps, width=width, height=height)
+    return dataclasses.replace(found, boxes=boxes, area=found.area * grown, iscrowd=found.iscrowd | ~kept)
