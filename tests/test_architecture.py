@@ -45,6 +45,7 @@ HOMES = {
     "hotcoco": {"tasks"},
     "albumentations": {"corruptions"},
     "annotated_types": {"corruptions"},
+    "av": {"corruptions"},
     "ai_edge_litert": {"runtimes"},
     "flatbuffers": {"runtimes"},
     "pydantic": {"config"},

@@ -28,6 +28,8 @@ __all__ = [
     "downscale",
     "exposure",
     "gaussian_noise",
+    "image_of_light",
+    "light_of",
     "motion_blur",
     "pixelate",
     "poisson_quantiles",
@@ -66,6 +68,17 @@ def _to_srgb(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 _LINEAR = _to_linear(np.arange(256) / 255)
 """Linear light of each 8-bit level."""
+
+
+def light_of(image: Image) -> NDArray[np.float32]:
+    """An image as linear light, white at 1."""
+    return np.asarray(cv2.LUT(image, _LINEAR.astype(np.float32)))
+
+
+def image_of_light(light: NDArray[np.float32]) -> Image:
+    """Linear light as an image; what is above white clips, as a sensor's does."""
+    steps = np.clip(light, 0, 1) * np.float32(4095) + np.float32(0.5)
+    return np.asarray(_srgb_table()[steps.astype(np.uint16)])
 
 
 def _levels(srgb: NDArray[np.floating[Any]]) -> Image:
@@ -123,8 +136,7 @@ def uneven_light(image: Image, *, rng: np.random.Generator, stops: NotNegative) 
     reach = np.abs(np.cos(angle)) + np.abs(np.sin(angle))
     position = ((across[np.newaxis] + down[:, np.newaxis]) / np.float32(reach) + 1) / 2
     gain = np.exp2(-np.float32(stops) * position)
-    linear = np.asarray(cv2.LUT(image, _LINEAR.astype(np.float32))) * gain[..., np.newaxis]
-    return np.asarray(_srgb_table()[np.rint(linear * 4095).astype(np.uint16)])
+    return image_of_light(light_of(image) * gain[..., np.newaxis])
 
 
 @functools.cache
