@@ -256,10 +256,11 @@ def test_a_scenario_that_cannot_be_had_between_severities_is_unknown_with_its_re
         ({"more": "decide: {}\ngates: [{metric: AP, min: 0.1}]\n"}, "leave one out"),
         ({"more": "gates: [{breaking_point: lighting/low_light, at_least: -7}]\n"}, "expected a value from -1 to -5"),
         ({"more": "gates: [{breaking_point: noise/iso, at_least: 1}]\n"}, "breaking_point: this audit has no scenario"),
-        ({"more": "gates: [{breaking_point: lighting/low_light, min: -2}]\n"}, "takes `at_least` alone"),
+        ({"more": "gates: [{breaking_point: lighting/low_light, min: -2}]\n"}, "at_least: this key is required"),
+        ({"more": "gates: [{breaking_point: lighting/low_light, min: -2}]\n"}, "min: unknown key"),
         ({"more": "gates: [{metric: breaking_point, min: -2}]\n"}, "write `breaking_point:` with a scenario"),
-        ({"more": "gates: [{metric: AP, at_least: 2}]\n"}, "`at_least` goes with `breaking_point:`"),
-        ({"more": "gates: [{min: 2}]\n"}, "expected `metric:` and a limit, or `breaking_point:`"),
+        ({"more": "gates: [{metric: AP, at_least: 2}]\n"}, "at_least: unknown key"),
+        ({"more": "gates: [{min: 2}]\n"}, "metric: this key is required"),
     ],
 )
 def test_what_cannot_be_searched_or_gated_is_told_before_anything_runs(tmp_path, changes, told):

@@ -25,7 +25,7 @@ from auditor.config.breaking_config import BreakingConfig
 from auditor.config.data_config import CalibrationConfig, DatasetConfig, ImagesConfig, PathText
 from auditor.config.evaluation_config import EvaluationConfig
 from auditor.config.gallery_config import GalleryConfig
-from auditor.config.gates_config import FailOn, GateConfig, GatesConfig, plain_level, rule_of
+from auditor.config.gates_config import FailOn, Gate, GatesConfig, plain_level, rule_of
 from auditor.config.given import put
 from auditor.config.operating_config import OperatingPoint
 from auditor.config.partly import Partly, validate_partly
@@ -289,7 +289,7 @@ class AuditConfig(Document):
     """False: no pixel of an image leaves it; boxes are shown on grey."""
     baseline: PathText | None = None
     """A run folder, or its result.json, that cells and gates are compared with."""
-    gates: tuple[GateConfig, ...] = ()
+    gates: tuple[Gate, ...] = ()
     fail_on: FailOn | None = None
     """From which level on findings of checks fail the audit, as gates do; left out: never."""
     undecided: Literal["pass"] | None = None
@@ -423,7 +423,7 @@ def read_judging(path: Path) -> Judged:
     return Judged(rules, found.document.fail_on, (*problems, *found.problems), undecided)
 
 
-def _rules(gates: Sequence[GateConfig], source: YamlFile) -> tuple[Rule, ...]:
+def _rules(gates: Sequence[Gate], source: YamlFile) -> tuple[Rule, ...]:
     return tuple(rule_of(gate, line=source.line("gates", index)) for index, gate in enumerate(gates))
 
 
