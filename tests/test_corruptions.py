@@ -31,6 +31,15 @@ def test_the_packs_that_ship_are_those_of_the_contract():
             *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
         },
         f"{PUBLISHED}_extra": {"speckle_noise", "gaussian_blur", "spatter", "saturate"},
+        "security_camera": {
+            *("infrared_night", "low_light_gain", "rain_at_night", "insects", "headlamps"),
+            *("dome_scratches", "dome_dirt", "stream_lines", "low_bit_rate_jpeg", "h264"),
+        },
+        "dashcam": {"motion", "drops_on_glass", "low_sun", "tunnel_exit"},
+        "drone": {"altitude", "vibration", "haze"},
+        "retail": {"flicker", "white_balance", "reflections"},
+        "weather": {"fog", "rain", "snow"},
+        "sensor": {"bad_pixels", "rolling_shutter", "banding", "clipping", "colour_mosaic"},
         "geometry": {*("rotation", "tilt", "lens_distortion"), *("crop", "digital_zoom", "distance", "tiling")},
     }
 
@@ -217,7 +226,7 @@ def test_a_function_that_cannot_be_imported(tmp_path):
         ("lightning", "did you mean 'lighting'"),
         ("noise/isso", "did you mean 'noise/iso'"),
         ("./absent.yaml", "no such file"),
-        ("weather", "unknown scenario"),
+        ("blizzard", "unknown scenario"),
     ],
 )
 def test_unknown_scenarios_name_the_nearest(tmp_path, name, expected):

@@ -40,7 +40,7 @@ def begun(folder, *more):
     return done
 
 
-def test_init_proposes_gates_of_what_it_measured(project):
+def test_init_proposes_gates_of_what_it_measured_that_run_and_hold(project):
     write_scenes(project, 44)
     done = begun(project)
     config = load_audit(project / "first.yaml")
@@ -59,11 +59,7 @@ def test_init_proposes_gates_of_what_it_measured(project):
     listed = json.loads((project / "first-calibration.json").read_text())["images"]
     assert len(listed) == 11
     assert config.dataset.limit == 33
-
-
-def test_what_init_proposes_runs_and_holds(project):
-    write_scenes(project, 44)
-    begun(project)
+    # what it proposes runs, and holds
     quick = ("scenarios=[noise]", "severities=[3]", "checks={input_contract: false}")
     more = [word for value in quick for word in ("--set", value)]
     done = invoke("run", project / "first.yaml", "-o", project / "out", *more)

@@ -34,7 +34,12 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("head", sorted(MADE))
+LONG = ("centernet", "detr", "end2end", "picodet", "tflite_postprocess", "yolov6")
+"""Heads whose like is asked in every run: they take ten seconds each."""
+EVERY = [pytest.param(head, marks=[pytest.mark.long] if head in LONG else []) for head in sorted(MADE)]
+
+
+@pytest.mark.parametrize("head", EVERY)
 def test_init_is_right_without_a_hand(tmp_path, head):
     MADE[head](tmp_path)
     data = tmp_path / "data"

@@ -89,7 +89,7 @@ def tunnel_exit(image: Image, *, rng: np.random.Generator, stops: Annotated[floa
     ys, xs = _places(image)
     middle, size = rng.uniform(-0.25, 0.25, size=2), rng.uniform(0.35, 0.55)
     away = np.hypot((xs - middle[0]) / size, (ys - middle[1]) / (size * 0.8))
-    opening = 1 / (1 + np.exp((away - 1) * np.float32(14)))
+    opening = 1 / (1 + np.exp(np.clip((away - 1) * np.float32(14), -30, 30)))
     gain = np.exp2((opening * np.float32(stops + 1) - 1) * np.float32(min(1.0, stops)))
     return image_of_light(light_of(image) * gain[..., np.newaxis].astype(np.float32))
 

@@ -117,7 +117,7 @@ def test_it_takes_no_longer_than_its_budget(spec):
     pytest.fail(f"{spent:.0f} ms where the yardstick takes {yardstick_ms():.1f} ms")
 
 
-SIGNED = {"stops", "mean", "cut", "amount", "more"}
+SIGNED = {"horizon", "stops", "mean", "cut", "amount", "more"}
 """Knobs of which less than nothing means something."""
 
 
