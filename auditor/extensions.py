@@ -49,7 +49,7 @@ _NAMED: dict[str, dict[str, str]] = {
         "headlamps": "auditor.corruptions.light:headlamps",
         "infrared": "auditor.corruptions.light:infrared",
         "low_sun": "auditor.corruptions.light:low_sun",
-        "tint": "auditor.corruptions.light:tint",
+        "cast": "auditor.corruptions.light:cast",
         "tunnel_exit": "auditor.corruptions.light:tunnel_exit",
         "haze": "auditor.corruptions.air:haze",
         "insects": "auditor.corruptions.air:insects",

@@ -207,7 +207,7 @@ def test_small_movements_cost_little_since_the_truth_moves_along(tmp_path):
     clean = next(cell for cell in found.cells if cell.is_clean and cell.is_declared)
     for cell in (cell for cell in found.cells if not cell.is_clean and cell.is_declared):
         assert cell.status == "ok", cell.error
-        assert cell.value > 0.6 * clean.value, f"{cell.key}: {cell.value:.3f} of {clean.value:.3f}"
+        assert cell.value > 0.5 * clean.value, f"{cell.key}: {cell.value:.3f} of {clean.value:.3f}"
     page = (tmp_path / "out" / "report.html").read_text()
     assert "geometry/rotation" in page
     for target in ("coco", "fiftyone"):

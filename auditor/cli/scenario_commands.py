@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from auditor.run import Fitted
     from auditor.values import ScenarioSpec
 
 __all__ = ["scenarios"]
@@ -83,7 +84,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, typed: str) -> 
 @click.option("--allow-code", is_flag=True, help="Import the Python functions that a pack names")
 def show(name: str, allow_code: bool) -> None:
     """Show NAME: a pack, pack/scenario, or a pack file, with its knobs at every severity."""
-    for spec in _selected(name, allow_code=allow_code):
+    for spec in _selected([name], allow_code=allow_code):
         click.echo(f"{spec.key} (v{spec.version}): {spec.about}")
         for knob, values in spec.knobs.items():
             click.echo(f"  {knob}: {', '.join(f'{value:g}' for value in values)}  at severities 1 to 5 ({spec.unit})")
@@ -114,7 +115,7 @@ def preview(pack: str, image: Path, output: Path, model: str | None, score: floa
     from auditor.run import Finder
     from auditor.store import save_text
 
-    specs = _selected(pack, allow_code=allow_code)
+    specs = _selected([pack], allow_code=allow_code)
     original = read_image(image, size=None)
     finder = Finder(model, original) if model is not None else None
 
@@ -163,6 +164,56 @@ def check(pack: str, images: Path | None, max_ms: float | None, allow_code: bool
     click.echo(f"{file.path}: {len(found)} scenarios, all run: {names}")
 
 
+@scenarios.command()
+@click.argument("names", nargs=-1, required=True, shell_complete=_names)
+@click.option("--clean", type=_PATH, required=True, help="A folder of good pictures")
+@click.option("--real", type=_PATH, required=True, help="A folder of the real bad ones")
+@click.option("--images", type=click.IntRange(min=5), default=60, show_default=True, help="Of each folder, at most")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes  [default: all cores]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON")
+@click.option("--allow-code", is_flag=True, help="Import the Python functions that packs name")
+def fit(
+    names: tuple[str, ...], clean: Path, real: Path, images: int, jobs: int | None, as_json: bool, allow_code: bool
+) -> None:
+    """Tell which severity of NAMES (packs, pack/scenario, pack files) is your night.
+
+    It is the one that makes clean pictures most like real bad ones.
+
+    Compared are the distributions of brightness, noise by level, sharpness, colour and blocks over the pictures of each
+    folder, whatever is on them; a distance of 1 is as far as pictures of one folder lie from each other. Of the real
+    pictures, two halves are compared too: no scenario can come much nearer than that.
+    """
+    from auditor.config import plain
+    from auditor.run import fit_scenarios
+    from auditor.terminal import BarProgress
+
+    specs = _selected(names, allow_code=allow_code)
+    with BarProgress() as progress:
+        fitted, halves = fit_scenarios(specs, clean, real, most=images, jobs=jobs, progress=progress)
+    if as_json:
+        told = [{**plain(item), "scenario": item.scenario.key, "unit": item.scenario.unit} for item in fitted]
+        click.echo(json.dumps({"halves": halves, "fitted": told}, indent=1))
+        return
+    click.echo(f"two halves of the real pictures are {halves:.2f} apart")
+    for item in fitted:
+        click.echo(_fit_text(item))
+        click.echo("    left: " + ", ".join(f"{name} {value:.2f}" for name, value in item.left.items()))
+
+
+def _fit_text(item: Fitted) -> str:
+    """One line of a fit: the severity, its knob's value, and how near that comes."""
+    nearest = item.nearest
+    low, high = nearest.interval
+    apart = f"distance {nearest.distance:.2f}, untouched {nearest.untouched:.2f}"
+    if item.at is None:
+        return f"{item.scenario.key:<32} none of it: untouched pictures are nearest; {apart}"
+    begin, end = ("untouched" if value is None else f"{value:.3g}" for value in item.between)
+    return (
+        f"{item.scenario.key:<32} severity {nearest.severity:.2g} (95 % {low:.2g} to {high:.2g}): {item.knob} "
+        f"{item.at:.3g} ({begin} to {end}); {apart}"
+    )
+
+
 _SAMPLES = 3
 
 
@@ -183,7 +234,7 @@ def _samples(folder: Path | None) -> list[NDArray[np.uint8]]:
     return [read_image(path, size=None) for path in paths]
 
 
-def _selected(name: str, *, allow_code: bool) -> Sequence[ScenarioSpec]:
+def _selected(names: Sequence[str], *, allow_code: bool) -> Sequence[ScenarioSpec]:
     from auditor.corruptions.packs import select_scenarios
 
-    return select_scenarios([name], folder=Path(), allow_code=allow_code, where=["scenario"])
+    return select_scenarios(names, folder=Path(), allow_code=allow_code, where=["scenario"] * len(names))

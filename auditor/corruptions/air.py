@@ -1,13 +1,11 @@
-"""What is between the scene and the lens: haze, rain, snow, insects.
-
-Distances are those of a level ground seen by a camera of 60 degrees across, `height` metres above it, with the horizon
-at a share of the picture's height (below 0: above the picture); above the horizon it is `_SKY_M` away.
-"""
+"""What is between the scene and the lens: haze, rain, snow, insects; distances by `depth`."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -15,15 +13,13 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from auditor.corruptions.builtin import Image, NotNegative, Positive, Share, image_of_light, light_of
+from auditor.corruptions.depth import away_m, focal_px
+from auditor.values.warps import wide_blur
 
 __all__ = ["haze", "insects", "rain", "snowfall"]
 
 Field = NDArray[np.float32]
-
-_AIRLIGHT = 0.75
-"""Of the air itself, as a share of white."""
-_SKY_M = 150.0
-_HALF_ANGLE = math.radians(30)
+Numbers = NDArray[np.float64]
 Rate = Annotated[float, Gt(0), Le(500)]
 """mm of water an hour."""
 
@@ -34,27 +30,28 @@ def haze(
     rng: np.random.Generator,
     visibility: Positive,
     height: Positive = 3.0,
-    horizon: Annotated[float, Ge(-5), Le(1)] = 0.15,
+    horizon: Annotated[float, Ge(-5), Le(1)] = 0.35,
+    far: Positive = 60.0,
 ) -> Image:
     """Fog or haze in which black is seen against the sky no farther than `visibility` metres (5 % contrast): light of
-    the scene fades with the distance, and light of the air comes in its place.
+    the scene fades with the distance, and light of the air comes in its place, as bright as the upper half of the
+    picture. The camera is `height` metres above level ground, with the horizon at a share of the picture's height;
+    nothing is farther than `far` metres.
 
     Source: Koschmieder 1924, Theorie der horizontalen Sichtweite; 5 % by WMO-No. 8, Guide to Instruments and Methods of
     Observation (meteorological optical range).
     """
-    return _behind_air(image, -math.log(0.05) / visibility, height=height, horizon=horizon)
+    away = away_m(image.shape, height=height, horizon=horizon, far=far)
+    return image_of_light(_behind_air(light_of(image), -math.log(0.05) / visibility, away))
 
 
-def _behind_air(
-    image: Image, extinction: float, *, height: float = 3.0, horizon: float = 0.15, airlight: float = _AIRLIGHT
-) -> Image:
-    """A scene behind air that takes a share of `extinction` of the light on each metre, and is itself so bright."""
-    tall, wide = image.shape[:2]
-    focal = wide / 2 / math.tan(_HALF_ANGLE)
-    below = np.maximum(np.arange(tall, dtype=np.float32) + np.float32(0.5) - np.float32(horizon * tall), 1e-3)
-    away = np.minimum(np.float32(height * focal) / below, np.float32(_SKY_M))
+def _behind_air(light: Field, extinction: float, away: Field, *, airlight: float | None = None) -> Field:
+    """Light behind air that takes a share of `extinction` of it on each metre, and is itself as bright as `airlight`,
+    of white; None: as the upper half of the picture."""
     left = np.exp(-np.float32(extinction) * away)[:, np.newaxis, np.newaxis]
-    return image_of_light(light_of(image) * left + (1 - left) * np.float32(airlight))
+    upper = light[: max(1, light.shape[0] // 2)].mean(axis=2)
+    own = float(np.clip(np.quantile(upper, 0.95), 0.15, 0.8)) if airlight is None else airlight
+    return np.asarray(light * left + (1 - left) * np.float32(own), dtype=np.float32)
 
 
 def rain(
@@ -62,31 +59,31 @@ def rain(
     *,
     rng: np.random.Generator,
     rate: Rate,
-    exposure: Positive = 2.0,
-    lit: NotNegative = 0.9,
-    airlight: Share = _AIRLIGHT,
+    exposure: Positive = 8.0,
+    lamp: NotNegative = 0.0,
 ) -> Image:
     """Rain of `rate` mm an hour: streaks of the drops within two metres, as long as they fall in an `exposure` of so
-    many milliseconds, each as bright as `lit` (of white; lamps beside the lens make it more) for the part of the time
-    that it is there; and the veil of all farther ones.
+    many milliseconds, there for as long as the drop takes to pass; and the veil of all farther ones. By day they are a
+    little brighter than what is around them; by a `lamp` beside the lens so bright, of white, at 0.6 m, and less with
+    the square of the distance, and the veil is dark.
 
     Sources: Marshall and Palmer 1948 (sizes: 8000 exp(-4.1 R^-0.21 D) a cubic metre and millimetre); Atlas et al. 1973,
     https://doi.org/10.1029/RG011i001p00001 (speeds: 9.65 - 10.3 exp(-0.6 D) m/s); Garg and Nayar 2007,
     https://doi.org/10.1007/s11263-006-0028-6 (how bright a streak is). The veil takes twice the drops' cross-section.
     """
     slope = 4.1 * rate**-0.21
-    count = 8000 / slope * math.exp(-slope * _SMALLEST_MM)
-    sizes, depth, places = _near(rng, count, slope)
-    speeds = 9.65 - 10.3 * np.exp(-0.6 * sizes)
-    shown = speeds * exposure * 1e-3
+    drops = _near(rng, 8000 / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=2.2)
+    speeds = 9.65 - 10.3 * np.exp(-0.6 * drops.sizes)
+    ways = speeds * exposure * 1e-3
+    shares = np.minimum(1, drops.sizes * 1e-3 / ways)
     veil = math.pi / 2 * 8000 * 2 / slope**3 * 1e-6
-    seen = light_of(_behind_air(image, veil, airlight=airlight))
-    cover = _streaks(image, places, depth, (sizes, shown, np.minimum(1, sizes * 1e-3 / shown)), rng.normal(0, 0.12))
-    return image_of_light(seen * (1 - cover) + cover * np.float32(lit))
+    away = away_m(image.shape, height=3.0, horizon=0.35, far=60.0)
+    seen = _behind_air(light_of(image), veil, away, airlight=0.02 if lamp else None)
+    return _with_streaks(seen, drops, ways, shares, lamp=lamp, lean=rng.normal(0, 0.1))
 
 
 def snowfall(image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Positive = 5.0) -> Image:
-    """Snow of `rate` mm of water an hour: the flakes within two metres, falling by a metre a second during an
+    """Snow of `rate` mm of water an hour: the flakes within four metres, falling by a metre a second during an
     `exposure` of so many milliseconds, and the veil of all farther ones.
 
     Source: Gunn and Marshall 1958, The Distribution with Size of Aggregate Snowflakes (of melted diameters:
@@ -94,84 +91,103 @@ def snowfall(image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Po
     density; the veil takes twice the flakes' cross-section.
     """
     slope, most = 2.55 * rate**-0.48, 3800 * rate**-0.87
-    count = most / slope * math.exp(-slope * _SMALLEST_MM)
-    melted, depth, places = _near(rng, count, slope)
-    sizes = melted * _FLUFFY
+    flakes = _near(rng, most / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=4.0)
+    flakes = Drops(flakes.sizes * _FLUFFY, flakes.depth, flakes.places)
     veil = math.pi / 2 * _FLUFFY**2 * most * 2 / slope**3 * 1e-6
-    seen = light_of(_behind_air(image, veil))
-    shown = np.full(len(sizes), exposure * 1e-3)
-    cover = _streaks(image, places, depth, (sizes, shown, np.full(len(sizes), 0.85)), rng.normal(0, 0.3))
-    return image_of_light(seen * (1 - cover) + cover * np.float32(0.9))
+    away = away_m(image.shape, height=3.0, horizon=0.35, far=60.0)
+    seen = _behind_air(light_of(image), veil, away)
+    ways = np.full(len(flakes.sizes), exposure * 1e-3)
+    return _with_streaks(seen, flakes, ways, np.full(len(ways), 0.85), lamp=0.0, lean=rng.normal(0, 0.3))
 
 
 _SMALLEST_MM = 0.8
 """Smaller drops are not drawn: nobody sees one."""
 _FLUFFY = 10 ** (1 / 3)
-_NEAR_M = (0.3, 2.2)
-_MOST_DRAWN = 6000
+_NEAREST_M = 0.3
+_MOST_DRAWN = 2200
+_BINS = (0.3, 0.5, 0.8, 1.3, 10.0)
+"""Depths in metres between which streaks are drawn at once, the nearer ones blurred more."""
 
 
-def _near(
-    rng: np.random.Generator, count: float, slope: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Of `count` drops a cubic metre the diameters in mm, distances in metres and places (N, 2) of 0 to 1 of those
-    before the lens; the first of one list for every rate."""
+@dataclass(frozen=True, eq=False)
+class Drops:
+    """Drops or flakes before the lens: diameters in mm, distances in metres, and places (N, 2) of 0 to 1."""
+
+    sizes: Numbers
+    depth: Numbers
+    places: Numbers
+
+
+def _near(rng: np.random.Generator, count: float, slope: float, *, farthest: float) -> Drops:
+    """Of `count` drops a cubic metre those before the lens, the first of one list for every rate."""
     drawn = rng.random((_MOST_DRAWN, 4))
-    nearest, farthest = _NEAR_M
-    volume = (2 * math.tan(_HALF_ANGLE)) ** 2 * 0.75 * (farthest**3 - nearest**3) / 3
+    volume = (2 * math.tan(math.radians(30))) ** 2 * 0.75 * (farthest**3 - _NEAREST_M**3) / 3
     mine = drawn[: min(_MOST_DRAWN, max(1, round(count * volume)))]
-    depth = np.cbrt(nearest**3 + mine[:, 0] * (farthest**3 - nearest**3))
-    return _SMALLEST_MM - np.log(1 - mine[:, 1]) / slope, depth, mine[:, 2:]
+    depth = np.cbrt(_NEAREST_M**3 + mine[:, 0] * (farthest**3 - _NEAREST_M**3))
+    return Drops(_SMALLEST_MM - np.log(1 - mine[:, 1]) / slope, depth, mine[:, 2:])
 
 
-def _streaks(
-    image: Image,
-    places: NDArray[np.float64],
-    depth: NDArray[np.float64],
-    drops: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    lean: float,
-) -> Field:
-    """How much of each pixel is covered: (H, W, 1). `drops` are diameters in mm, ways in metres, and shares of the time
-    that a place on the way is covered."""
-    height, width = image.shape[:2]
-    focal = width / 2 / math.tan(_HALF_ANGLE)
-    sizes, ways, shares = drops
-    wide = sizes * 1e-3 * focal / depth
-    long = ways * focal / depth
-    ends = places * [width * 1.2, height * 1.3] - [width * 0.1, height * 0.15]
-    levels = np.clip(shares * np.minimum(1, wide), 0, 1) * 255
-    layer = np.zeros((height, width), dtype=np.uint8)
-    order = np.argsort(levels)  # the ones that cover most last
-    starts = np.rint(ends * 16).astype(int)
-    stops = np.rint((ends + np.stack([long * lean, long], axis=1)) * 16).astype(int)
-    thick = np.maximum(1, np.rint(wide)).astype(int)
-    for index in order.tolist():
-        level = float(levels[index])
-        cv2.line(layer, starts[index].tolist(), stops[index].tolist(), level, int(thick[index]), cv2.LINE_AA, 4)
-    soft: Any = cv2.GaussianBlur(layer, (0, 0), 0.7)
-    return np.asarray(soft, dtype=np.float32)[..., np.newaxis] / np.float32(255)
+def _with_streaks(seen: Field, drops: Drops, ways: Numbers, shares: Numbers, *, lamp: float, lean: float) -> Image:
+    """A scene behind drops that fall `ways` metres during the exposure, each place on their way covered for a share of
+    it."""
+    height, width = seen.shape[:2]
+    focal = focal_px(width)
+    wide, long = drops.sizes * 1e-3 * focal / drops.depth, ways * focal / drops.depth
+    starts = drops.places * [width * 1.2, height * 1.3] - [width * 0.1, height * 0.15]
+    ends = starts + np.stack([long * lean, long], axis=1)
+    levels = np.clip(shares * np.minimum(1, wide), 0, 1)
+    through, shine = np.ones((height, width), np.float32), np.zeros((height, width), np.float32)
+    for nearest, farthest in itertools.pairwise(_BINS):
+        mine = np.flatnonzero((drops.depth >= nearest) & (drops.depth < farthest))
+        top = float(levels[mine].max(initial=0.0))
+        if top <= 0:
+            continue
+        layer = np.zeros((height, width), dtype=np.uint8)
+        for index in mine[np.argsort(levels[mine])].tolist():
+            begin, end = (np.rint(point[index] * 16).astype(int).tolist() for point in (starts, ends))
+            thick = max(1, round(wide[index]))
+            cv2.line(layer, begin, end, 255 * float(levels[index]) / top, thick, cv2.LINE_AA, 4)
+        blur = max(0.6, 0.0012 * width / nearest)
+        soft = np.asarray(cv2.GaussianBlur(layer, (0, 0), blur), dtype=np.float32)
+        left = 1 - soft * np.float32(top / 255)
+        through *= left
+        shine = shine * left + (1 - left) * np.float32(lamp * (0.6 / nearest) ** 2)
+    if lamp:
+        light = seen * through[..., np.newaxis] + shine[..., np.newaxis]
+    else:
+        around = wide_blur(seen, width / 20) * np.float32(1.15) + np.float32(0.03)
+        light = around + (seen - around) * through[..., np.newaxis]
+    return image_of_light(np.asarray(light, dtype=np.float32))
 
 
 def insects(
     image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(0), Le(60)], lit: Share = 1.0
 ) -> Image:
-    """So many insects before the lens, lit by the camera's lamp and out of focus: bright, curved and blurred trails. A
-    part of one is a fainter one."""
+    """So many insects before the lens, lit by the camera's lamp: half of them trails that taper to their ends, with
+    beads of the beating wings; the others discs out of focus, the larger the fainter. A part of one is a fainter
+    one."""
     height, width = image.shape[:2]
-    layer = np.zeros((height, width), dtype=np.float32)
-    for number in range(_MOST_INSECTS):
-        start, turn = rng.uniform(0, 1, size=2) * [width, height], rng.uniform(0, 2 * math.pi)
-        long, bend, thick = rng.uniform(0.03, 0.16) * width, rng.normal(0, 2.5), rng.uniform(0.004, 0.014) * width
-        share = min(1.0, count - number)
-        if share <= 0:
-            break
-        way = np.linspace(0, 1, 12)
-        angles = turn + bend * way
-        steps = np.cumsum(np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0) * long / 12
-        points = np.rint((start + steps) * 16).astype(np.int32).reshape(-1, 1, 2)
-        cv2.polylines(layer, [points], False, share, max(1, round(thick)), cv2.LINE_AA, 4)
-    soft = cv2.GaussianBlur(layer, (0, 0), max(0.6, width * 0.004))
-    return image_of_light(light_of(image) + np.asarray(soft)[..., np.newaxis] * np.float32(lit))
-
-
-_MOST_INSECTS = 60
+    total = np.zeros((height, width), dtype=np.float32)
+    for number in range(math.ceil(count)):
+        layer = np.zeros((height, width), dtype=np.uint8)
+        start, turn, bright = rng.random(2) * [width, height], rng.uniform(0, 2 * math.pi), rng.uniform(0.15, 1)
+        long, bend, beads = rng.uniform(0.03, 0.14) * width, rng.normal(0, 0.5), rng.uniform(6, 15)
+        thick, radius = rng.uniform(0.004, 0.011) * width, rng.uniform(0.004, 0.03) * width
+        if number % 2:
+            bright *= min(1.0, (0.008 * width / radius) ** 2 + 0.12)
+            place = np.rint(start * 16).astype(int).tolist()
+            cv2.circle(layer, place, max(16, round(radius * 16)), 255, -1, cv2.LINE_AA, 4)
+        else:
+            along = np.linspace(0, 1, 40)
+            angles = turn + bend * along
+            way = start + np.cumsum(np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0) * long / 40
+            points = np.rint(way * 16).astype(int).tolist()
+            taper = np.sin(math.pi * along)
+            beat = 0.6 + 0.4 * np.cos(2 * math.pi * beads * along)
+            for place in range(39):
+                wide = max(1, round(thick * taper[place]))
+                cv2.line(layer, points[place], points[place + 1], 255 * float(beat[place]), wide, cv2.LINE_AA, 4)
+        share = bright * min(1.0, count - number)
+        np.maximum(total, layer.astype(np.float32) * np.float32(share / 255), out=total)
+    soft = np.asarray(cv2.GaussianBlur(total, (0, 0), max(0.6, width * 0.0025)))[..., np.newaxis]
+    return image_of_light(np.asarray(light_of(image) + soft * np.float32(lit), dtype=np.float32))

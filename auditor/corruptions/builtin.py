@@ -19,9 +19,11 @@ __all__ = [
     "QUANTILES",
     "Corruption",
     "Factor",
+    "Kelvin",
     "NotNegative",
     "Positive",
     "Share",
+    "Stops",
     "color_temperature",
     "contrast",
     "defocus",
@@ -32,6 +34,7 @@ __all__ = [
     "light_of",
     "motion_blur",
     "pixelate",
+    "planckian_gains",
     "poisson_quantiles",
     "row_banding",
     "shot_noise",
@@ -104,10 +107,14 @@ def color_temperature(image: Image, *, rng: np.random.Generator, kelvin: Kelvin)
     Source: Kim et al. 2002, "Design of advanced color temperature control system for HDTV applications" (the cubic
     approximation of the Planckian locus, 1667 K to 25000 K); IEC 61966-2-1 (the matrix from XYZ to linear sRGB).
     """
-    gains = _planckian_rgb(kelvin) / _planckian_rgb(6500.0)
-    gains = gains / gains[1]
-    table = _levels(_to_srgb(np.clip(_LINEAR[:, np.newaxis] * gains, 0, 1)))
+    table = _levels(_to_srgb(np.clip(_LINEAR[:, np.newaxis] * planckian_gains(kelvin), 0, 1)))
     return np.asarray(cv2.LUT(image, table[np.newaxis]))
+
+
+def planckian_gains(kelvin: float) -> NDArray[np.float64]:
+    """By how much red, green and blue of a black body of `kelvin` differ from daylight of 6500 K, green at 1: (3,)."""
+    gains = _planckian_rgb(kelvin) / _planckian_rgb(6500.0)
+    return np.asarray(gains / gains[1])
 
 
 def _planckian_rgb(kelvin: float) -> NDArray[np.float64]:

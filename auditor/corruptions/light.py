@@ -8,113 +8,169 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import cv2
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from auditor.corruptions.builtin import Image, NotNegative, Share, Stops, image_of_light, light_of
+from auditor.corruptions.builtin import (
+    Image,
+    Kelvin,
+    NotNegative,
+    Positive,
+    Share,
+    Stops,
+    image_of_light,
+    light_of,
+    planckian_gains,
+)
+from auditor.corruptions.depth import away_m
+from auditor.values.warps import wide_blur
 
-__all__ = ["flicker", "headlamps", "infrared", "low_sun", "tint", "tunnel_exit"]
+__all__ = ["cast", "flicker", "headlamps", "infrared", "low_sun", "tunnel_exit"]
 
 Field = NDArray[np.float32]
 
 
 def infrared(
-    image: Image, *, rng: np.random.Generator, stops: NotNegative, hot: Annotated[float, Ge(0), Le(6)]
+    image: Image, *, rng: np.random.Generator, reach: Positive, hot: Annotated[float, Ge(0), Le(4)] = 1.0
 ) -> Image:
-    """Light the scene by the camera's own infra-red lamp: without colour, `hot` stops brighter in the middle of the
-    beam, and `stops` darker than that in the corners.
+    """Light the scene by the camera's own infra-red lamp: without colour; at `reach` metres as bright as by day, beyond
+    it darker with the square of the distance, nearer at most `hot` stops brighter; a stop and a half less in the
+    corners.
 
     The three colour filters of a sensor pass 850 nm about alike, so that an image is their mean; what reflects more
-    infra-red than light (foliage, many dyes) cannot be known from a picture. The beam is a Gaussian, its middle a
-    little beside the picture's. Source: Fredembach and Süsstrunk 2008, Colouring the near-infrared.
+    infra-red than light (foliage, many dyes) cannot be known from a picture. The ground is level, 3 m below the camera;
+    nothing is farther than 30 m, and bright sky gives no light back. Source: Fredembach and Süsstrunk 2008, Colouring
+    the near-infrared; the inverse-square law.
     """
-    gray = light_of(image).mean(axis=2)
+    light = light_of(image)
+    gray = np.asarray(cv2.transform(light, np.full((1, 3), 1 / 3)))
+    darkest = np.asarray(cv2.min(cv2.min(light[..., 0], light[..., 1]), light[..., 2]))
+    away = away_m(image.shape[:2], height=3.0, horizon=0.35, far=30.0)
+    lit = np.minimum(np.float32(2**hot), (np.float32(reach) / away) ** 2)[:, np.newaxis]
     ys, xs = _places(image)
     middle = rng.uniform(-0.15, 0.15, size=2).astype(np.float32)
-    away = (xs - middle[0]) ** 2 + (ys - middle[1]) ** 2
-    lit = gray * np.exp2(np.float32(hot) - np.float32(stops) * away / 2)
-    return image_of_light(np.repeat(lit[..., np.newaxis], 3, axis=2))
+    beam = np.exp2(np.float32(-0.75) * ((xs - middle[0]) ** 2 + (ys - middle[1]) ** 2))
+    rows = (np.arange(image.shape[0], dtype=np.float32) + np.float32(0.5))[:, np.newaxis] / image.shape[0]
+    above = np.clip((np.float32(0.5) - rows) * 5, 0, 1)
+    sky = 1 - np.float32(0.85) * above * np.clip((darkest - np.float32(_SKY)) * 6, 0, 1)
+    seen = gray * lit * beam * sky
+    return np.repeat(image_of_light(np.asarray(seen, dtype=np.float32))[..., np.newaxis], 3, axis=2)
+
+
+_SKY = 0.35
+"""So bright in all three channels, in the upper part of a picture, is taken to be sky."""
 
 
 def headlamps(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> Image:
-    """Two headlamps that shine into the lens: each a burnt-out core, and around it stray light that falls with the
-    square of the distance; `ratio` is the stray light, as a share of white, a tenth of the picture's width beside a
-    lamp.
+    """Two headlamps that shine into the lens, one up to a third brighter: each a burnt-out core, and around it stray
+    light; `ratio` is the stray light, as a share of white, a tenth of the picture's width beside a lamp. It fills up
+    what a pixel can hold, without a rim.
 
-    Source: CIE 146:2002, CIE Equations for Disability Glare (stray light in proportion to 1 / angle²).
+    Source: CIE 146:2002, CIE Equations for Disability Glare (10 / angle³ + 5 / angle², here four to one at a tenth of
+    the width in favour of the square).
     """
     ys, xs = _places(image)
-    middle, height, apart = rng.uniform(-0.5, 0.5), rng.uniform(-0.1, 0.5), rng.uniform(0.12, 0.3)
+    middle, height, apart = rng.uniform(-0.5, 0.5), rng.uniform(-0.1, 0.4), rng.uniform(0.12, 0.3)
+    brighter = rng.uniform(0.85, 1.15, size=2)
     stray = np.zeros(image.shape[:2], dtype=np.float32)
-    for side in (-1, 1):
-        stray += _stray(xs, ys, (middle + side * apart, height), ratio)
-    warm = np.array([1.0, 0.95, 0.85], dtype=np.float32)
-    return image_of_light(light_of(image) + stray[..., np.newaxis] * warm)
+    for side, share in zip((-1, 1), brighter, strict=True):
+        stray += _stray(xs, ys, (middle + side * apart, height), ratio * share)
+    return _filled(light_of(image), stray, (1.0, 0.95, 0.85))
 
 
 def low_sun(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> Image:
-    """A low sun in the picture: stray light as of a lamp, a veil over all of the picture, and ghosts of the lens's
-    surfaces on the line through its middle; `ratio` as of `headlamps`.
+    """A low sun where the upper half of the picture is brightest: stray light as of a lamp, a warm veil over all of the
+    picture, soft ghosts of the lens's surfaces on the line through its middle; and the camera exposes by 0.3 to 2 stops
+    less for it. `ratio` as of `headlamps`.
 
     Source: CIE 146:2002 for the stray light; Hullin et al. 2011, https://doi.org/10.1145/1964921.1965003 for ghosts.
     """
     ys, xs = _places(image)
-    sun = (rng.uniform(-0.8, 0.8), rng.uniform(-0.9, -0.3))
-    light = light_of(image) + (_stray(xs, ys, sun, ratio) + np.float32(0.15 * ratio))[..., np.newaxis]
-    for along, size in zip(rng.uniform(-1.2, 0.7, size=4), rng.uniform(0.04, 0.12, size=4), strict=True):
-        inside = ((xs - along * sun[0]) ** 2 + (ys - along * sun[1]) ** 2 < size**2).astype(np.float32)
-        color = rng.uniform(0.3, 1, size=3).astype(np.float32)
-        light += np.float32(0.12 * ratio) * inside[..., np.newaxis] * color
-    return image_of_light(light)
+    light = light_of(image)
+    half = wide_blur(light.mean(axis=2), image.shape[1] / 12)
+    half = half[: max(1, image.shape[0] // 2)]
+    row, column = np.unravel_index(int(half.argmax()), half.shape)
+    sun = (float(xs[row, column]), float(ys[row, column]))
+    strays = _stray(xs, ys, sun, ratio) + np.float32(0.35 * ratio)
+    for along, size in zip(rng.uniform(-1.2, 0.7, size=4), rng.uniform(0.05, 0.12, size=4), strict=True):
+        away = np.hypot(xs - along * sun[0], ys - along * sun[1]) / size
+        strays += np.float32(0.1 * ratio) / (1 + np.exp(np.clip((away - 1) * 6, -30, 30))).astype(np.float32)
+    return _filled(light * np.float32(2 ** -min(2.0, 0.3 * min(1.0, ratio / 0.02) + 2 * ratio)), strays, (1, 0.93, 0.8))
 
 
 def _stray(xs: Field, ys: Field, lamp: tuple[float, float], ratio: float) -> Field:
-    """Stray light of a lamp: `ratio` at 0.2 of half the width (a tenth of it all), falling with the distance squared;
-    within its core as much as makes any sensor white."""
-    squared = (xs - np.float32(lamp[0])) ** 2 + (ys - np.float32(lamp[1])) ** 2
-    core = np.float32(_CORE**2)
-    return np.asarray(np.float32(ratio * _TENTH**2) / np.maximum(squared, core) + (squared < core) * np.float32(2))
+    """Stray light of a lamp: `ratio` at 0.2 of half the width (a tenth of it all); within its core as much as makes any
+    sensor white."""
+    away = np.maximum(np.hypot(xs - np.float32(lamp[0]), ys - np.float32(lamp[1])), np.float32(_CORE))
+    near = np.float32(_TENTH) / away
+    return np.asarray(np.float32(ratio) * (np.float32(0.8) * near**2 + np.float32(0.2) * near**3), dtype=np.float32)
 
 
-_CORE, _TENTH = 0.03, 0.2
+_CORE, _TENTH = 0.012, 0.2
+
+
+def _filled(light: Field, stray: Field, color: tuple[float, float, float]) -> Image:
+    """A scene with stray light that fills up what is left to white."""
+    more = 1 - np.exp(-stray[..., np.newaxis] * np.array(color, dtype=np.float32))
+    return image_of_light(np.asarray(light + np.maximum(1 - light, 0) * more, dtype=np.float32))
 
 
 def tunnel_exit(image: Image, *, rng: np.random.Generator, stops: Annotated[float, Ge(0), Le(8)]) -> Image:
-    """The end of a tunnel: the middle of the picture is so many stops too bright for an exposure that was set for the
-    dark around it, and the dark is one stop darker.
+    """The end of a tunnel: an arch that is so many stops too bright for an exposure that was set for the dark around
+    it, two to four stops below, and that throws stray light over it.
 
     Source: CIE 88:2004, Guide for the Lighting of Road Tunnels (the luminance of the access zone against the inside).
     """
-    ys, xs = _places(image)
-    middle, size = rng.uniform(-0.25, 0.25, size=2), rng.uniform(0.35, 0.55)
-    away = np.hypot((xs - middle[0]) / size, (ys - middle[1]) / (size * 0.8))
-    opening = 1 / (1 + np.exp(np.clip((away - 1) * np.float32(14), -30, 30)))
-    gain = np.exp2((opening * np.float32(stops + 1) - 1) * np.float32(min(1.0, stops)))
-    return image_of_light(light_of(image) * gain[..., np.newaxis].astype(np.float32))
+    height, width = image.shape[:2]
+    ys, xs = np.mgrid[:height, :width].astype(np.float32)
+    middle, half = width * rng.uniform(0.4, 0.6), width * rng.uniform(0.16, 0.26)
+    bottom, spring = height * 0.66, height * 0.45
+    tall = half * 0.9
+    arch = np.hypot((xs - middle) / half, np.maximum(spring - ys, 0) / tall)
+    edge = max(1.0, width / 160)
+    below = (bottom - ys) / np.float32(edge)
+    inside = np.clip((1 - arch) * np.float32(half / edge), -15, 15)
+    opening = 1 / (1 + np.exp(-np.minimum(inside, np.clip(below, -15, 15))))
+    away = np.hypot((xs - middle) / half, (ys - height * 0.5) / half)
+    stray = np.float32(0.006 * (2**stops - 1)) / np.maximum(away, 1) ** 2
+    dark = np.exp2(-np.float32(min(4.0, stops)) * (1 - opening))
+    bright = np.exp2(np.float32(stops) * opening)
+    return _filled(np.minimum(light_of(image) * (dark * bright)[..., np.newaxis], 1), stray * (1 - opening), (1, 1, 1))
 
 
 def flicker(image: Image, *, rng: np.random.Generator, depth: Share) -> Image:
     """Lamps on mains that flicker at 100 Hz, seen row by row by a shutter that reads a picture in 1/30 s: bands, whose
-    dark has lost so large a share of the light.
+    dark has lost so large a share of the light; the exposure holds the mean.
 
     Source: IEEE 1789-2015 (flicker as modulation depth).
     """
     height = image.shape[0]
     rows = np.arange(height, dtype=np.float32) / height
     wave = (1 + np.cos(2 * math.pi * (rows * _PERIODS + rng.random()))) / 2
-    gain = (1 - np.float32(depth) * wave)[:, np.newaxis, np.newaxis].astype(np.float32)
-    return image_of_light(light_of(image) * gain)
+    gain = ((1 - np.float32(depth) * wave) / np.float32(1 - depth / 2))[:, np.newaxis, np.newaxis]
+    return image_of_light(light_of(image) * gain.astype(np.float32))
 
 
 _PERIODS = 100 / 30
 
 
-def tint(image: Image, *, rng: np.random.Generator, stops: Stops) -> Image:
-    """Light with so many stops more green than red and blue, as of cheap fluorescent and LED lamps; below 0,
-    magenta."""
-    gains = np.exp2(np.array([-stops / 2, stops / 2, -stops / 2])).astype(np.float32)
-    return image_of_light(light_of(image) * gains)
+def cast(image: Image, *, rng: np.random.Generator, kelvin: Kelvin, stops: Stops = 0.0) -> Image:
+    """Lamps of `kelvin` with so many stops more green than red and blue (below 0: magenta), as of cheap fluorescent and
+    LED lamps, on a camera balanced for daylight; no channel is brighter than it was, and what was burnt out stays
+    white.
+
+    Source: as of `color_temperature`.
+    """
+    gains = planckian_gains(kelvin) * np.exp2(np.array([-stops / 2, stops / 2, -stops / 2]))
+    light = light_of(image)
+    white = (light.min(axis=2, keepdims=True) > _BURNT).astype(np.float32)
+    lit = light * (gains / gains.max()).astype(np.float32)
+    return image_of_light(np.asarray(lit * (1 - white) + light * white, dtype=np.float32))
+
+
+_BURNT = 0.97
 
 
 def _places(image: Image) -> tuple[Field, Field]:

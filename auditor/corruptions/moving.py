@@ -68,9 +68,12 @@ _ACROSS = 60
 
 def lens_distortion(size: Size, *, rng: np.random.Generator, k: Annotated[float, Gt(-0.33), Le(1)]) -> Radial:
     """Bend the picture as a wide lens does: `k` below 0 is a barrel, above 0 a pincushion; a corner at a radius of 1
-    moves by so large a share of it."""
+    moves by so large a share of it. The picture is enlarged until the middles of its longer sides stand where they did.
+    """
     height, width = size
-    return Radial((width / 2, height / 2), math.hypot(width, height) / 2, k)
+    reach = math.hypot(width, height) / 2
+    nearest = min(height, width) / 2 / reach
+    return Radial((width / 2, height / 2), reach, k, zoom=1 / (1 + k * nearest**2))
 
 
 def crop(size: Size, *, rng: np.random.Generator, share: Annotated[float, Gt(0), Le(1)]) -> Projective:
@@ -89,7 +92,7 @@ def digital_zoom(size: Size, *, rng: np.random.Generator, factor: Factor) -> Pro
 
 def distance(size: Size, *, rng: np.random.Generator, factor: Factor) -> Projective:
     """See the picture from so many times as far away: everything is smaller by the factor, about the middle; what lies
-    around it is black, since it is not known."""
+    around it is not known, and is a blur of the picture's edges."""
     height, width = size
     return Affine((1 / factor, 1 / factor), ((1 - 1 / factor) * width / 2, (1 - 1 / factor) * height / 2))
 
@@ -100,7 +103,7 @@ def tile(size: Size, *, rng: np.random.Generator, tiles: Annotated[float, Ge(1),
     height, width = size
     free = 1 - 1 / tiles
     down, across = rng.integers(2, size=2).tolist()
-    return Affine((1 / tiles, 1 / tiles), (free * across * width, free * down * height))
+    return Affine((1 / tiles, 1 / tiles), (free * across * width, free * down * height), black=True)
 
 
 def rolling_shutter(size: Size, *, rng: np.random.Generator, skew: Annotated[float, Ge(0), Le(1)]) -> Projective:

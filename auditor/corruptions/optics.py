@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from auditor.corruptions.builtin import Image, NotNegative, Share, image_of_light, light_of
+from auditor.values.warps import wide_blur
 
 __all__ = ["dirt", "drops", "forward_motion", "reflection", "scratches", "shake"]
 
@@ -23,25 +24,40 @@ _MOST_SCRATCHES, _MOST_DROPS = 250, 120
 
 
 def scratches(image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(0), Le(_MOST_SCRATCHES)]) -> Image:
-    """A dome with so many scratches, out of focus: each scatters light of a lamp or the sky into the lens, as a pale
+    """A dome with so many scratches, out of focus: each scatters the light of the scene into the lens, as a pale
     line. A part of one is a fainter one."""
     height, width = image.shape[:2]
-    layer = np.zeros((height, width), dtype=np.float32)
+    total = np.zeros((height, width), dtype=np.float32)
     for number in range(math.ceil(count)):
+        layer = np.zeros((height, width), dtype=np.uint8)
         start, turn = rng.random(2) * [width, height], rng.uniform(0, math.pi)
-        long, bend, strength = rng.exponential(0.16) * width, rng.normal(0, 0.4), rng.uniform(0.05, 0.3)
+        long, bend, strength = rng.exponential(0.16) * width, rng.normal(0, 0.4), rng.uniform(0.05, 0.35)
         angles = turn + bend * np.linspace(0, 1, 8)
         way = np.cumsum(np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0) * long / 8
         points = np.rint((start + way) * 16).astype(np.int32).reshape(-1, 1, 2)
-        one = strength * min(1.0, count - number)
-        cv2.polylines(layer, [points], False, one, max(1, round(width / 320)), cv2.LINE_AA, 4)
-    soft = np.asarray(cv2.GaussianBlur(layer, (0, 0), max(0.6, width / 330)))[..., np.newaxis]
-    return image_of_light(light_of(image) * (1 - soft) + soft * np.float32(0.8))
+        thick = max(1, round(rng.uniform(0.5, 3) * width / 640))
+        cv2.polylines(layer, [points], False, 255 * min(1.0, count - number), thick, cv2.LINE_AA, 4)
+        left, top, wide, high = _around(points / 16, thick, (height, width))
+        part = (slice(top, top + high), slice(left, left + wide))
+        total[part] = np.maximum(total[part], layer[part].astype(np.float32) * np.float32(strength / 255))
+    soft = np.asarray(cv2.GaussianBlur(total, (0, 0), max(0.6, width / 330)))[..., np.newaxis]
+    light = light_of(image)
+    scattered = wide_blur(light, width / 8)
+    return image_of_light(np.asarray(light * (1 - soft) + soft * scattered * np.float32(1.6), dtype=np.float32))
+
+
+def _around(points: NDArray[np.float64], thick: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of the part of a picture that a line lies in."""
+    low = np.floor(points.min(axis=(0, 1))).astype(int) - thick - 2
+    high = np.ceil(points.max(axis=(0, 1))).astype(int) + thick + 2
+    left, top = np.clip(low, 0, [size[1], size[0]]).tolist()
+    right, bottom = np.clip(high, 0, [size[1], size[0]]).tolist()
+    return left, top, right - left, bottom - top
 
 
 def dirt(image: Image, *, rng: np.random.Generator, cover: Share) -> Image:
-    """Dirt on the glass before the lens, out of focus, over so large a share of the picture; it lets 15 % of the light
-    through and adds a brown of its own.
+    """Dirt on the glass before the lens, out of focus, over so large a share of the picture, opaque by a third in one
+    place and nearly whole in another, and as brown as the light of the scene makes it.
 
     Source: Uricar et al. 2019, SoilingNet, arXiv:1905.01492 (opaque soiling of camera lenses, and how much of a picture
     it takes).
@@ -52,10 +68,13 @@ def dirt(image: Image, *, rng: np.random.Generator, cover: Share) -> Image:
         small = rng.standard_normal((cells, max(2, cells * width // max(1, height))), dtype=np.float32)
         field += np.float32(weight) * cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     edge = float(np.quantile(field, 1 - cover))
-    opaque = 1 / (1 + np.exp(np.clip((edge - field) * np.float32(9), -30, 30)))
-    opaque = (opaque * np.float32(0.85 * min(1.0, cover / _THIN)))[..., np.newaxis].astype(np.float32)
-    brown = np.array([0.055, 0.045, 0.033], dtype=np.float32)
-    return image_of_light(light_of(image) * (1 - opaque) + opaque * brown)
+    opaque = 1 / (1 + np.exp(np.clip((edge - field) * np.float32(4), -30, 30)))
+    small = rng.uniform(0.35, 0.95, size=(5, 7)).astype(np.float32)
+    opaque = opaque * cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    opaque = (opaque * np.float32(min(1.0, cover / _THIN)))[..., np.newaxis].clip(0, 1)
+    light = light_of(image)
+    brown = np.array([0.3, 0.25, 0.18], dtype=np.float32) * np.float32(light.mean())
+    return image_of_light(np.asarray(light * (1 - opaque) + opaque * brown, dtype=np.float32))
 
 
 _THIN = 0.02
@@ -72,48 +91,59 @@ def drops(image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
     across, down = xs.copy(), ys.copy()
     cover, rim = (np.zeros((height, width), dtype=np.float32) for _ in range(2))
-    drawn = rng.random((_MOST_DROPS, 3))
+    drawn = rng.random((_MOST_DROPS, 5))
     for number in range(math.ceil(count)):
         x, y = drawn[number, 0] * width, drawn[number, 1] * height
-        radius = (0.012 + 0.045 * drawn[number, 2] ** 2) * width * math.sqrt(min(1.0, count - number))
-        left, top = max(0, math.floor(x - radius)), max(0, math.floor(y - radius))
-        part = (slice(top, math.ceil(y + radius) + 1), slice(left, math.ceil(x + radius) + 1))
-        away = np.hypot(xs[part] - x, ys[part] - y) / max(radius, 0.5)
+        radius = (0.006 + 0.04 * drawn[number, 2] ** 2.5) * width * math.sqrt(min(1.0, count - number))
+        tall, phase = 1 + 0.4 * drawn[number, 3], 2 * math.pi * drawn[number, 4]
+        reach = radius * 1.7
+        left, top = max(0, math.floor(x - reach)), max(0, math.floor(y - reach))
+        part = (slice(top, math.ceil(y + reach) + 1), slice(left, math.ceil(x + reach) + 1))
+        aside, below = xs[part] - np.float32(x), (ys[part] - np.float32(y)) / np.float32(tall)
+        turn = np.arctan2(below, aside)
+        outline = 1 + 0.12 * np.sin(2 * turn + phase) + 0.08 * np.sin(3 * turn + 2 * phase)
+        away = np.hypot(aside, below) / (max(radius, 0.5) * outline)
         inside = away < 1
         bend = 3.5 + 6 * away**2
-        across[part] = np.where(inside, x - (xs[part] - x) * bend, across[part])
-        down[part] = np.where(inside, y - (ys[part] - y) * bend, down[part])
+        across[part] = np.where(inside, x - aside * bend, across[part])
+        down[part] = np.where(inside, y - below * bend, down[part])
         cover[part] = np.maximum(cover[part], inside)
-        rim[part] = np.where(inside, away**4, rim[part])
+        rim[part] = np.where(inside, away**4 * (below < 0), rim[part])
     if not cover.any():
         return image.copy()
     seen = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    soft = max(0.6, width / 400)
-    through = light_of(np.asarray(cv2.GaussianBlur(seen, (0, 0), soft), dtype=np.uint8))
-    through = through * (1 - np.float32(0.75) * rim[..., np.newaxis])
-    covered = np.asarray(cv2.GaussianBlur(cover, (0, 0), soft), dtype=np.float32)[..., np.newaxis]
-    mixed = light_of(image) * (1 - covered) + through * covered
+    through = wide_blur(light_of(np.asarray(seen, dtype=np.uint8)), width / 110)
+    shade = np.asarray(cv2.GaussianBlur(rim, (0, 0), max(0.6, width / 250)))[..., np.newaxis]
+    covered = np.asarray(cv2.GaussianBlur(cover, (0, 0), max(0.6, width / 250)), dtype=np.float32)[..., np.newaxis]
+    mixed = light_of(image) * (1 - covered) + through * (1 - np.float32(0.35) * shade) * covered
     return image_of_light(np.asarray(mixed, dtype=np.float32))
 
 
 def reflection(image: Image, *, rng: np.random.Generator, share: Share) -> Image:
-    """A glass door before the camera that reflects so large a share of what is behind it: the picture itself, turned
-    around, out of focus, and twice, for the two sides of the glass.
+    """A glass door before the camera that reflects so large a share of what is behind it: a part of the picture itself
+    that is drawn once per image, turned around, enlarged and out of focus, of which only what is bright is seen; twice,
+    for the two sides of the glass.
 
     Source: Shih et al. 2015, Reflection Removal Using Ghosting Cues (two shifted reflections); 4 % a surface is
     Fresnel's share for glass seen straight on.
     """
     height, width = image.shape[:2]
     light = light_of(image)
-    other = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(light[:, ::-1]), (0, 0), max(0.6, width / 300)))
+    part = rng.uniform(0.5, 0.7)
+    left, top = rng.random(2) * (1 - part) * [width, height]
+    zoom = 1 / part
+    matrix = np.array([[-zoom, 0, width + left * zoom], [0, zoom, -top * zoom]])
+    turned = cv2.warpAffine(light, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    other = wide_blur(np.asarray(turned, dtype=np.float32), width / 60)
     move = np.array([[1, 0, width * 0.012], [0, 1, height * 0.008]], dtype=np.float64)
-    ghost = np.asarray(cv2.warpAffine(other, move, (width, height), borderMode=cv2.BORDER_REFLECT))
-    behind = (other + np.float32(0.8) * ghost) / np.float32(1.8)
-    mixed = light * np.float32(1 - share) + behind * np.float32(share * _BRIGHTER)
+    ghost = cv2.warpAffine(other, move, (width, height), borderMode=cv2.BORDER_REFLECT)
+    bright = (other + np.float32(0.8) * np.asarray(ghost)) ** 2
+    bright *= np.float32(light.mean() * _BRIGHTER) / max(float(bright.mean()), 1e-6)
+    mixed = light * np.float32(1 - share) + bright * np.float32(share)
     return image_of_light(np.asarray(mixed, dtype=np.float32))
 
 
-_BRIGHTER = 1.6
+_BRIGHTER = 2.0
 """What is behind the camera is taken to be so much brighter than what is before it: a shop's lamps, a street's sky."""
 
 
@@ -155,7 +185,8 @@ def shake(image: Image, *, rng: np.random.Generator, path: NotNegative) -> Image
         right, below = x - left, y - top
         kernel[top : top + 2, left : left + 2] += np.outer([1 - below, below], [1 - right, right]).astype(np.float32)
     kernel /= kernel.sum()
-    return np.asarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+    moved = cv2.filter2D(light_of(image), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return image_of_light(np.asarray(moved, dtype=np.float32))
 
 
 def _dense(way: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -57,23 +57,23 @@ def _counts(electrons: float) -> NDArray[np.float32]:
 
 
 def bad_pixels(image: Image, *, rng: np.random.Generator, share: Share) -> Image:
-    """So large a share of the sensor's pixels is stuck: two of three are hot (white), the others dead (black). Each has
-    one colour of a mosaic, and by the interpolation of colours its neighbours get a half of it.
+    """So large a share of the sensor's pixels is bad: two of three are hot, brighter by a level that is exponential
+    with a mean of 0.6 of white, the others dead (black). Each has one colour of a mosaic, and by the interpolation of
+    colours its neighbours get a half of it.
 
     Source: EMVA Standard 1288, release 4.0 (defect pixels); Bayer 1976, US 3971065 (the mosaic).
     """
-    drawn = rng.random(image.shape[:2], dtype=np.float32)
-    hot = rng.random(image.shape[:2], dtype=np.float32) < _HOT
-    color = _color_of_mosaic(image.shape[0], image.shape[1])
-    stuck = drawn < share
+    size = image.shape[:2]
+    drawn, hot = rng.random(size, dtype=np.float32), rng.random(size, dtype=np.float32) < _HOT
+    levels = np.minimum(rng.exponential(0.6, size), 1).astype(np.float32)
+    color, bad = _color_of_mosaic(*size), drawn < share
     found = image.astype(np.float32)
     spread = np.array([[0, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 0]], dtype=np.float32)
     for channel in range(3):
-        mine = stuck & (color == channel)
-        weight = np.minimum(np.asarray(cv2.filter2D(mine.astype(np.float32), -1, spread)), 1)
-        bright = np.asarray(cv2.filter2D((mine & hot).astype(np.float32), -1, spread))
-        level = np.where(weight > 0, np.minimum(bright / np.maximum(weight, 1e-6), 1), 0) * 255
-        found[..., channel] = found[..., channel] * (1 - weight) + level * weight
+        mine = bad & (color == channel)
+        dead = np.minimum(np.asarray(cv2.filter2D((mine & ~hot).astype(np.float32), -1, spread)), 1)
+        bright = np.asarray(cv2.filter2D(np.where(mine & hot, levels, 0).astype(np.float32), -1, spread))
+        found[..., channel] = found[..., channel] * (1 - dead) + bright * 255
     return np.asarray(np.clip(np.rint(found), 0, 255), dtype=np.uint8)
 
 

@@ -4,6 +4,7 @@ from auditor.run.against import compare_folders, load_side, save_comparison
 from auditor.run.composing import run_audit
 from auditor.run.estimating import Estimate, estimate_run
 from auditor.run.exporting import export_coco, export_fiftyone, export_node_data
+from auditor.run.fitting import Fitted, fit_scenarios
 from auditor.run.gallery_folder import write_gallery
 from auditor.run.judging import as_judged, catalogue, is_silenced_by_code, judge_run, load_run, report_run
 from auditor.run.level_files import file_findings, quantize_file
@@ -17,6 +18,7 @@ from auditor.run.stages.verifying import verified
 __all__ = [
     "Estimate",
     "Finder",
+    "Fitted",
     "Progress",
     "SilentProgress",
     "as_judged",
@@ -27,6 +29,7 @@ __all__ = [
     "export_fiftyone",
     "export_node_data",
     "file_findings",
+    "fit_scenarios",
     "is_silenced_by_code",
     "judge_run",
     "load_run",

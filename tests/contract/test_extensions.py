@@ -46,7 +46,7 @@ def test_a_corruption_keeps_shape_type_and_input(name, tmp_path):
     before = IMAGE.copy()
     cv2.imwrite(str(tmp_path / "dirt.png"), np.random.default_rng(1).integers(0, 256, (20, 20, 4), dtype=np.uint8))
     usual = {"kelvin": 3000.0, "photons": 20.0, "share": 0.5, "step": 0.5, "files": (tmp_path / "dirt.png",)}
-    usual |= {"opacity": 0.5, "mode": "cover", "cover": 0.3, "lines": 1.0}
+    usual |= {"opacity": 0.5, "mode": "cover", "cover": 0.3, "lines": 1.0, "depth": 0.5}
     values = {knob: usual.get(knob, 2.0) for knob in knobs}
     first = function(IMAGE, rng=np.random.default_rng(5), **values)
     assert (before == IMAGE).all()
