@@ -37,13 +37,15 @@ models:
   - {name: demo_int8_qat, variant_of: demo_detector, quantization: int8_qat, path: detector_int8_qat.tflite}
 scenarios: [lighting, resolution, noise]
 severities: [1, 3, 5]
-gallery: {images: 4, width: 360, megabytes: 0.45}
+breaking_points: {metric: recall, max_drop: 0.10, scenarios: [lighting/low_light, lighting/overexposure, noise/gaussian]}
+gallery: {images: 4, width: 360, megabytes: 0.4}
 gates:
   - {metric: AP, scenario: clean, min: 0.60}
   - {metric: AP, scenario: clean, max_drop: 0.08, against: float32}
   - {metric: rPC, min: 0.60}
   - {metric: AP, scenario: lighting, severity: 1, max_drop: 0.10, against: clean}
   - {metric: AP, scenario: noise, severity: 3, max_drop: 0.30, against: clean}
+  - {breaking_point: lighting/low_light, at_least: -2.0}
 """
 
 
