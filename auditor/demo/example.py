@@ -37,7 +37,10 @@ models:
   - {name: demo_int8_qat, variant_of: demo_detector, quantization: int8_qat, path: detector_int8_qat.tflite}
 scenarios: [lighting, resolution, noise]
 severities: [1, 3, 5]
-breaking_points: {metric: recall, max_drop: 0.10, scenarios: [lighting/low_light, lighting/overexposure, noise/gaussian]}
+breaking_points:
+  metric: recall
+  max_drop: 0.10
+  scenarios: [lighting/low_light, lighting/overexposure, noise/gaussian]
 gallery: {images: 4, width: 360, megabytes: 0.4}
 gates:
   - {metric: AP, scenario: clean, min: 0.60}
