@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.values import Geometry, InputContract
+from auditor.values import Geometry, InputContract, Tiles
 
-__all__ = ["dequantize", "encode", "geometry_of", "quantize"]
+__all__ = ["dequantize", "encode", "encode_parts", "geometry_of", "input_scale", "quantize", "tile_places"]
 
 _KERNELS = {
     "linear": cv2.INTER_LINEAR,
@@ -42,6 +42,54 @@ def encode(image: NDArray[np.uint8], contract: InputContract) -> tuple[NDArray[A
     elif contract.layout == "nhw":
         tensor = tensor[..., 0]
     return np.ascontiguousarray(tensor[np.newaxis]), geometry
+
+
+def encode_parts(image: NDArray[np.uint8], contract: InputContract) -> list[tuple[NDArray[Any], Geometry]]:
+    """The tensors that an image is fed as, each with where its pixels landed: one, or one for each tile (and the whole
+    picture first, where the contract asks for that)."""
+    if contract.tiles is None:
+        return [encode(image, contract)]
+    parts = [encode(image, contract)] if contract.tiles.whole else []
+    for left, top, right, bottom in tile_places((image.shape[1], image.shape[0]), contract.tiles):
+        tensor, inside = encode(image[top:bottom, left:right], contract)
+        offset = (inside.offset[0] - left * inside.scale[0], inside.offset[1] - top * inside.scale[1])
+        parts.append((tensor, Geometry(inside.scale, offset)))
+    return parts
+
+
+def tile_places(size: tuple[int, int], tiles: Tiles) -> list[tuple[int, int, int, int]]:
+    """Where the tiles of an image of (width, height) lie, row by row: left, top, right and bottom. Those at the right
+    and lower edge are moved inwards rather than cut, and overlap the more.
+
+    Source: Akyon, Altinuc and Temizel 2022, Slicing Aided Hyper Inference, arXiv:2202.06934, and the program SAHI.
+
+    >>> tile_places((100, 60), Tiles((60, 60), overlap=0.2))
+    [(0, 0, 60, 60), (40, 0, 100, 60)]
+    """
+    width, height = size
+    places = []
+    for top, bottom in _steps(height, tiles.size[0], tiles.overlap):
+        places += [(left, top, right, bottom) for left, right in _steps(width, tiles.size[1], tiles.overlap)]
+    return places
+
+
+def _steps(length: int, side: int, overlap: float) -> list[tuple[int, int]]:
+    """Where tiles of a side begin and end along a length."""
+    found, begin = list[tuple[int, int]](), 0
+    while True:
+        end = begin + side
+        found.append((max(0, min(end, length) - side), min(end, length)))
+        if end >= length:
+            return found
+        begin = end - int(overlap * side)
+
+
+def input_scale(size: tuple[int, int], contract: InputContract) -> tuple[float, float]:
+    """By how much things on an image of (width, height) are scaled, across and down, in the model's input: in a tile,
+    where it is fed in tiles."""
+    if contract.tiles is not None:
+        size = (min(size[0], contract.tiles.size[1]), min(size[1], contract.tiles.size[0]))
+    return geometry_of(size, contract).scale
 
 
 def quantize(real: NDArray[Any], dtype: str, *, scale: float, zero_point: int) -> NDArray[Any]:

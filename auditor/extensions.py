@@ -108,6 +108,7 @@ _NAMED: dict[str, dict[str, str]] = {
         "quantization": "auditor.judge.quantization:check_quantization",
         "operating_point": "auditor.judge.operating:check_operating_point",
         "slices": "auditor.judge.sliced:check_slices",
+        "tiles": "auditor.judge.tiling:check_tiles",
         "run": "auditor.judge.ran:check_run",
     },
     "catalogues": {"built_in": "auditor.judge.catalogue:CATALOGUE"},

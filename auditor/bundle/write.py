@@ -55,6 +55,12 @@ def write_parts(plan: Plan, bundle: Path, *, limit_mb: float, say: Callable[[str
             f"{bundle}: {', '.join(keeping)} keeps its state from image to image (`state: keep`), which a "
             "bundle's runner does not; leave `state` out, or audit it on the device"
         )
+    tiled = [spec.name for spec in specs if spec.input.tiles is not None]
+    if tiled:
+        raise InputError(
+            f"{bundle}: {', '.join(tiled)} is fed in tiles (`input.tiles`), which a bundle's runner does not; leave "
+            "`tiles` out, or audit it on the device"
+        )
     every = max(len(dataset.images) for dataset in plan.datasets.values())
     models_mb = sum(spec.size_bytes for spec in specs) / 1e6
     inputs_mb = _estimate(plan, specs)

@@ -29,6 +29,7 @@ from auditor.config.gates_config import FailOn, Gate, GatesConfig, plain_level, 
 from auditor.config.given import put
 from auditor.config.operating_config import OperatingPoint
 from auditor.config.partly import Partly, validate_partly
+from auditor.config.tiles_config import TilesConfig
 from auditor.config.yaml_file import Document, YamlFile, nearest, read_yaml
 from auditor.delegate import BUILT_IN, XNNPACK, Delegate, external
 from auditor.errors import InputError
@@ -103,6 +104,7 @@ class InputConfig(Document):
     rounding: Literal["round", "floor"] | None = None
     pad: Annotated[float, Field(strict=True, ge=0, le=255)] | None = None
     interpolation: Literal["linear", "area", "nearest", "cubic"] | None = None
+    tiles: TilesConfig | None = None
 
     @field_validator("std")
     @classmethod

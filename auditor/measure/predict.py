@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -22,7 +22,7 @@ from auditor import extensions
 from auditor.corruptions.corrupt import corrupt
 from auditor.datasets.image_files import read_record
 from auditor.delegate import Delegate
-from auditor.encoding import encode
+from auditor.encoding import encode_parts
 from auditor.errors import DataError, ModelError, ScenarioError
 from auditor.provenance import image_seed
 from auditor.runtimes.anatomy.runtime import OpenedModel, open_spec
@@ -31,7 +31,7 @@ from auditor.tasks.anatomy.cells import task_of
 from auditor.tasks.anatomy.task import Framed
 from auditor.values import DECLARED, Geometry, ImageRecord, ModelSpec, Unit
 
-__all__ = ["STAGES", "UnitPredictions", "decoded", "failed_prediction", "predict_unit"]
+__all__ = ["STAGES", "UnitPredictions", "as_one", "decoded", "failed_prediction", "predict_unit"]
 
 STAGES = ("read", "corrupt", "encode", "invoke", "decode")
 
@@ -144,14 +144,18 @@ def _predict(
     try:
         opened = _opened_model(spec, delegate, severity)
         with clock.stage("encode"):
-            tensor, geometry = encode(image, spec.input)
+            parts = encode_parts(image, spec.input)
         opened.reset()
-        begin = time.perf_counter()
-        outputs = opened.invoke(tensor)
-        invoke_s = time.perf_counter() - begin
+        invoke_s, said = 0.0, []
+        for tensor, geometry in parts:
+            begin = time.perf_counter()
+            outputs = opened.invoke(tensor)
+            invoke_s += time.perf_counter() - begin
+            with clock.stage("decode"):
+                said.append(decoded(spec, outputs, geometry, (image.shape[0], image.shape[1]), orders=True))
         clock.times_s["invoke"] += invoke_s
         with clock.stage("decode"):
-            values = decoded(spec, outputs, geometry, (image.shape[0], image.shape[1]), orders=True)
+            values = as_one(spec, said)
     except (ModelError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         return failed_prediction(model, record, severity, f"{type(error).__name__}: {error}", "model")
     return ImagePrediction(spec.key, delegate.name, severity, record.id, values, invoke_ms=1e3 * invoke_s)
@@ -172,8 +176,17 @@ def decoded(
         ModelError, ValueError, KeyError, IndexError, TypeError: the outputs are not those of the head.
     """
     found = extensions.resolve("heads", spec.decoder).decode(outputs, spec)
-    wanted = orders and spec.variant == DECLARED
+    wanted = orders and spec.variant == DECLARED and spec.input.tiles is None
     return task_of(spec.task).finish(found, Framed(spec, geometry, size, wanted))
+
+
+def as_one(spec: ModelSpec, said: Sequence[Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+    """What a model says of an image, from what it says of its parts."""
+    merge = task_of(spec.task).merged
+    if spec.input.tiles is None or merge is None:
+        (whole,) = said
+        return whole
+    return merge(said, spec.input.tiles, spec.postprocess)
 
 
 def failed_prediction(

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.delegate import Delegate
-from auditor.encoding import encode
+from auditor.encoding import encode, encode_parts
 from auditor.errors import ModelError
 from auditor.measure.latency import percentiles, warm_up
-from auditor.measure.predict import decoded
+from auditor.measure.predict import as_one, decoded
 from auditor.runtimes.anatomy.runtime import OpenedModel, open_spec, runtime_of
 from auditor.values import Latency, MemoryLimit, ModelSpec, Streams, Sustained
 
@@ -65,10 +65,10 @@ def measure_speed(request: SpeedRequest) -> Speeds:
     """
     spec = request.spec
     runtime_of(Path(spec.path)).load()  # before anything is timed or weighed
-    tensors = [encode(image, spec.input)[0] for image in request.images]
+    tensors = [[tensor for tensor, _ in encode_parts(image, spec.input)] for image in request.images]
     before = _begin_peak()
     load_ms, opened = _timed(lambda: open_spec(spec, delegate=request.delegate, threads=request.threads))
-    first_ms, _ = _timed(lambda: opened.invoke(tensors[0]))
+    first_ms, _ = _timed(lambda: [opened.invoke(tensor) for tensor in tensors[0]])
     warmed = warm_up(lambda step: _timed_invoke(opened, tensors[step % len(tensors)]))
     parts, elapsed = _stages(request, opened)
     latency = Latency(
@@ -84,7 +84,9 @@ def measure_speed(request: SpeedRequest) -> Speeds:
     peak = max(0, _resident_bytes("VmHWM") - before) / 1e6
     sustained = None
     if request.sustained_s is not None:
-        sustained = sustain(lambda step: opened.invoke(tensors[step % len(tensors)]), request.sustained_s)
+        sustained = sustain(
+            lambda step: [opened.invoke(tensor) for tensor in tensors[step % len(tensors)]], request.sustained_s
+        )
     streams = None if request.streams is None else _streams(request, tensors, latency.p99)
     return Speeds(latency, peak, sustained, streams)
 
@@ -100,13 +102,14 @@ def _stages(request: SpeedRequest, opened: OpenedModel) -> tuple[dict[str, list[
         image = request.images[len(parts["invoke"]) % len(request.images)]
         size = (image.shape[0], image.shape[1])
         start = time.perf_counter()
-        tensor, geometry = encode(image, spec.input)
+        fed = encode_parts(image, spec.input)
         encoded = time.perf_counter()
         opened.reset()
         ready = time.perf_counter()
-        outputs = opened.invoke(tensor)
+        answers = [opened.invoke(tensor) for tensor, _ in fed]
         invoked = time.perf_counter()
-        decoded(spec, outputs, geometry, size)
+        told = [decoded(spec, outputs, where, size) for outputs, (_, where) in zip(answers, fed, strict=True)]
+        as_one(spec, told)
         done = time.perf_counter()
         for name, seconds in (("encode", encoded - start), ("invoke", invoked - ready), ("decode", done - invoked)):
             parts[name].append(1e3 * seconds)
@@ -153,7 +156,7 @@ def trend(values: Sequence[float]) -> tuple[int, float]:
     return score, math.erfc(z / math.sqrt(2))
 
 
-def _streams(request: SpeedRequest, tensors: Sequence[NDArray[Any]], alone_p99: float) -> Streams:
+def _streams(request: SpeedRequest, tensors: Sequence[Sequence[NDArray[Any]]], alone_p99: float) -> Streams:
     """Run interpreters of their own in parallel; the runtime lets go of Python's lock while it invokes."""
     count = request.streams or 1
     models = [open_spec(request.spec, delegate=request.delegate, threads=request.threads) for _ in range(count)]
@@ -161,7 +164,7 @@ def _streams(request: SpeedRequest, tensors: Sequence[NDArray[Any]], alone_p99: 
     ready = threading.Barrier(count)
 
     def work(opened: OpenedModel, mine: list[float]) -> None:
-        opened.invoke(tensors[0])
+        opened.invoke(tensors[0][0])
         ready.wait()
         begin = time.perf_counter()
         while time.perf_counter() - begin < _STREAMS_S:
@@ -177,10 +180,10 @@ def _streams(request: SpeedRequest, tensors: Sequence[NDArray[Any]], alone_p99: 
     return Streams(count, float(np.median(every)), p99, alone_p99, len(every) / _STREAMS_S)
 
 
-def _timed_invoke(opened: OpenedModel, tensor: NDArray[Any]) -> float:
-    """The milliseconds of an invocation; setting its state back is not one of its costs."""
+def _timed_invoke(opened: OpenedModel, tensors: Sequence[NDArray[Any]]) -> float:
+    """The milliseconds that an image takes, in all its tiles; setting a state back is not one of its costs."""
     opened.reset()
-    return _timed(lambda: opened.invoke(tensor))[0]
+    return _timed(lambda: [opened.invoke(tensor) for tensor in tensors])[0]
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

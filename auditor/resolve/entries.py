@@ -21,6 +21,7 @@ from auditor.resolve.model import DATASET_LABELS, ModelRequest, resolve_model
 from auditor.resolve.places import place
 from auditor.runtimes.anatomy.runtime import runtime_of
 from auditor.store import MEASUREMENT_FORMAT
+from auditor.tasks.anatomy.cells import task_of
 from auditor.values import ModelSpec
 from auditor.values.label_lists import BUILT_IN_LABELS
 
@@ -154,7 +155,10 @@ def _whole(config: AuditConfig) -> Iterator[ModelConfig]:
 def _resolve(request: ModelRequest) -> ModelSpec | tuple[str, str | None]:
     """Resolve a model; what is wrong comes back as text and field, so that all problems can be told at once."""
     try:
-        return resolve_model(request)
+        spec = resolve_model(request)
+        if spec.input.tiles is not None and task_of(spec.task).merged is None:
+            return f"{spec.name} is a model for {spec.task}, which cannot be fed in tiles", "input"
+        return spec
     except ModelError as error:
         return str(error), error.field
     except (

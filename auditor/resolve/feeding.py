@@ -11,7 +11,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.heads.anatomy.head import CENTRED_LETTERBOX, Head
 from auditor.runtimes.anatomy.runtime import FileFacts, FileNotes
-from auditor.values import IMAGENET_MEAN, IMAGENET_STD, InputContract, Replaced, Source
+from auditor.values import IMAGENET_MEAN, IMAGENET_STD, InputContract, Replaced, Source, Tiles
 
 __all__ = ["contract_of", "fixed_input"]
 
@@ -114,7 +114,7 @@ def contract_of(
     conventional = dict(values), dict(origin)
     for key, value in given.items():
         if key != "size" and value is not None:
-            values[key] = tuple(float(item) for item in np.atleast_1d(value)) if key in ("mean", "std") else value
+            values[key] = _value_of(key, value)
             origin[key] = _DOCUMENT
     _check(fixed, values, origin, head)
     if fixed.dtype in _INTEGERS and origin["mean"] is _GRAPH:
@@ -129,9 +129,16 @@ def contract_of(
     return dataclasses.replace(fixed, **values), sources
 
 
+def _value_of(key: str, given: Any) -> Any:
+    """A key of `input:` as the contract holds it."""
+    if key == "tiles":
+        return Tiles(**{**given, "size": tuple(given["size"])})
+    return tuple(float(item) for item in np.atleast_1d(given)) if key in ("mean", "std") else given
+
+
 def _inherited(family: InputContract) -> tuple[dict[str, Any], dict[str, Source]]:
     """What a variant is fed: the real values that its family is."""
-    keys = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation")
+    keys = ("color", "mean", "std", "resize", "anchor", "rounding", "pad", "interpolation", "tiles")
     return {key: getattr(family, key) for key in keys}, dict.fromkeys(keys, Source("family"))
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.delegate import XNNPACK
-from auditor.encoding import encode
+from auditor.encoding import encode_parts
 from auditor.errors import InputError
-from auditor.measure.predict import decoded
+from auditor.measure.predict import as_one, decoded
 from auditor.resolve.entries import resolve_shown
 from auditor.runtimes.anatomy.runtime import open_spec
 from auditor.tasks.anatomy.cells import task_of
@@ -34,10 +34,11 @@ class Finder:
 
     def __call__(self, image: NDArray[np.uint8], *, least: float) -> tuple[Mark, ...]:
         """What it says of an image with a score of at least `least`, the most confident first."""
-        tensor, geometry = encode(image, self.spec.input)
         self._opened.reset()
-        outputs = self._opened.invoke(tensor)
-        values = decoded(self.spec, outputs, geometry, (image.shape[0], image.shape[1]))
+        size = (image.shape[0], image.shape[1])
+        parts = encode_parts(image, self.spec.input)
+        told = [decoded(self.spec, self._opened.invoke(tensor), geometry, size) for tensor, geometry in parts]
+        values = as_one(self.spec, told)
         said = task_of(self.spec.task).said
         assert said is not None
         offset = int(str(self.spec.decoder_options.get("label_offset", 0)))

@@ -258,6 +258,8 @@ class Judging:
     decided_by: tuple[str, ...] = ()
     """The metrics by which one run is better than another."""
     lower_is_better: tuple[str, ...] = ()
+    of_small: str | None = None
+    """The primary metric of small things alone; None where a task does not tell them apart."""
 
 
 @dataclass(frozen=True)

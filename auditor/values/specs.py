@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Union
 
 from typing_extensions import TypeAliasType
@@ -185,6 +185,21 @@ https://pytorch.org/vision/stable/models.html times 255."""
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """A picture is fed in tiles of `size` (height, width) pixels of its own, each of which overlaps the next by at
+    least a share `overlap` of it; `whole` pictures are fed beside them. What is found in several becomes one by `merge`
+    where boxes overlap by `match` or more, by their intersection over the union or the smaller one (`metric`)."""
+
+    __pydantic_config__ = _STRICT
+    size: tuple[int, int]
+    overlap: float = 0.2
+    merge: Literal["nms", "nmm"] = "nms"
+    metric: Literal["iou", "ios"] = "ios"
+    match: float = 0.5
+    whole: bool = False
+
+
+@dataclass(frozen=True)
 class InputContract:
     """How an image becomes the model's input tensor.
 
@@ -208,6 +223,7 @@ class InputContract:
     dtype: str = "float32"
     scale: float = 0.0
     zero_point: int = 0
+    tiles: Tiles | None = None
 
     @property
     def channels(self) -> int:
@@ -220,7 +236,12 @@ class InputContract:
         if self.resize == "stretch":
             keys = [key for key in keys if key not in ("anchor", "rounding", "pad")]
         values = {key: getattr(self, key) for key in keys}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        told: dict[str, Json] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
+        if self.tiles is not None:
+            told["tiles"] = {**asdict(self.tiles), "size": list(self.tiles.size)}
+        return told
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,9 @@ def _subject(session: Session, state: State, entry: Entry) -> Subject | None:
     if spec.keeps_state:
         session.progress.say(f"{spec.name} keeps its state, so its input is not compared with others on single images")
         return None
+    if spec.input.tiles is not None:
+        session.progress.say(f"{spec.name} is fed in tiles, so its input is not compared with others on whole images")
+        return None
     delegate = plan.subjects.delegates[spec.name][0]
     key = spec.name, delegate.name
     clean = next((units for cell, units in plan.cells() if (cell.file, cell.delegate) == key and cell.is_clean), ())

@@ -12,7 +12,7 @@ import numpy as np
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.describe import IMAGE_FACTS, describe_images, describe_truth, sample_of
 from auditor.datasets.image_files import Oddities, oddities_of
-from auditor.encoding import geometry_of
+from auditor.encoding import input_scale
 from auditor.provenance import digest
 from auditor.run.session import Session, State
 from auditor.values import BoxSizes, CalibrationRecord, DatasetRecord, GroundTruth, ImageRecord, ModelSpec
@@ -117,7 +117,7 @@ def box_sizes(dataset: Dataset, spec: ModelSpec) -> BoxSizes | None:
         truth = dataset.truth[image.id]
         if image.size is None or not isinstance(truth, GroundTruth) or not len(truth.boxes):
             continue
-        scale, boxes = geometry_of(image.size, spec.input).scale, truth.boxes
+        scale, boxes = input_scale(image.size, spec.input), truth.boxes
         areas = (boxes[:, 2] - boxes[:, 0]) * scale[0] * (boxes[:, 3] - boxes[:, 1]) * scale[1]
         sides += np.sqrt(areas).tolist()
     if not sides:

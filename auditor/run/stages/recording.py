@@ -141,6 +141,7 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
             compared=dict(task.compared_metrics),
             decided_by=task.decided_by,
             lower_is_better=task.lower_is_better,
+            of_small=task.of_small,
         ),
         state=spec.state,
         keeps_state=spec.keeps_state,

@@ -29,7 +29,9 @@ from auditor.values import (
     OperatingPoint,
     Patch,
     PointChoice,
+    Postprocess,
     Ties,
+    Tiles,
 )
 from auditor.values.warps import Warp
 
@@ -212,6 +214,8 @@ class Task:
     """Read stored boxes in another order or unit; None for tasks without boxes."""
     bounds: tuple[float, float] | None = None
     """Between which values all its metrics lie, so that a gate beyond them is refused; None: anything."""
+    of_small: str | None = None
+    """The metric that is the primary one of small things alone; None where a task does not tell them apart."""
     broken_below: float | None = None
     """The primary metric on clean images below which a model is broken rather than weak."""
     calibration: str | None = None
@@ -233,6 +237,9 @@ class Task:
     """What was to be found in a cell, by group; None where that is not told apart."""
     suspects: Callable[[Mapping[str, CellEvaluation]], list[Pictured]] = lambda _: []
     """Where the truth may lack something that every one of these files finds."""
+    merged: Callable[[Sequence[Values], Tiles, Postprocess], Values] | None = None
+    """What is said of an image from what is said of its tiles, in pixels of the image; None where models of the task
+    cannot be fed in tiles."""
     moved: Callable[[Any, Sequence[Warp], tuple[int, int]], Any] | None = None
     """The truth of an image of (height, width) after a scenario moved what is on it; None where truth cannot follow."""
     marked: Callable[[Judged], Mapping[int, Marked]] | None = None

@@ -19,6 +19,7 @@ from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import evaluate
 from auditor.tasks.detection.flips import FLIPS
 from auditor.tasks.detection.marks import marked, said
+from auditor.tasks.detection.merging import merged
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
 from auditor.tasks.detection.slices import sliced, suspects
@@ -105,6 +106,7 @@ TASK = Task(
     decided_by=(NAMES[0], DECIDES),
     sliced=sliced,
     suspects=suspects,
+    merged=merged,
     moved=moved,
     marked=marked,
     said=said,
@@ -116,6 +118,7 @@ TASK = Task(
     reads_coco=True,
     reread=reread,
     bounds=(0.0, 1.0),
+    of_small=f"{NAMES[0]}_small",
     broken_below=0.02,
     things="boxes",
     evaluation_ms=4.0,

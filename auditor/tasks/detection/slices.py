@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.boxes import iou
-from auditor.encoding import geometry_of
+from auditor.encoding import input_scale
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.evaluate.worst_slices import Sliced
 from auditor.tasks.anatomy.task import Pictured
@@ -47,7 +47,7 @@ def sliced(evaluation: CellEvaluation, spec: ModelSpec, images: Sequence[ImageRe
     }
     if all(record.size is not None for record in images):
         sizes = np.array([record.size for record in images], dtype=np.float64)[image]
-        scale = np.array([geometry_of(record.size, spec.input).scale for record in images if record.size])[image]
+        scale = np.array([input_scale(record.size, spec.input) for record in images if record.size])[image]
         sides = np.sqrt(np.prod((objects.boxes[:, 2:] - objects.boxes[:, :2]) * scale, axis=1))
         groups["size at the model's input"] = _binned(sides, _SIZES_PX, _SIZES)
         outside = (objects.boxes[:, :2] <= _BORDER_PX).any(axis=1)
