@@ -65,7 +65,7 @@ def _held(gate: GateOutcome) -> str:
         value = f"{value} is {drop}"
     among = f"nearest of {gate.measured}: " if gate.measured > 1 else ""
     if gate.rule.kind == "at_least":
-        return f"{among}holds to {met.value:g}, {abs(met.margin):g} beyond {met.limit:g}: {met.where}"
+        return f"{among}holds to {met.value:.3g}, {abs(met.margin):.2g} beyond {met.limit:g}: {met.where}"
     return f"{among}{gate.rule.metric} {value}, {margin} within the limit {limit}: {met.where}"
 
 
@@ -76,7 +76,7 @@ def met_text(rule: Rule, met: Met) -> str:
     'AP 0.400 is 0.100 below the limit 0.500'
     """
     if rule.kind == "at_least":
-        return f"holds to {met.value:g}, {'beyond' if met.margin >= 0 else 'milder than'} the limit {met.limit:g}"
+        return f"holds to {met.value:.3g}, {'beyond' if met.margin >= 0 else 'milder than'} the limit {met.limit:g}"
     value, margin, limit = (_number(met, number) for number in (met.value, abs(met.margin), met.limit))
     if rule.kind == "max_drop":
         value = f"{value} ({_number(met, rule.limit - met.margin)} below {rule.against})"

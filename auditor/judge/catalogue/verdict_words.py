@@ -22,7 +22,7 @@ _KINDS = {
 def _violated(metric: str, value: float, limit: float, kind: str, where: str, against: str, drop: float) -> Words:
     if kind == "at_least":
         return Words(
-            f"it breaks at {value:g}, milder than the {limit:g} that it must hold to: {where}",
+            f"it breaks at {value:.3g}, milder than the {limit:g} that it must hold to: {where}",
             "Do not deploy where conditions are harder than that, or improve the model for them (see the scenario's "
             "remedy) and audit again; a limit that was set wrongly is changed in `gates:` and judged again.",
         )

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from auditor.tasks.anatomy.task import Column, Framed, Task
 from auditor.tasks.detection.alone import ALONE, evaluate_alone
 from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, DECIDES, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
-from auditor.tasks.detection.beside import MATCHED, compare
+from auditor.tasks.detection.beside import FLIPS, MATCHED, compare
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.coco_truth import moved, prepare_truth
 from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import evaluate
-from auditor.tasks.detection.flips import FLIPS
 from auditor.tasks.detection.marks import marked, said
 from auditor.tasks.detection.merging import merged
 from auditor.tasks.detection.postprocess import postprocess

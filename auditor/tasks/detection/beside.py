@@ -8,11 +8,11 @@ import numpy as np
 
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.tasks.detection.alone import KeptDetections, flips_alone
-from auditor.tasks.detection.flips import flips
+from auditor.tasks.detection.flips import FLIPS, flips
 from auditor.tasks.detection.parity import SCORE, compare_detections
 from auditor.values import Agreement, CellResult, MetricValue
 
-__all__ = ["MATCHED", "compare"]
+__all__ = ["FLIPS", "MATCHED", "compare"]
 
 MATCHED = {"delegate": "parity_matched", "level": "level_matched"}
 """The share of detections that two delegates, or two levels, have in common."""
