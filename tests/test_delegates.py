@@ -67,7 +67,7 @@ def test_a_delegate_that_hangs_is_stopped(project, library, stage):
 
 
 @pytest.mark.parametrize(("fault", "expected"), [("late_hang", "nothing came back within"), ("late_abort", "SIGABRT")])
-@pytest.mark.parametrize("executor", ["processes", "serial"])
+@pytest.mark.parametrize("executor", ["processes", pytest.param("serial", marks=pytest.mark.long)])
 def test_a_delegate_that_fails_once_it_was_trusted(project, library, fault, expected, executor):
     text = (
         (project / "audit.yaml")

@@ -16,7 +16,7 @@ from auditor.corruptions.traits import TRAITS, traits_of
 from auditor.demo.scenes import render_scene
 from auditor.evaluate.resemblance import distances, nearest_severity, scale_of
 
-COUNT = 24
+COUNT = 18
 
 
 def write(folder, images):
@@ -62,7 +62,7 @@ def clean(tmp_path_factory):
 def test_other_pictures_corrupted_by_other_code_are_fitted_where_they_are(tmp_path, clean, key):
     change, value, within = MADE[key]
     real = write(tmp_path / "real", [change(render_scene(8000 + i)[0]) for i in range(COUNT)])
-    others = [name for name in sorted(MADE) if name != key][:2]
+    others = [name for name in sorted(MADE) if name != key][:1]
     done = CliRunner().invoke(
         main, ["scenarios", "fit", *others, key, "--clean", str(clean), "--real", str(real), "--json"]
     )

@@ -44,7 +44,11 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+EACH = [pytest.param(wrong, marks=[pytest.mark.long] if "range and" in wrong else []) for wrong in WRONG]
+"""Pairs whose parts are asked by the others too are for the long run."""
+
+
+@pytest.mark.parametrize("wrong", EACH)
 def test_one_run_finds_all_that_is_wrong_and_the_next_finds_nothing(project, wrong):
     write_scenes(project, 16)
     (project / "shifted.txt").write_text("\n".join(["nothing", *CLASSES[:-1]]) + "\n")

@@ -107,7 +107,7 @@ def test_killed_at_any_moment_it_goes_on_and_finds_the_same(whole):
         assert all(map(ended, workers)), "a worker outlived its run"
 
 
-@pytest.mark.parametrize("share", [0.15, 0.5, 0.85])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(part, marks=pytest.mark.long) for part in (0.15, 0.85))])
 def test_ctrl_c_stops_within_three_seconds_and_says_how_to_go_on(whole, share):
     """The least of three tries, since other tests keep the cores busy."""
     project, cells, seconds = whole

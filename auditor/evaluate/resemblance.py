@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Nearest", "distances", "nearest_severity", "scale_of"]
 
-_RESAMPLES = 300
+_RESAMPLES = 200
 _TAIL = 0.025
 _EVEN = np.linspace(0.01, 0.99, 50)
 """Quantiles at which distributions are compared."""
