@@ -85,6 +85,7 @@ FAULTS = {
         5,
         "does not grow with severity: from severity 1 to 2 (f 9 → 7) PSNR",
     ),
+    "constant": ("      - soft_blur: {sigma: $f}", "{f: [1, 1, 2, 3, 4]}", 5, "from severity 1 to 2 (f 1 → 1)"),
     "negative": (
         "      - pixelate: {block: $f}",
         "{f: [0.5, 2, 3, 4, 5]}",
@@ -158,7 +159,7 @@ def test_a_pack_is_checked_on_ones_own_images_and_may_say_that_it_is_not_monoton
     path.write_text(pack("      - pixelate: {block: $f}", knobs="{f: [9, 7, 5, 3, 2]}", more="    monotone: false\n"))
     assert invoke("scenarios", "check", path).exit_code == 0
     assert "changes no pixel at any severity" in invoke("scenarios", "check", path, "--images", images).stderr
-    assert "no image" in invoke("scenarios", "check", path, "--images", tmp_path / "none").stderr
+    assert "there is no such folder" in invoke("scenarios", "check", path, "--images", tmp_path / "none").stderr
 
 
 # ------------------------------------------------------------------------------------------------------------- preview
@@ -182,6 +183,8 @@ def test_a_preview_shows_what_a_model_finds(tmp_path):
         assert any(re.search(rf"finds \d+ {name}", text) for name in names)
         assert "severity 5: stops -5" in text
         assert text.count("PSNR ") >= 5
+    for place in (tmp_path, "/dev/null"):
+        assert "expected an HTML file" in invoke(*arguments, place).stderr
     for model, expected in (("none.tflite", "none.tflite"), (f"{tmp_path}/audit.yaml#larger", "no model 'larger'")):
         refused = invoke(*arguments, tmp_path / "no.html", "--model", model)
         assert refused.exit_code == 2
@@ -244,9 +247,28 @@ def test_pictures_that_are_not_there_and_other_ones_are_noticed(tmp_path):
     before = content_sha256(spec)
     write_dirt(tmp_path / "dirt" / "a.png", level=9)
     assert content_sha256(spec) != before
-    (tmp_path / "dirt" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "dirt" / "z.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"mine\.yaml:7: .*z\.png is not a picture"):
+        load_scenarios(path)  # whichever of them an audit draws
+    (tmp_path / "dirt" / "a.png").unlink()
     with pytest.raises(ScenarioError, match="not a picture"):
         corrupt(IMAGE, spec, severity=2.25, seed=0)
+
+
+def test_a_pattern_that_is_none_and_a_picture_that_would_be_huge(tmp_path):
+    path = tmp_path / "mine.yaml"
+    for pattern, told in (
+        ("**a/*.png", "expected files beside the pack"),
+        ("/x/*.png", "expected files beside the pack"),
+    ):
+        path.write_text(pack(f"      - overlay: '{pattern}'", knobs="{opacity: [0.2, 0.4, 0.6, 0.8, 1]}"))
+        with pytest.raises(InputError, match=told):
+            load_scenarios(path)
+    (tmp_path / "dirt").mkdir()
+    cv2.imwrite(str(tmp_path / "dirt" / "thin.png"), np.full((1, 9000, 4), 255, np.uint8))
+    path.write_text(pack(OVERLAY, knobs="{opacity: [0.2, 0.4, 0.6, 0.8, 1]}"))
+    with pytest.raises(ScenarioError, match="cut it to a shape like that of the images"):
+        corrupt(np.zeros((480, 640, 3), np.uint8), load_scenarios(path)[0], severity=1, seed=0)
 
 
 # ------------------------------------------------------------------------------------------------- packs from packages
@@ -287,13 +309,62 @@ def test_a_package_brings_a_pack_by_name_and_is_shown_as_its_origin(site, tmp_pa
     [
         ("noise", "", "brings a pack 'noise', but the auditor itself has that name"),
         ("acme", None, "holds the pack acme.yaml, but it does not"),
-        ("acme", pack("      - exposure: {stops: $f}", name="other"), "acme_packs 1.3 brings it as 'acme'"),
     ],
 )
-def test_what_is_wrong_with_a_package_of_packs(site, tmp_path, name, text, expected):
+def test_a_broken_package_of_packs_is_told_and_hinders_no_other(site, tmp_path, name, text, expected):
     install(site, name, package="acme_packs", text=text)
-    with pytest.raises(InputError, match=re.escape(expected)):
+    listed = invoke("scenarios", "list")
+    assert listed.exit_code == 0
+    assert expected in listed.stderr
+    assert select_scenarios(["noise/iso"], folder=tmp_path, allow_code=False, where=["here"])[0].distribution is None
+    if name == "acme":
+        with pytest.raises(InputError, match=re.escape(expected)):
+            select_scenarios(["acme"], folder=tmp_path, allow_code=False, where=["here"])
+
+
+def test_a_pack_of_a_package_is_called_as_that_says(site, tmp_path):
+    install(site, "acme", package="acme_packs", text=pack("      - exposure: {stops: $f}", name="other"))
+    with pytest.raises(InputError, match=re.escape("acme_packs 1.3 brings it as 'acme'")):
         select_scenarios(["acme"], folder=tmp_path, allow_code=False, where=["here"])
+
+
+# ------------------------------------------------------------------------------------------------ code beside a pack
+
+
+def helped(folder, factor):
+    folder.mkdir(exist_ok=True)
+    (folder / "helper.py").write_text(f"FACTOR = {factor}\n")
+    (folder / "fx.py").write_text(
+        "import helper\n\n\ndef dim(image, *, severity, rng):\n    return image // helper.FACTOR\n"
+    )
+    (folder / "p.yaml").write_text(pack("      - function: fx:dim", name=folder.name))
+    return load_scenarios(folder / "p.yaml", allow_code=True)[0]
+
+
+def test_packs_may_have_helpers_of_one_name_and_a_changed_one_is_another_scenario(tmp_path):
+    first, second = helped(tmp_path / "a", 2), helped(tmp_path / "b", 4)
+    assert (corrupt(IMAGE, first, severity=1, seed=0) == IMAGE // 2).all()
+    assert (corrupt(IMAGE, second, severity=1, seed=0) == IMAGE // 4).all()
+    assert "helper" not in sys.modules
+    before = content_sha256(second)
+    (tmp_path / "b" / "helper.py").write_text("FACTOR = 8\n")
+    assert content_sha256(second) != before
+
+
+# ---------------------------------------------------------------------------------------------------- one of a pack
+
+
+def test_one_scenario_of_a_pack_is_not_hindered_by_the_others(tmp_path):
+    lines = pack("      - exposure: {stops: $f}").splitlines()
+    lines += ["  two:", *pack("      - nothing: {stops: $f}").splitlines()[4:]]
+    (tmp_path / "mine.yaml").write_text("\n".join(lines))
+    (one,) = select_scenarios(["./mine.yaml#one"], folder=tmp_path, allow_code=False, where=["here"])
+    assert one.name == "one"
+    with pytest.raises(InputError, match="'nothing' is not registered"):
+        select_scenarios(["./mine.yaml"], folder=tmp_path, allow_code=False, where=["here"])
+    assert "1 scenarios, all run: one" in invoke("scenarios", "check", f"{tmp_path}/mine.yaml#one").stdout
+    assert "1 scenarios, all run: iso" in invoke("scenarios", "check", "noise/iso").stdout
+    assert "it has no scenario 'three'" in invoke("scenarios", "check", f"{tmp_path}/mine.yaml#three").stderr
 
 
 # ---------------------------------------------------------------------------------------------------------- the manual

@@ -241,6 +241,23 @@ def test_a_scenario_that_cannot_be_had_between_severities_is_unknown_with_its_re
     assert found.verdict == "not judged"
 
 
+def test_a_scenario_of_which_every_cell_fails_is_unknown_and_the_audit_ends(tmp_path):
+    given = audit(tmp_path, scenarios="[./mine.yaml]", more="allow_code: true\n")
+    (tmp_path / "mine.yaml").write_text(PACK)
+    large = "def fog(image, *, severity, rng):\n    assert len(image) < 100, 'too large'\n    return image // 2\n"
+    (tmp_path / "fog_code.py").write_text(large)
+    (point,) = run_audit(given, output=tmp_path / "out", executor="serial").breaking_points
+    assert (point.outcome, point.tried) == ("unknown", ())
+    assert "too large" in point.reason
+
+
+def test_what_cannot_be_lost_is_told(tmp_path):
+    given = audit(tmp_path, metric="AP", max_drop=1, severities="[3]")
+    (point,) = run_audit(given, output=tmp_path / "out", executor="serial").breaking_points
+    assert point.outcome == "never"
+    assert "which cannot fall by 1" in sentence_of(point)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -258,6 +275,11 @@ def test_a_scenario_that_cannot_be_had_between_severities_is_unknown_with_its_re
         ({"more": "gates: [{breaking_point: noise/iso, at_least: 1}]\n"}, "breaking_point: this audit has no scenario"),
         ({"more": "gates: [{breaking_point: lighting/low_light, min: -2}]\n"}, "at_least: this key is required"),
         ({"more": "gates: [{breaking_point: lighting/low_light, min: -2}]\n"}, "min: unknown key"),
+        (
+            {"more": "gates: [{breaking_point: lighting, at_least: -2}]\n"},
+            "lighting is a pack, whose scenarios have knobs",
+        ),
+        ({"more": "gates: [{breaking_point: lighting/low_light, at_last: -2}]\n"}, "did you mean 'at_least'"),
         ({"more": "gates: [{metric: breaking_point, min: -2}]\n"}, "write `breaking_point:` with a scenario"),
         ({"more": "gates: [{metric: AP, at_least: 2}]\n"}, "at_least: unknown key"),
         ({"more": "gates: [{min: 2}]\n"}, "metric: this key is required"),
@@ -317,6 +339,10 @@ def result_of(*points):
         (point(interval=(-2.2, -2.4)), -2.5, 0.95, "failed"),
         (point(interval=(-2.2, None)), -2.5, 0.95, "undecided"),
         (point("never", interval=(-4.5, None)), -5.0, None, "passed"),
+        (point("never", interval=(-5.0, None)), -5.0, 0.95, "passed"),
+        (point("never", interval=(-5.0, None)), -2.0, 0.95, "passed"),
+        (point("never", interval=(-4.5, None)), -4.8, 0.95, "undecided"),
+        (point("already", interval=(None, -1.0)), -1.0, 0.95, "failed"),
         (point("already", interval=(None, -1.2)), -1.0, None, "failed"),
         (point("unknown", reason="a cell failed"), -2.0, None, "incomplete"),
     ],

@@ -213,6 +213,7 @@ def test_small_movements_cost_little_since_the_truth_moves_along(tmp_path):
     for target in ("coco", "fiftyone"):
         done = CliRunner().invoke(main, ["export", str(tmp_path / "out"), "--to", target, "-o", str(tmp_path / target)])
         assert done.exit_code == 0, done.stderr
+        assert ("the moved pictures, which are not kept" if target == "coco" else "are left out") in done.stderr
     truths = sorted(path.name for path in (tmp_path / "coco").glob("truth-*.json"))
     assert len(truths) == 1 + len(SPECS)
     assert "geometry_rotation" not in (tmp_path / "fiftyone" / "samples.json").read_text()

@@ -55,7 +55,7 @@ models:
   - {name: one, path: missing.tflite, labels: nowhere.txt}
   - {name: three, path: missing3.tflite, pth: x}
   - {name: four, path: detector.tflite, labels: images}
-scenarios: [lighting, nosie, ./own.yaml, ./nothere.yaml, weather, quake, images]
+scenarios: [lighting, nosie, ./own.yaml, ./nothere.yaml, blizzard, quake, images]
 severities: [1, 7]
 allow_code: true
 name: again
@@ -80,7 +80,7 @@ EXPECTED = [
     "own.yaml:17: scenarios.other.transforms: $b is not a knob of this scenario; its knobs are a",
     "own.yaml:20: scenarios.few.knobs.a: expected 5 numbers, one for each severity from 1 to 5, but got 3",
     "nothere.yaml: no such file",
-    "audit.yaml:12: scenarios[4]: unknown scenario 'weather'; known are: ",
+    "audit.yaml:12: scenarios[4]: unknown scenario 'blizzard'; known are: ",
     "audit.yaml:12: scenarios[5]: unknown scenario 'quake'; known are those named above",
     "audit.yaml:12: scenarios[6]: images is a folder",
     "audit.yaml:13: severities[1]: expected at most 5 but got 7",

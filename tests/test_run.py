@@ -270,7 +270,7 @@ def test_results_of_a_newer_or_damaged_file_are_refused(finished):
         (("format: coco", "format: cocoa"), "did you mean 'coco'"),
         (("labels: labels.txt", "labels: coco80"), r"6 classes .* but the model has 80 labels"),
         (("metric: AP,", "metric: mAP,"), r"audit\.yaml:11: gates\[0\]\.metric: unknown metric 'mAP'"),
-        (("scenario: clean,", "scenario: weather,"), "unknown scenario 'weather'"),
+        (("scenario: clean,", "scenario: blizzard,"), "unknown scenario 'blizzard'"),
         (("metric: AP, scenario: clean,", "metric: rPC, scenario: noise,"), "leave `scenario` and `severity` out"),
         (("metric: AP, scenario: clean,", "metric: top1,"), "top1 is a metric of another task than detection"),
         (
@@ -298,7 +298,7 @@ def test_whatever_a_document_names_is_told_at_once(project):
         "annotations: instances.json": "annotations: absent.json",
         "path: detector.tflite": "path: absent.tflite",
         "noise/gaussian": "noise/gausian",
-        "metric: AP, scenario: clean": "metric: mAP, scenario: weather, delegate: gpo",
+        "metric: AP, scenario: clean": "metric: mAP, scenario: blizzard, delegate: gpo",
         "checks: {": "checks: {latncy: false, input.better: {images: 3}, ",
     }
     for old, new in changes.items():
@@ -315,7 +315,7 @@ def test_whatever_a_document_names_is_told_at_once(project):
         "absent.tflite",
         "did you mean 'noise/gaussian'",
         "unknown metric 'mAP'",
-        "unknown scenario 'weather'",
+        "unknown scenario 'blizzard'",
         "unknown delegate 'gpo'",
     ):
         assert told.count(expected) == 1, expected

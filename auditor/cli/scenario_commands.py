@@ -30,8 +30,10 @@ def scenarios() -> None:
 def list_scenarios() -> None:
     """List the packs that have a name, those of installed Python packages among them, and their scenarios."""
     from auditor.config import load_pack
-    from auditor.corruptions.packs import known_packs
+    from auditor.corruptions.packs import broken_packs, known_packs
 
+    for problem in broken_packs():
+        click.echo(f"warning: {problem}", err=True)
     for name, file in known_packs().items():
         config, _ = load_pack(file.path)
         brought = f", from {file.distribution}" if file.distribution else ""
@@ -63,7 +65,7 @@ def new(name: str, output: Path | None) -> None:
         problems.append(f"{name!r}: {owner} has a pack of that name; choose another")
     if path.suffix not in (".yaml", ".yml"):
         problems.append(f"{path}: a pack file's name ends in .yaml")
-    if path.exists():
+    elif path.exists():
         problems.append(f"{path}: it is there already, and is left as it is; choose another name, or -o FILE")
     if problems:
         raise InputError(problems)
@@ -110,11 +112,14 @@ def preview(pack: str, image: Path, output: Path, model: str | None, score: floa
     """Write one HTML contact sheet: an image at every severity of PACK (a pack, pack/scenario or pack file)."""
     from auditor.corruptions.corrupt import corrupt, knobs_at
     from auditor.datasets.image_files import read_image
+    from auditor.errors import InputError
     from auditor.provenance import image_seed, sha256_of
     from auditor.report.sheet import Shown, render_sheet
     from auditor.run import Finder
     from auditor.store import save_text
 
+    if output.is_dir() or (output.exists() and not output.is_file()):
+        raise InputError(f"-o {output}: expected an HTML file to write, such as sheet.html")
     specs = _selected([pack], allow_code=allow_code)
     original = read_image(image, size=None)
     finder = Finder(model, original) if model is not None else None
@@ -149,10 +154,10 @@ def check(pack: str, images: Path | None, max_ms: float | None, allow_code: bool
     --max-ms; without that, slow ones are told.
     """
     from auditor.corruptions.pack_check import check_pack
-    from auditor.corruptions.packs import pack_file
+    from auditor.corruptions.packs import named_pack
 
-    file = pack_file(pack)
-    found = check_pack(file, _samples(images), allow_code=allow_code, most_ms=max_ms)
+    file, scenario = named_pack(pack)
+    found = check_pack(file, _samples(images), only=scenario, allow_code=allow_code, most_ms=max_ms)
     for item in found:
         quality = " ".join("same" if seen.psnr is None else f"{seen.psnr:.1f}" for seen in item.seen)
         likeness = " ".join(f"{seen.ssim:.2f}" for seen in item.seen)
@@ -205,6 +210,11 @@ def _fit_text(item: Fitted) -> str:
     nearest = item.nearest
     low, high = nearest.interval
     apart = f"distance {nearest.distance:.2f}, untouched {nearest.untouched:.2f}"
+    if item.at is None and nearest.severity > 0:
+        return (
+            f"{item.scenario.key:<32} milder than severity 1 ({nearest.severity:.2g} of the way from untouched "
+            f"pictures, 95 % {low:.2g} to {high:.2g}); {apart}"
+        )
     if item.at is None:
         return f"{item.scenario.key:<32} none of it: untouched pictures are nearest; {apart}"
     begin, end = ("untouched" if value is None else f"{value:.3g}" for value in item.between)
@@ -228,6 +238,8 @@ def _samples(folder: Path | None) -> list[NDArray[np.uint8]]:
     if folder is None:
         drawn = (render_scene(seed)[0] for seed in range(5001, 5001 + _SAMPLES))
         return [cv2.resize(scene, (640, 480), interpolation=cv2.INTER_CUBIC).astype("uint8") for scene in drawn]
+    if not folder.is_dir():
+        raise InputError(f"--images {folder}: there is no such folder")
     paths = list_images(folder)[:_SAMPLES]
     if not paths:
         raise InputError(f"{folder}: there is no image in it")

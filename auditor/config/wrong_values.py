@@ -97,14 +97,15 @@ def _real_loc(loc: Sequence[str | int], data: Any, *, keep_last: bool) -> Loc:
 
 def _fields(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     """Name the keys allowed at `loc`, following the models that annotations name."""
+    alternatives: list[type[BaseModel]] = []
     for part in loc:
-        names = {candidate.__name__: candidate for candidate in _models_in(model)}
+        names = {candidate.__name__: candidate for candidate in (*_models_in(model), *alternatives)}
         if isinstance(part, str) and part in names:
             model = names[part]
         elif isinstance(part, str) and part in model.model_fields:
             inner = _documents(model.model_fields[part].annotation)
             if inner:
-                model = inner[0]
+                model, alternatives = inner[0], inner
     return list(model.model_fields)
 
 

@@ -26,7 +26,17 @@ from auditor.provenance import digest, sha256_of
 from auditor.values import ScenarioSpec
 from auditor.values.warps import Warp
 
-__all__ = ["FILLED", "build", "content_sha256", "corrupt", "knobs_at", "moves", "named_sha256", "warps_of"]
+__all__ = [
+    "FILLED",
+    "build",
+    "content_sha256",
+    "corrupt",
+    "files_at",
+    "knobs_at",
+    "moves",
+    "named_sha256",
+    "warps_of",
+]
 
 # albumentations asks a server for its newest version when it is imported, unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -208,7 +218,12 @@ def files_at(pattern: str, folder: str | None) -> tuple[Path, ...]:
     where = Path(folder or ".")
     if not pattern or Path(pattern).is_absolute():
         raise ScenarioError(f"expected files beside the pack, such as dirt/*.png, but got {pattern!r}")
-    found = sorted(path for path in where.glob(pattern) if path.is_file())
+    try:
+        found = sorted(path for path in where.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise ScenarioError(
+            f"expected files beside the pack, such as dirt/*.png, but got {pattern!r} ({error})"
+        ) from error
     if not found:
         raise ScenarioError(f"no file is there that is called {pattern}, looked for from {where} on")
     return tuple(found)
@@ -244,11 +259,12 @@ def _module_beside(module: str, folder: str | None) -> ModuleType | None:
     path = Path(folder or ".") / f"{module.replace('.', '/')}.py"
     if folder is None or not path.is_file():
         return None
-    name = f"_auditor_pack_{sha256_of(path)[:16]}_{module.replace('.', '_')}"
+    name = f"_auditor_pack_{digest(str(path.absolute()), sha256_of(path))[:16]}_{module.replace('.', '_')}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ImportError(f"{path} cannot be loaded")
+        before = set(sys.modules)
         sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
         sys.path.append(folder)  # for what the module itself imports from beside it
         try:
@@ -258,18 +274,38 @@ def _module_beside(module: str, folder: str | None) -> ModuleType | None:
             raise
         finally:
             sys.path.remove(folder)
+            beside = {
+                key: sys.modules[key]
+                for key in set(sys.modules) - before - {name}
+                if _lies_in(sys.modules[key], folder)
+            }
+            for key in beside:  # another pack may have one of that name
+                del sys.modules[key]
+        _imported_beside[name] = (path, *sorted(Path(str(other.__file__)) for other in beside.values()))
     return sys.modules[name]
 
 
+_imported_beside: dict[str, tuple[Path, ...]] = {}
+"""By the module of a pack its own file, and those of modules beside the pack that it imports."""
+
+
+def _lies_in(module: ModuleType, folder: str) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(folder).resolve() in Path(file).resolve().parents
+
+
 def named_sha256(scenario: ScenarioSpec) -> str | None:
-    """A digest of what a scenario names outside of its pack, for the resume key: the source of its Python functions
-    and its pictures; None where it names nothing."""
+    """A digest of what a scenario names outside of its pack, for the resume key: the source of its Python functions,
+    with what that imports from beside the pack, and its pictures; None where it names nothing."""
     found: list[str] = []
     for step in scenario.transforms:
         pattern = step.arguments.get(_FILES)
         if step.kind == "function":
-            file = inspect.getsourcefile(inspect.unwrap(_imported(step.target, scenario.folder)))
+            function = _imported(step.target, scenario.folder)
+            file = inspect.getsourcefile(inspect.unwrap(function))
             found.append(sha256_of(Path(file)) if file else step.target)
+            beside = _module_beside(step.target.partition(":")[0], scenario.folder)
+            found += [sha256_of(path) for path in _imported_beside[beside.__name__]] if beside is not None else []
         elif step.kind == "builtin" and isinstance(pattern, str):
             found += [sha256_of(path) for path in files_at(pattern, scenario.folder)]
     return digest(found) if found else None

@@ -106,6 +106,7 @@ def faults_of(scenario: ScenarioSpec, seen: Sequence[Observed], again: Sequence[
     if moves(scenario):
         far = displacements(scenario)
         rising = [(a, b) for a, b in itertools.pairwise(seen) if far[a.severity] >= far[b.severity]]
+    rising = [pair for pair in rising if pair[0].psnr is not None or pair[1].psnr is not None]
     if scenario.monotone and rising and not other:
         steps = "; ".join(_step(scenario, a, b) for a, b in rising)
         yield Fault(
@@ -131,6 +132,8 @@ def displacements(scenario: ScenarioSpec) -> dict[int, float]:
 def _milder(first: Observed, second: Observed) -> bool:
     """Whether the second changes an image less than the first, though its severity is higher: PSNR rises, or SSIM does
     while PSNR hardly falls."""
+    if first.sha256 == second.sha256:
+        return True
     if first.psnr is None or second.psnr is None:
         return second.psnr is None and first.psnr is not None
     decibels, likeness = second.psnr - first.psnr, second.ssim - first.ssim

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-from annotated_types import MinLen
+from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
-from auditor.corruptions.builtin import Factor, Image, Share
+from auditor.corruptions.builtin import Image, Share
 
 __all__ = ["overlay"]
 
@@ -24,7 +24,7 @@ def overlay(
     rng: np.random.Generator,
     files: Annotated[tuple[Path, ...], MinLen(1)],
     opacity: Share,
-    scale: Factor = 1.0,
+    scale: Annotated[float, Ge(1), Le(20)] = 1.0,
     mode: Literal["cover", "lighten", "darken"] = "cover",
 ) -> Image:
     """Lay one of `files`, drawn once per image and mirrored by chance, over the image.
@@ -65,10 +65,18 @@ def _picture(path: Path, *, needs_alpha: bool) -> Field:
     return np.dstack([values[..., 2::-1], values[..., 3] if values.shape[2] == 4 else opaque])
 
 
+_MOST_PIXELS = 2e8
+
+
 def _filling(picture: Field, size: tuple[int, ...], scale: float) -> Field:
     """A picture's middle, enlarged by `scale` beyond what fills (height, width)."""
     height, width = size
     factor = scale * max(height / picture.shape[0], width / picture.shape[1])
+    if factor**2 * picture.shape[0] * picture.shape[1] > _MOST_PIXELS:
+        raise ValueError(
+            f"a picture of {picture.shape[1]} × {picture.shape[0]} pixels would be {factor:.0f} times as large to fill "
+            f"one of {width} × {height}; cut it to a shape like that of the images"
+        )
     whole = (max(width, round(picture.shape[1] * factor)), max(height, round(picture.shape[0] * factor)))
     large = cv2.resize(picture, whole, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     top, left = (whole[1] - height) // 2, (whole[0] - width) // 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.config import YamlFile
+from auditor.config import YamlFile, nearest
 from auditor.corruptions.observing import Observed, faults_of, observe
 from auditor.corruptions.packs import PackFile, bound_memory, first_failure, read_scenarios, refused_code
 from auditor.errors import InputError, ScenarioError
@@ -42,9 +42,10 @@ class _Look:
 
 
 def check_pack(
-    file: PackFile, images: Sequence[Image], *, allow_code: bool, most_ms: float | None = None
+    file: PackFile, images: Sequence[Image], *, only: str = "", allow_code: bool, most_ms: float | None = None
 ) -> list[Checked]:
-    """Run each scenario at every severity on `images` ((H, W, 3) uint8 RGB), twice, each time in a process of its own.
+    """Run each scenario, or `only` one, at every severity on `images` ((H, W, 3) uint8 RGB), twice, each time in a
+    process of its own.
 
     `most_ms` is what an image of 640 × 480 pixels may take, in proportion to its pixels for others; left out,
     `USUAL_MS` is told and is no problem.
@@ -54,6 +55,10 @@ def check_pack(
             changes nothing, does not grow with severity, or is not the same in another process.
     """
     specs, source, problems = read_scenarios(file)
+    if only:
+        names = [spec.name for spec in specs]
+        specs = tuple(spec for spec in specs if spec.name == only)
+        problems = problems if specs else [f"{file.path}: it has no scenario {only!r}; {nearest(only, names)}"]
     runs = []
     for spec in specs:
         refused = refused_code(spec, allow_code=allow_code)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import glob
 import importlib.metadata
 import importlib.resources
 import importlib.util
@@ -12,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.config import YamlFile, nearest, read_pack, specs_of
-from auditor.corruptions.corrupt import build, corrupt
+from auditor.corruptions.corrupt import build, corrupt, files_at
 from auditor.errors import InputError, ScenarioError
 from auditor.executors import run_isolated
 from auditor.values import ScenarioSpec
@@ -22,10 +25,12 @@ from auditor.values import ScenarioSpec
 __all__ = [
     "PackFile",
     "bound_memory",
+    "broken_packs",
     "built_in_packs",
     "first_failure",
     "known_packs",
     "load_scenarios",
+    "named_pack",
     "pack_file",
     "read_scenarios",
     "refused_code",
@@ -65,30 +70,34 @@ def known_packs() -> dict[str, PackFile]:
         [project.entry-points."auditor.packs"]
         factory = "acme_packs"
 
-    and holds `acme_packs/factory.yaml`; finding it imports nothing of it (but what stands before a dot).
-
-    Raises:
-        InputError: a package claims a name that is taken, or holds no such file.
+    and holds `acme_packs/factory.yaml`; finding it imports nothing of it (but what stands before a dot). Those that are
+    `broken_packs` are left out.
     """
+    return _all_packs()[0]
+
+
+def broken_packs() -> list[str]:
+    """What is wrong with packs of installed Python packages: a name that is taken, or a file that is not there."""
+    return _all_packs()[1]
+
+
+def _all_packs() -> tuple[dict[str, PackFile], list[str]]:
     known = {name: PackFile(name, path) for name, path in built_in_packs().items()}
     problems = []
     for point in importlib.metadata.entry_points(group="auditor.packs"):
         owner = f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+        path = _inside(point.value, f"{point.name}.yaml")
         if point.name in known:
             other = known[point.name].distribution or "the auditor itself"
             problems.append(f"{owner} brings a pack {point.name!r}, but {other} has that name; uninstall one")
-            continue
-        path = _inside(point.value, f"{point.name}.yaml")
-        if path is None:
+        elif path is None:
             problems.append(
                 f"{owner} says that the package {point.value!r} holds the pack {point.name}.yaml, but it does not; "
                 "install it again, or tell its authors"
             )
-            continue
-        known[point.name] = PackFile(point.name, path, owner)
-    if problems:
-        raise InputError(problems)
-    return known
+        else:
+            known[point.name] = PackFile(point.name, path, owner)
+    return known, problems
 
 
 def _inside(package: str, file: str) -> Path | None:
@@ -108,6 +117,16 @@ def pack_file(name: str | Path) -> PackFile:
     path = Path(name)
     own = (found for found in known.values() if found.path.resolve() == path.resolve())
     return next(own, PackFile(path.stem, path))
+
+
+def named_pack(name: str) -> tuple[PackFile, str]:
+    """The pack that `pack`, `pack/scenario`, `file.yaml` or `file.yaml#scenario` names, and the scenario; or all of
+    them, an empty name."""
+    if _is_path(name):
+        file, _, scenario = name.partition("#")
+        return pack_file(file), scenario
+    pack, _, scenario = name.partition("/")
+    return (pack_file(pack), scenario) if pack in known_packs() else (pack_file(name), "")
 
 
 def read_scenarios(file: PackFile) -> tuple[tuple[ScenarioSpec, ...], YamlFile, list[str]]:
@@ -152,8 +171,14 @@ def refused_code(spec: ScenarioSpec, *, allow_code: bool) -> str | None:
     )
 
 
-def _tried(file: PackFile, *, allow_code: bool) -> tuple[ScenarioSpec, ...]:
+def _tried(file: PackFile, *, allow_code: bool, only: str = "") -> tuple[ScenarioSpec, ...]:
+    """The scenarios of a pack, each tried, or `only` that of a name."""
     specs, source, problems = read_scenarios(file)
+    if only and any(spec.name == only for spec in specs):
+        specs = tuple(spec for spec in specs if spec.name == only)
+        problems = [
+            problem for problem in problems if ": scenarios." not in problem or f": scenarios.{only}." in problem
+        ]
     tries = [_Try(spec, source.where("scenarios", spec.name, "transforms"), allow_code) for spec in specs]
     if file.path in built_in_packs().values():
         problems += [problem for item in tries for problem in _try(item)]
@@ -207,7 +232,7 @@ def scenario_names() -> list[str]:
 def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...]:
     if _is_path(name):
         file, _, scenario = name.partition("#")
-        specs = _tried(pack_file(folder / file), allow_code=allow_code)
+        specs = _tried(pack_file(folder / file), allow_code=allow_code, only=scenario)
     else:
         pack, _, scenario = name.partition("/")
         packs = known_packs()
@@ -217,7 +242,8 @@ def _of(name: str, *, folder: Path, allow_code: bool) -> tuple[ScenarioSpec, ...
             raise InputError(f"{name}: a pack file's name ends in .yaml; rename it")
         if pack not in packs:
             own = f" (a pack file of your own is given by its path, ./{pack}.yaml)" if pack.isidentifier() else ""
-            raise InputError(f"unknown scenario {name!r}; {nearest(name, scenario_names())}{own}")
+            broken = [problem for problem in broken_packs() if f" {pack}.yaml" in problem]
+            raise InputError(broken or f"unknown scenario {name!r}; {nearest(name, scenario_names())}{own}")
         known = packs[pack]
         specs = read_scenarios(known)[0] if known.distribution is None else _tried(known, allow_code=allow_code)
     if not scenario:
@@ -268,4 +294,19 @@ def first_failure(spec: ScenarioSpec) -> str | None:
             corrupt(image, spec, severity=severity, seed=0)
         except ScenarioError as error:
             return str(error)
+    return _unusable_picture(spec, image)
+
+
+def _unusable_picture(spec: ScenarioSpec, image: NDArray[np.uint8]) -> str | None:
+    """Which of a scenario's pictures cannot be laid over an image, each tried alone, since an audit draws some."""
+    for number, step in enumerate(spec.transforms):
+        pattern = step.arguments.get("files")
+        for path in files_at(pattern, spec.folder) if step.kind == "builtin" and isinstance(pattern, str) else ():
+            file = str(path.relative_to(spec.folder or "."))
+            alone = dataclasses.replace(step, arguments={**step.arguments, "files": glob.escape(file)})
+            steps = (*spec.transforms[:number], alone, *spec.transforms[number + 1 :])
+            try:
+                corrupt(image, dataclasses.replace(spec, transforms=steps), severity=5, seed=0)
+            except ScenarioError as error:
+                return str(error)
     return None

@@ -36,6 +36,8 @@ __all__ = ["Applied", "Subject", "apply_gates", "limit_of", "subjects_of"]
 
 _AGAIN = "run the audit again with this gate"
 _UNJUDGED = "gate.unmeasured"
+_HARDLY = 1e-12
+"""By so much lies beyond a limit what lies beyond the range that limits are of."""
 _OVER_ALL = ("scenario", "severity")
 """Selectors that a metric over all cells of a model has no use for."""
 
@@ -58,8 +60,8 @@ class Subject:
     """Its difference from the reference, with a paired interval."""
     harder_is: Literal["higher", "lower"] = "higher"
     """Of a breaking point, which values of the knob are harder."""
-    outside: bool = False
-    """Whether its value lies beyond every limit."""
+    outside: Literal["", "before", "behind"] = ""
+    """Whether it lies before, or behind, every limit that it can be held to."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _apply(result: AuditResult, rule: Rule, catalogue: Mapping[str, Row]) -> App
         value, held = subject.metric.value, _as_held(rule, subject)
         margin = limit - value if held.kind == "max" else value - limit
         if subject.outside:
-            margin = min(margin, -math.ulp(limit))
+            margin = min(margin, -_HARDLY) if subject.outside == "before" else max(margin, _HARDLY)
         if rule.confidence is not None and not is_sure(held, _between(rule, subject), margin):
             needed = images_that_decide(held, _between(rule, subject), margin)
             met.append(Met(subject.label, value, limit, margin, subject.cell, undecided=True, enough=needed))
@@ -274,7 +276,7 @@ def _broken(result: AuditResult, rule: Rule) -> Iterator[Subject]:
             metric,
             found.reason,
             harder_is="higher" if found.rises else "lower",
-            outside=found.outcome == "already",
+            outside={"already": "before", "never": "behind"}.get(found.outcome, ""),  # type: ignore[arg-type]
         )
 
 

@@ -27,8 +27,8 @@ def between_words(point: BreakingPoint) -> str:
     >>> between_words(_example())
     '95 % -2.24 to beyond -5'
     """
-    if point.outcome == "unknown":
-        return point.reason or ""
+    if point.reason is not None:
+        return point.reason
     if point.interval is None:
         return ""
     milder, harder = point.interval

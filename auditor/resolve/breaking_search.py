@@ -25,6 +25,7 @@ def breaking_search(known: Known, problems: list[str]) -> BreakingSearch | None:
     if config.decide is not None:
         told = "gates are decided on a part of the images (`decide`), but a breaking point is of all; leave one out"
         problems.append(f"{where()}: {told}")
+        return None
     metric, wrong = _metric(known, asked.metric, asked.max_drop, where)
     problems += wrong
     if known.scenarios is None:

@@ -193,7 +193,8 @@ def reach_of(result: AuditResult) -> Reach:
         family = models[measured.model].model if measured.model in models else measured.model
         where = (family, measured.model, measured.quantization, measured.delegate, measured.device)
         subjects.append(Reachable(*where, metrics=names))
-    return Reach(tuple(subjects), evaluation=result.plan.evaluation)
+    why = {BREAKING_POINT: "this run searched for no breaking points; write `breaking_points:` and run it again"}
+    return Reach(tuple(subjects), why, evaluation=result.plan.evaluation)
 
 
 def unmeetable(rule: Rule, reach: Reach, *, known: bool = True) -> Iterator[tuple[str, str]]:

@@ -50,6 +50,8 @@ def rules_of(known: Known, problems: list[str]) -> tuple[Rule, ...]:
             problems.append(f"{where(index, _needs_baseline(rule))}: {told}")
         known_metric = rule.metric in every_metric(classes or (), reach.evaluation)
         found = unmeetable(rule, reach, known=known_metric)
+        if rule.metric == BREAKING_POINT and known.breaking is None and config.breaking_points is not None:
+            found = iter(())  # what is wrong with the search is told already
         other = rule.selectors.get("model") not in (None, *(model.name for model in config.models))
         problems += [f"{where(index, key)}: {text}" for key, text in found if not (key == "model" and other)]
         problems += [f"{where(index, 'at_least')}: {text}" for text in _beyond_range(rule, known.scenarios or ())]
@@ -105,7 +107,14 @@ def _key(rule: Rule, key: str) -> str:
 
 def _beyond_range(rule: Rule, scenarios: Iterable[ScenarioSpec | ScenarioRecord]) -> Iterator[str]:
     """Why no model can be held to a knob's value: it lies outside of its scenario's range."""
-    scenario = next((found for found in scenarios if found.key == rule.selectors.get("scenario")), None)
+    named = rule.selectors.get("scenario")
+    scenario = next((found for found in scenarios if found.key == named), None)
+    if (
+        rule.metric == BREAKING_POINT
+        and scenario is None
+        and any(found.key.split("/")[0] == named for found in scenarios)
+    ):
+        yield f"{named} is a pack, whose scenarios have knobs of their own; name one, as {named}/…, in `breaking_point`"
     if rule.metric != BREAKING_POINT or scenario is None:
         return
     knob, values = next(iter(scenario.knobs.items()))

@@ -39,6 +39,11 @@ def export_coco(run: Revisited, folder: Path) -> list[Path]:
     index: list[dict[str, Any]] = []
     truths: dict[tuple[str, str], Path] = {}
     moving = _moving(run)
+    if {cell.scenario for cell in run.cells} & set(moving):
+        run.session.progress.say(
+            "boxes of scenarios that move things lie on the moved pictures, which are not kept: `file_name` is the one "
+            "that they are made of"
+        )
     results = {found.key: found for found in run.result.cells}
     names = _distinct([_named(cell) for cell in run.cells])
     files = _distinct(dict.fromkeys(cell.file for cell in run.cells))

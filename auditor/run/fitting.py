@@ -56,6 +56,11 @@ def fit_scenarios(
     Raises:
         InputError: a folder has too few images that can be read.
     """
+    absent = [
+        f"{path}: there is no such folder; expected one of pictures" for path in (clean, real) if not path.is_dir()
+    ]
+    if absent:
+        raise InputError(absent)
     sets = {path: folder_images(path, limit=most) for path in (clean, real)}
     workers = open_executor("processes", jobs=jobs, imports=("auditor.corruptions.traits",), versions=same_versions)
     try:
@@ -63,10 +68,14 @@ def fit_scenarios(
         looks += [_Look(record, scenario, SEVERITIES) for record in sets[clean] for scenario in scenarios]
         progress.stage("looking at pictures", of=len(looks), what="pictures")
         found: dict[tuple[str, str], NDArray[np.float64]] = {}
+        unreadable: set[str] = set()
         for outcome in workers.map(_looked, looks, affinity=lambda look: str(look.record.path)):
             look: _Look = outcome.item
             if outcome.error is not None:
                 raise InputError(f"{look.record.path}: {outcome.error.strip().splitlines()[-1]}")
+            if outcome.result is None and str(look.record.path) not in unreadable:
+                unreadable.add(str(look.record.path))
+                progress.say(f"{look.record.path} cannot be read, and is left out")
             if outcome.result is not None:
                 found[str(look.record.path), "" if look.scenario is None else look.scenario.key] = outcome.result
             progress.done()

@@ -30,7 +30,8 @@ def _facts(shown: Shown) -> Facts | None:
                 {
                     "scenario": scenario,
                     "column": columns.get(scenario.key),
-                    "knob": next(iter(scenario.knobs.values())),
+                    "knob": (knob := next(iter(scenario.knobs.values()))),
+                    "ordered": list(knob) in (sorted(knob), sorted(knob, reverse=True)),
                     "rows": [_strip(point, rows.get((point.file, point.delegate))) for point in mine],
                 }
             )
@@ -51,7 +52,7 @@ def _strip(point: BreakingPoint, row: Row | None) -> dict[str, object]:
         "at": _across(end) if point.outcome == "reached" else None,
         "band": (_across(milder or 1.0), _across(harder or 5.0)) if known else None,
         "limit": limit_words(point),
-        "between": between_words(point) + returns(point),
+        "between": (between_words(point) + returns(point)).removeprefix("; "),
         "outcome": point.outcome,
     }
 

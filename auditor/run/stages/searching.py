@@ -91,7 +91,7 @@ class _Search:
         known = [self.clean_samples, *(self.samples[severity] for severity in order)]
         found = [np.asarray(item, dtype=np.float64) for item in known if item is not None]
         samples = np.zeros((0, len(order)))
-        if len(found) == len(known) and len({len(item) for item in found}) == 1:
+        if order and len(found) == len(known) and len({len(item) for item in found}) == 1:
             sign = 1.0 if all(value.higher_is_better for value in self.values.values()) else -1.0
             samples = sign * np.stack([found[0] - item for item in found[1:]], axis=1)
         return Curve(np.array(order), drops, samples, 0 if self.clean is None else self.clean.images)
@@ -144,8 +144,8 @@ class _Search:
             return common
         limit = limit_of_curve(curve, self.wanted.max_drop)
         again = better_again(curve)
-        low, high = (end if math.isfinite(end) else None for end in limit.interval or (math.inf, math.inf))
         known = limit.interval is not None
+        low, high = (_inside(end, harder=harder) for harder, end in enumerate(limit.interval or (0.0, 0.0)))
         reached = math.isfinite(limit.severity)
         return dataclasses.replace(
             common,
@@ -156,7 +156,25 @@ class _Search:
             interval=(None if low is None else at(low), None if high is None else at(high)) if known else None,
             monotone=again is None if len(curve.samples) else None,
             better_again=again,
+            reason=self._too_far(common.clean or 0.0),
         )
+
+    def _too_far(self, clean: float) -> str | None:
+        """Why no condition could take so much away."""
+        falls = self.clean is not None and self.clean.higher_is_better
+        most = self.wanted.max_drop
+        return f"clean it is {clean:.3f}, which cannot fall by {most:g}" if falls and clean < most else None
+
+
+def _inside(end: float, *, harder: int) -> float | None:
+    """An end of an interval in severities; None where it lies open on its own side. A milder end behind the range is
+    that of the range, and so is a harder end before it: so far it surely holds, or is broken by then."""
+    if math.isfinite(end):
+        return end
+    return None if (end > 0) == bool(harder) else _LAST if end > 0 else _FIRST
+
+
+_FIRST, _LAST = 1.0, 5.0
 
 
 def find_breaking_points(session: Session, state: State) -> State:
