@@ -119,7 +119,7 @@ def contract_of(
     _check(fixed, values, origin, head)
     if fixed.dtype in _INTEGERS and origin["mean"] is _GRAPH:
         _check_pixels(fixed)
-    sources = {}
+    sources = {"input.tiles": Source("default")}
     for key, where in origin.items():
         if where is _DOCUMENT and key in conventional[0] and conventional[0][key] != values[key]:
             before: Any = conventional[0][key]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from auditor.boxes import area, clip
 
-__all__ = ["KEPT_SHARE", "Affine", "Projective", "Radial", "Warp", "moved_boxes", "moved_image", "wide_blur"]
+__all__ = ["KEPT_SHARE", "Affine", "Projective", "Radial", "Warp", "moved_boxes", "wide_blur"]
 
 KEPT_SHARE = 0.4
 """A true object counts where more than this share of it is still on the image; else nothing is asked of it there."""
@@ -170,13 +170,6 @@ _NOWHERE = 10.0
 """A radius that no image reaches: what is there was on none."""
 _NEWTON = 12
 """Steps after which the radius is exact to the last digits for a k of -0.3 and more."""
-
-
-def moved_image(image: Image, warps: Sequence[Warp]) -> Image:
-    """An image after one warp upon the other."""
-    for warp in warps:
-        image = warp.pixels(image)
-    return image
 
 
 def moved_boxes(

@@ -6,9 +6,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from sahi.postprocess import combine
-from sahi.prediction import ObjectPrediction
-from sahi.slicing import get_slice_bboxes
 
 SIZES = [(480, 640, 320, 320, 0.2), (1080, 1920, 640, 640, 0.2), (300, 500, 512, 512, 0.1), (641, 999, 256, 320, 0.3)]
 
@@ -29,6 +26,9 @@ def boxes_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def recorded(seed: int, merge: str, metric: str, match: float) -> list[list[float]]:
+    from sahi.postprocess import combine
+    from sahi.prediction import ObjectPrediction
+
     boxes, scores, labels = boxes_of(seed)
     predictions = [
         ObjectPrediction(bbox=box.tolist(), score=float(score), category_id=int(label), category_name=str(label))
@@ -41,6 +41,8 @@ def recorded(seed: int, merge: str, metric: str, match: float) -> list[list[floa
 
 
 if __name__ == "__main__":
+    from sahi.slicing import get_slice_bboxes
+
     slices = [
         [
             *size,
