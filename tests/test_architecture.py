@@ -45,7 +45,7 @@ HOMES = {
     "hotcoco": {"tasks"},
     "albumentations": {"corruptions"},
     "annotated_types": {"corruptions"},
-    "av": {"corruptions"},
+    "av": {"corruptions", "datasets", "demo"},
     "ai_edge_litert": {"runtimes"},
     "flatbuffers": {"runtimes"},
     "pydantic": {"config"},

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.bundle.format import Item, fingerprint, items, packed
-from auditor.corruptions.corrupt import corrupt
+from auditor.corruptions.corrupt import corrupt, draw_of
 from auditor.datasets.image_files import read_record
 from auditor.encoding import encode
 from auditor.errors import DataError, InputError, ScenarioError
 from auditor.plan import Plan
-from auditor.provenance import image_seed
 from auditor.runtimes.anatomy.runtime import facts_of, runtime_of
 from auditor.store import save_bytes
 from auditor.values import CLEAN, ModelSpec
@@ -78,8 +77,8 @@ def write_parts(plan: Plan, bundle: Path, *, limit_mb: float, say: Callable[[str
 
 def _tensor(plan: Plan, spec: ModelSpec, item: Item, image: NDArray[np.uint8]) -> NDArray[Any]:
     scenario = next((found for found in plan.subjects.scenarios if found.key == item.scenario), None)
-    seed = image_seed(plan.subjects.seed, item.scenario, item.record.sha256)
-    seen = image if scenario is None else corrupt(image, scenario, severity=item.severity, seed=seed)
+    draw = draw_of(item.record, item.scenario, seed=plan.subjects.seed)
+    seen = image if scenario is None else corrupt(image, scenario, severity=item.severity, seed=draw)
     return encode(seen, spec.input)[0]
 
 

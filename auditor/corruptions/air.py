@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from auditor.corruptions.builtin import Image, NotNegative, Positive, Share, image_of_light, light_of
 from auditor.corruptions.depth import away_m, focal_px
+from auditor.corruptions.over_time import each_frame
 from auditor.values.warps import wide_blur
 
 __all__ = ["haze", "insects", "rain", "snowfall"]
@@ -61,6 +62,7 @@ def rain(
     rate: Rate,
     exposure: Positive = 8.0,
     lamp: NotNegative = 0.0,
+    time_s: float = 0.0,
 ) -> Image:
     """Rain of `rate` mm an hour: streaks of the drops within two metres, as long as they fall in an `exposure` of so
     many milliseconds, there for as long as the drop takes to pass; and the veil of all farther ones. By day they are a
@@ -79,10 +81,14 @@ def rain(
     veil = math.pi / 2 * 8000 * 2 / slope**3 * 1e-6
     away = away_m(image.shape, height=3.0, horizon=0.35, far=60.0)
     seen = _behind_air(light_of(image), veil, away, airlight=0.02 if lamp else None)
-    return _with_streaks(seen, drops, ways, shares, lamp=lamp, lean=rng.normal(0, 0.1))
+    lean = rng.normal(0, 0.1)
+    drops = _fallen(drops, speeds * time_s, lean=lean, size=(image.shape[1], image.shape[0]))
+    return _with_streaks(seen, drops, ways, shares, lamp=lamp, lean=lean)
 
 
-def snowfall(image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Positive = 5.0) -> Image:
+def snowfall(
+    image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Positive = 5.0, time_s: float = 0.0
+) -> Image:
     """Snow of `rate` mm of water an hour: the flakes within four metres, falling by a metre a second during an
     `exposure` of so many milliseconds, and the veil of all farther ones.
 
@@ -93,11 +99,13 @@ def snowfall(image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Po
     slope, most = 2.55 * rate**-0.48, 3800 * rate**-0.87
     flakes = _near(rng, most / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=4.0)
     flakes = Drops(flakes.sizes * _FLUFFY, flakes.depth, flakes.places)
+    lean = rng.normal(0, 0.3)
+    flakes = _fallen(flakes, np.full(len(flakes.sizes), time_s), lean=lean, size=(image.shape[1], image.shape[0]))
     veil = math.pi / 2 * _FLUFFY**2 * most * 2 / slope**3 * 1e-6
     away = away_m(image.shape, height=3.0, horizon=0.35, far=60.0)
     seen = _behind_air(light_of(image), veil, away)
     ways = np.full(len(flakes.sizes), exposure * 1e-3)
-    return _with_streaks(seen, flakes, ways, np.full(len(ways), 0.85), lamp=0.0, lean=rng.normal(0, 0.3))
+    return _with_streaks(seen, flakes, ways, np.full(len(ways), 0.85), lamp=0.0, lean=lean)
 
 
 _SMALLEST_MM = 0.8
@@ -105,6 +113,10 @@ _SMALLEST_MM = 0.8
 _FLUFFY = 10 ** (1 / 3)
 _NEAREST_M = 0.3
 _MOST_DRAWN = 2200
+_FIELD, _MARGIN = (1.2, 1.3), (0.1, 0.15)
+"""Drops begin in a field so much wider and higher than the picture, from so much left of it and above."""
+_ELSEWHERE = (math.sqrt(5) - 1) / 2
+"""By how much of the field a drop comes in again beside where it came in before: the golden section repeats no way."""
 _BINS = (0.3, 0.5, 0.8, 1.3, 10.0)
 """Depths in metres between which streaks are drawn at once, the nearer ones blurred more."""
 
@@ -127,13 +139,24 @@ def _near(rng: np.random.Generator, count: float, slope: float, *, farthest: flo
     return Drops(_SMALLEST_MM - np.log(1 - mine[:, 1]) / slope, depth, mine[:, 2:])
 
 
+def _fallen(drops: Drops, fallen: Numbers, *, lean: float, size: tuple[int, int]) -> Drops:
+    """Drops after they fell so many metres each, in a picture of (width, height) pixels: what leaves it below comes in
+    above as another, elsewhere."""
+    scale = focal_px(size[0]) / drops.depth
+    down = drops.places[:, 1] + fallen * scale / (_FIELD[1] * size[1])
+    times = np.floor(down)
+    across = drops.places[:, 0] + lean * fallen * scale / (_FIELD[0] * size[0]) + times * _ELSEWHERE
+    return Drops(drops.sizes, drops.depth, np.stack([across % 1, down - times], axis=1))
+
+
 def _with_streaks(seen: Field, drops: Drops, ways: Numbers, shares: Numbers, *, lamp: float, lean: float) -> Image:
     """A scene behind drops that fall `ways` metres during the exposure, each place on their way covered for a share of
     it."""
     height, width = seen.shape[:2]
     focal = focal_px(width)
     wide, long = drops.sizes * 1e-3 * focal / drops.depth, ways * focal / drops.depth
-    starts = drops.places * [width * 1.2, height * 1.3] - [width * 0.1, height * 0.15]
+    field, margin = np.multiply(_FIELD, [width, height]), np.multiply(_MARGIN, [width, height])
+    starts = drops.places * field - margin
     ends = starts + np.stack([long * lean, long], axis=1)
     levels = np.clip(shares * np.minimum(1, wide), 0, 1)
     through, shine = np.ones((height, width), np.float32), np.zeros((height, width), np.float32)
@@ -160,6 +183,7 @@ def _with_streaks(seen: Field, drops: Drops, ways: Numbers, shares: Numbers, *, 
     return image_of_light(np.asarray(light, dtype=np.float32))
 
 
+@each_frame
 def insects(
     image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(0), Le(60)], lit: Share = 1.0
 ) -> Image:

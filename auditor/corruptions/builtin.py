@@ -15,6 +15,8 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
+from auditor.corruptions.over_time import each_frame
+
 __all__ = [
     "QUANTILES",
     "Corruption",
@@ -190,6 +192,7 @@ def motion_blur(image: Image, *, rng: np.random.Generator, length: NotNegative) 
     return np.asarray(cv2.filter2D(image, -1, line / line.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
+@each_frame
 def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: NotNegative) -> Image:
     """Add white noise of `sigma` 8-bit levels to every channel; the same field at every severity of one image."""
     # OpenCV draws four times as fast as numpy; its generator is seeded at every call, so no state is carried over.
@@ -199,6 +202,7 @@ def gaussian_noise(image: Image, *, rng: np.random.Generator, sigma: NotNegative
     return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
+@each_frame
 def shot_noise(image: Image, *, rng: np.random.Generator, photons: Positive) -> Image:
     """Count photons: each value is a Poisson draw around its linear light × `photons` (the count at full white).
 
@@ -233,6 +237,7 @@ def poisson_quantiles(means: NDArray[np.float64], steps: int) -> NDArray[np.int6
     return found
 
 
+@each_frame
 def row_banding(image: Image, *, rng: np.random.Generator, amplitude: NotNegative) -> Image:
     """Shift each row by its own offset, normal with a deviation of `amplitude` 8-bit levels: a sensor's readout
     noise."""

@@ -19,6 +19,7 @@ from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
 from auditor.corruptions.builtin import QUANTILES, Factor, NotNegative, Positive, Share, poisson_quantiles
+from auditor.corruptions.over_time import each_frame
 
 __all__ = [
     "blocks",
@@ -57,6 +58,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
+@each_frame
 def photon_noise(image: Image, *, rng: np.random.Generator, count: Positive) -> Image:
     """Draw each value from a Poisson distribution around `count` times it, on the 8-bit scale as it is."""
     quantile = rng.integers(0, QUANTILES, size=image.shape, dtype=np.uint16)
@@ -69,6 +71,7 @@ def _photon_table(count: float) -> Image:
     return np.stack([_image(drawn / count) for drawn in poisson_quantiles(np.arange(256) / 255 * count, QUANTILES)])
 
 
+@each_frame
 def impulse_noise(image: Image, *, rng: np.random.Generator, amount: Share) -> Image:
     """Set so large a share of all values, channel by channel, to black or to white."""
     drawn = rng.random(image.shape, dtype=np.float32)
@@ -259,6 +262,7 @@ def saturated(image: Image, *, rng: np.random.Generator, factor: NotNegative, mo
     return _image(found)
 
 
+@each_frame
 def speckle_noise(image: Image, *, rng: np.random.Generator, sigma: NotNegative) -> Image:
     """Add to each value noise of `sigma` times it."""
     values = _real(image)

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from auditor import extensions
 from auditor.config import nearest, parameters_of
+from auditor.corruptions.over_time import TIME, Draw, is_anew, takes_time
 from auditor.errors import InputError, ScenarioError
-from auditor.provenance import digest, sha256_of
-from auditor.values import ScenarioSpec
+from auditor.provenance import digest, image_seed, sha256_of
+from auditor.values import ImageRecord, ScenarioSpec
 from auditor.values.warps import Warp
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "build",
     "content_sha256",
     "corrupt",
+    "draw_of",
     "files_at",
     "knobs_at",
     "moves",
@@ -41,13 +43,24 @@ __all__ = [
 # albumentations asks a server for its newest version when it is imported, unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-Step = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+Step = Callable[[NDArray[np.uint8], Draw], NDArray[np.uint8]]
 
 
-def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float, seed: int) -> NDArray[np.uint8]:
+def draw_of(record: ImageRecord, scenario: str, *, seed: int) -> Draw:
+    """What the corruption of an image by a scenario (its key) draws from, in an audit of such a `seed`."""
+    own = image_seed(seed, scenario, record.sha256)
+    if record.moment is None:
+        return Draw.of_image(own)
+    return Draw(image_seed(seed, scenario, record.moment.clip), own, record.moment.time_s)
+
+
+def corrupt(
+    image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float, seed: int | Draw
+) -> NDArray[np.uint8]:
     """Return a corrupted copy of an (H, W, 3) uint8 RGB image; shape and type are kept, the input is untouched.
 
-    `seed` is the image's own and the same at every severity; at severity 0 the copy is the image.
+    `seed` is the image's own and the same at every severity, of a frame of a clip what `draw_of` gives; at severity 0
+    the copy is the image.
 
     Raises:
         ScenarioError: a transform failed, or returned something other than such an image.
@@ -55,9 +68,10 @@ def corrupt(image: NDArray[np.uint8], scenario: ScenarioSpec, *, severity: float
     result = image.copy()
     if severity == 0:
         return result
+    draw = seed if isinstance(seed, Draw) else Draw.of_image(seed)
     for step, transform in zip(build(scenario, severity), scenario.transforms, strict=True):
         try:
-            result = step(result, seed)
+            result = step(result, draw)
         except ScenarioError:
             raise
         except (Exception, SystemExit) as error:
@@ -154,13 +168,19 @@ def _substituted(value: Any, knobs: Mapping[str, float]) -> Any:
 def _builtin_step(name: str, arguments: Mapping[str, Any], folder: str | None) -> Step:
     if name in extensions.names("movements"):
         warp = _movement(name, arguments)
-        return lambda image, seed: warp((image.shape[0], image.shape[1]), seed).pixels(image)
+        return lambda image, draw: warp((image.shape[0], image.shape[1]), draw.seed).pixels(image)
     function = _extension("corruptions", name)
     given = dict(arguments)
     if isinstance(given.get(_FILES), str):
         given[_FILES] = files_at(given[_FILES], folder)
     _check(name, function, given)
-    return lambda image, seed: function(image, rng=np.random.default_rng(seed), **given)
+    return lambda image, draw: function(image, **_drawn(function, draw), **given)
+
+
+def _drawn(function: Callable[..., Any], draw: Draw) -> dict[str, Any]:
+    """The arguments of a function that are no knobs: its generator, and the time where it takes one."""
+    rng = np.random.default_rng(draw.chosen(anew=is_anew(function)))
+    return {"rng": rng, TIME: draw.time_s} if takes_time(function) else {"rng": rng}
 
 
 def _movement(name: str, arguments: Mapping[str, Any]) -> Callable[[tuple[int, int], int], Warp]:
@@ -185,7 +205,7 @@ def _check(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]
 
 _FILES = "files"
 """The argument of a corruption that is given as a pattern of files, and arrives as their paths."""
-FILLED = frozenset({"image", "size", "rng"})
+FILLED = frozenset({"image", "size", "rng", TIME})
 """The parameters of a corruption or movement that are no knobs."""
 
 
@@ -231,7 +251,7 @@ def files_at(pattern: str, folder: str | None) -> tuple[Path, ...]:
 
 def _function_step(target: str, folder: str | None, severity: float) -> Step:
     function = _imported(target, folder)
-    return lambda image, seed: function(image, severity=severity, rng=np.random.default_rng(seed))
+    return lambda image, draw: function(image, severity=severity, **_drawn(function, draw))
 
 
 def _imported(target: str, folder: str | None) -> Callable[..., Any]:
@@ -355,8 +375,10 @@ def _albumentations_step(name: str, arguments: Mapping[str, Any]) -> Step:
     else:
         raise ScenarioError(f"{name} refuses {dict(arguments)}: {refusals[0]}")
 
-    def step(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-        pipeline.set_random_seed(seed % 2**32)
+    anew = is_anew(transform)
+
+    def step(image: NDArray[np.uint8], draw: Draw) -> NDArray[np.uint8]:
+        pipeline.set_random_seed(draw.chosen(anew=anew) % 2**32)
         return np.ascontiguousarray(pipeline(image=image)["image"])
 
     return step

@@ -25,6 +25,7 @@ from auditor.corruptions.builtin import (
     planckian_gains,
 )
 from auditor.corruptions.depth import away_m
+from auditor.corruptions.over_time import each_frame
 from auditor.values.warps import wide_blur
 
 __all__ = ["cast", "flicker", "headlamps", "infrared", "low_sun", "tunnel_exit"]
@@ -140,6 +141,7 @@ def tunnel_exit(image: Image, *, rng: np.random.Generator, stops: Annotated[floa
     return _filled(np.minimum(light_of(image) * (dark * bright)[..., np.newaxis], 1), stray * (1 - opening), (1, 1, 1))
 
 
+@each_frame
 def flicker(image: Image, *, rng: np.random.Generator, depth: Share) -> Image:
     """Lamps on mains that flicker at 100 Hz, seen row by row by a shutter that reads a picture in 1/30 s: bands, whose
     dark has lost so large a share of the light; the exposure holds the mean.

@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from auditor.corruptions.builtin import Image, NotNegative, Share, image_of_light, light_of
+from auditor.corruptions.over_time import each_frame
 from auditor.values.warps import wide_blur
 
 __all__ = ["dirt", "drops", "forward_motion", "reflection", "scratches", "shake"]
@@ -168,6 +169,7 @@ def forward_motion(image: Image, *, rng: np.random.Generator, enlargement: Annot
 _DOUBLINGS = 5
 
 
+@each_frame
 def shake(image: Image, *, rng: np.random.Generator, path: NotNegative) -> Image:
     """A camera that vibrates during the exposure, along a random, smooth way that strays by `path` pixels (root mean
     square).

@@ -21,10 +21,12 @@ from auditor.corruptions.builtin import (
     light_of,
     poisson_quantiles,
 )
+from auditor.corruptions.over_time import each_frame
 
 __all__ = ["bad_pixels", "gained", "mosaic", "short_range"]
 
 
+@each_frame
 def gained(
     image: Image,
     *,

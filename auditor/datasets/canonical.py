@@ -23,7 +23,7 @@ def in_canonical_order(dataset: Dataset) -> Dataset:
     """Order images by their content, copies of one image by their truth, and the objects of an image by their boxes.
 
     Equal scores are ranked in this order, so that one set gives one AP to the last bit however it is written down.
-    `listed` keeps the order that the images came in.
+    `listed` keeps the order that the images came in. Frames of a clip stay in theirs, which is their own.
     """
     truth = {image_id: _ordered(found) for image_id, found in dataset.truth.items()}
     names = [normal_name(category) for category in dataset.categories]
@@ -31,7 +31,8 @@ def in_canonical_order(dataset: Dataset) -> Dataset:
     def place(image: Any) -> tuple[str, str, str]:
         return image.sha256 or "", digest(_told(truth[image.id], names)), image.path.name
 
-    images = tuple(sorted(dataset.images, key=place))
+    clip = any(image.moment is not None for image in dataset.images)
+    images = dataset.images if clip else tuple(sorted(dataset.images, key=place))
     return dataclasses.replace(
         dataset,
         images=images,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from auditor.datasets.idx_file import load_idx
 from auditor.datasets.named_files import no_folder
+from auditor.datasets.video_file import read_frame
 from auditor.errors import DataError, InputError
 from auditor.files import whole_bytes
 from auditor.provenance import content_hash
@@ -64,11 +65,14 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot
 
 
 def read_record(record: ImageRecord) -> NDArray[np.uint8]:
-    """Return the image of a record as (H, W, 3) uint8 RGB, whether it is a file or one of many in a file.
+    """Return the image of a record as (H, W, 3) uint8 RGB, whether it is a file, or one of many in a file or
+    video.
 
     Raises:
         DataError: the file is missing or is not an image.
     """
+    if record.moment is not None:
+        return read_frame(record.path, record.moment.pts, turn=record.meant.exif != "ignore")
     if record.index is None:
         return read_image(record.path, size=record.size, meant=record.meant)
     image = load_idx(record.path)[record.index]

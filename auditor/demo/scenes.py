@@ -6,6 +6,7 @@ a textured background. Everything is drawn by this module; nothing is downloaded
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from auditor.boxes import iou
 from auditor.values import GroundTruth
 
-__all__ = ["CLASSES", "render_scene"]
+__all__ = ["CLASSES", "Painted", "background", "lit", "painted_object", "render_scene"]
 
 CLASSES = ("ball", "crate", "cone", "star", "ring", "cross")
 
@@ -27,7 +28,7 @@ def render_scene(seed: int) -> tuple[NDArray[np.uint8], GroundTruth]:
     """Draw the scene of `seed`: an (H, W, 3) uint8 RGB image and its truth; `labels` index `CLASSES`."""
     rng = np.random.default_rng([20261124, seed])
     height, width = _SIZES[rng.integers(len(_SIZES))]
-    canvas = _background(rng, height, width)
+    canvas = background(rng, height, width)
     boxes: list[NDArray[np.float64]] = []
     labels: list[int] = []
     for _ in range(int(rng.integers(1, 8))):
@@ -36,8 +37,9 @@ def render_scene(seed: int) -> tuple[NDArray[np.uint8], GroundTruth]:
         if placed is not None:
             boxes.append(placed)
             labels.append(label)
-    lit = _light(rng, canvas) + rng.normal(0, 2.0, canvas.shape).astype(np.float32)
-    image = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    bright = lit(canvas, rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.2))
+    bright = bright + rng.normal(0, 2.0, canvas.shape).astype(np.float32)
+    image = np.clip(np.rint(bright), 0, 255).astype(np.uint8)
     array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     return image, GroundTruth(
         boxes=array,
@@ -47,7 +49,29 @@ def render_scene(seed: int) -> tuple[NDArray[np.uint8], GroundTruth]:
     )
 
 
-def _background(rng: np.random.Generator, height: int, width: int) -> NDArray[Any]:
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """One object alone, for a clip: `pixels` (H, W, 3), where it covers them (H, W) in [0, 1], and its box (4,)."""
+
+    pixels: NDArray[np.float32]
+    cover: NDArray[np.float32]
+    box: NDArray[np.float64]
+
+
+def painted_object(rng: np.random.Generator, label: int, ground: NDArray[np.float32]) -> Painted:
+    """Paint one object of 36 to 110 pixels in the middle of a background."""
+    height, width = ground.shape[:2]
+    size = float(np.exp(rng.uniform(np.log(36), np.log(110))))
+    mask = _silhouette(rng, label, (height, width), np.array([width / 2, height / 2]), size)
+    ys, xs = np.nonzero(mask > 0.5)
+    box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], dtype=np.float64)
+    canvas = ground.copy()
+    _paint(rng, canvas, mask, box)
+    return Painted(canvas, mask, box)
+
+
+def background(rng: np.random.Generator, height: int, width: int) -> NDArray[Any]:
+    """A textured background (height, width, 3), in levels of 8 bits."""
     tint = rng.uniform(60, 190, 3)
     canvas = np.full((height, width, 3), tint, dtype=np.float32)
     for cells, strength in ((3, 16.0), (12, 12.0), (48, 7.0)):
@@ -162,14 +186,12 @@ def _paint(
     canvas[top:bottom, left:right] = canvas[top:bottom, left:right] * (1 - cover) + np.clip(surface, 0, 255) * cover
 
 
-def _light(rng: np.random.Generator, canvas: NDArray[np.float32]) -> NDArray[Any]:
-    """Light the whole scene from one side; the farther edge gets down to two thirds of the light."""
+def lit(canvas: NDArray[np.float32], angle: float, share: float) -> NDArray[Any]:
+    """Light the whole scene from one side, by such an `angle`; the edges get that `share` more and less of the light,
+    the farther one down to two thirds."""
     height, width = canvas.shape[:2]
-    angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    ramp = 1 + np.float32(rng.uniform(0, 0.2)) * (xs * np.cos(angle) + ys * np.sin(angle)).astype(
-        np.float32
-    ) / np.float32(1.4)
+    ramp = 1 + np.float32(share) * (xs * np.cos(angle) + ys * np.sin(angle)).astype(np.float32) / np.float32(1.4)
     return np.asarray(np.clip(canvas * ramp[..., np.newaxis], 0, 255))
 
 

@@ -37,26 +37,33 @@ class Named:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Which images of a data set of `of` were seen, at `positions` of its order, and the seed of its resamples."""
+    """Which images of a data set of `of` were seen, at `positions` of its order, and the seed of its resamples; `block`
+    consecutive ones are drawn together."""
 
     positions: NDArray[np.int64]
     of: int
     seed: int
+    block: int = 1
 
     @property
     def weights(self) -> NDArray[np.int8]:
         """How often each resample has each of these images: (R, N); the same for every cell of a data set."""
-        every = _weights(self.of, self.seed)
+        every = _weights(self.of, self.seed, self.block)
         return every if len(self.positions) == self.of else every[:, self.positions]
+
+    def independent(self, images: int) -> int:
+        """As how many images that say something of their own so many count, at least one."""
+        return max(1, images // self.block)
 
     def is_same(self, other: Seen) -> bool:
         """Whether another cell saw the same images."""
-        return (self.of, self.seed) == (other.of, other.seed) and np.array_equal(self.positions, other.positions)
+        mine, theirs = (self.of, self.seed, self.block), (other.of, other.seed, other.block)
+        return mine == theirs and np.array_equal(self.positions, other.positions)
 
 
 @functools.lru_cache(maxsize=4)
-def _weights(images: int, seed: int) -> NDArray[np.int8]:
-    return draw_weights(images, seed=seed)
+def _weights(images: int, seed: int, block: int) -> NDArray[np.int8]:
+    return draw_weights(images, seed=seed, block=block)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +129,14 @@ def measured(counted: Counted, images: int) -> list[MetricValue]:
     """Each metric with its interval."""
     values = counted.reduce(counted.sums[np.newaxis])[0].tolist()
     samples = counted.samples
-    plain = expanded(samples, images=images)
+    independent = counted.seen.independent(images)
+    plain = expanded(samples, images=independent)
     found = []
     for index, (named, value) in enumerate(zip(counted.metrics, values, strict=True)):
         between = plain[index]
         if named.kind != "other":
             method = of_share if named.kind == "share" else of_rate
-            between = method(value, samples[:, index], images=images)
+            between = method(value, samples[:, index], images=independent)
         found.append(_value(named, named.name, value, between if named.enough else None, images))
     return found
 
@@ -146,7 +154,8 @@ def paired(first: Counted, second: Counted, *, against: str, images: int, of_cla
     here, there = first.reduce(first.sums[np.newaxis])[0], second.reduce(second.sums[np.newaxis])[0]
     between: Sequence[tuple[float, float] | None] = [None] * len(chosen)
     if first.seen.is_same(second.seen):
-        between = expanded(first.samples[:, mine] - second.samples[:, others], images=images)
+        independent = first.seen.independent(images)
+        between = expanded(first.samples[:, mine] - second.samples[:, others], images=independent)
     return [
         _value(first.metrics[index], f"{first.metrics[index].name}_minus_{against}", value, interval, images)
         for index, value, interval in zip(mine, (here[mine] - there[others]).tolist(), between, strict=True)

@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import extensions
-from auditor.corruptions.corrupt import corrupt
+from auditor.corruptions.corrupt import corrupt, draw_of
 from auditor.datasets.image_files import read_record
 from auditor.delegate import Delegate
 from auditor.encoding import encode_parts
 from auditor.errors import DataError, ModelError, ScenarioError
-from auditor.provenance import image_seed
 from auditor.runtimes.anatomy.runtime import OpenedModel, open_spec
 from auditor.store import ImagePrediction
 from auditor.tasks.anatomy.cells import task_of
@@ -95,12 +94,12 @@ def _predict_all(unit: Unit, clock: _Clock) -> list[ImagePrediction]:
                 for model in unit.models
             ]
             continue
-        seed = image_seed(unit.seed, unit.scenario_key, record.sha256)
+        draw = draw_of(record, unit.scenario_key, seed=unit.seed)
         for severity in unit.severities:
             try:
                 with clock.stage("corrupt"), _limited(unit.timeout_s):
                     seen = (
-                        image if unit.scenario is None else corrupt(image, unit.scenario, severity=severity, seed=seed)
+                        image if unit.scenario is None else corrupt(image, unit.scenario, severity=severity, seed=draw)
                     )
             except ScenarioError as error:
                 predictions += [

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.corruptions.corrupt import corrupt
+from auditor.corruptions.corrupt import corrupt, draw_of
 from auditor.datasets.image_files import read_record
-from auditor.provenance import image_seed
 from auditor.values import ImageRecord, ScenarioSpec
 
 __all__ = ["Thumbnail", "seen_pixels", "thumbnail"]
@@ -57,5 +56,5 @@ def seen_pixels(wanted: Thumbnail) -> NDArray[np.uint8]:
     image = read_record(wanted.record)
     if wanted.scenario is None:
         return image
-    seed = image_seed(wanted.seed, wanted.scenario.key, wanted.record.sha256)
-    return corrupt(image, wanted.scenario, severity=wanted.severity, seed=seed)
+    draw = draw_of(wanted.record, wanted.scenario.key, seed=wanted.seed)
+    return corrupt(image, wanted.scenario, severity=wanted.severity, seed=draw)

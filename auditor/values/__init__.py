@@ -14,6 +14,7 @@ from auditor.values.arrays import (
     GroundTruth,
     ImageRecord,
     Meant,
+    Moment,
 )
 from auditor.values.breaking_points import BREAKING_POINT, BreakingPoint, BreakingSearch, Tried
 from auditor.values.comparisons import (
@@ -206,6 +207,7 @@ __all__ = [
     "MetricValue",
     "ModelRecord",
     "ModelSpec",
+    "Moment",
     "Moved",
     "OpDrift",
     "OperatingPoint",

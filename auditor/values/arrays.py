@@ -83,10 +83,20 @@ AS_FOUND = Meant()
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Where a frame is in its clip: `time_s` seconds after the first, shown at `pts` in the time base of its stream, of
+    the `clip` with such a SHA-256."""
+
+    time_s: float
+    pts: int
+    clip: str
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """Where one image is: `size` is (width, height) as annotated, None where the annotations do not say, or as it is
     read, where it is not `sized` by them; `sha256` is None where the file is missing; `index` is the image's place in a
-    file that holds many (IDX)."""
+    file that holds many (IDX, or of a video, that has its `moment` too)."""
 
     id: int
     path: Path
@@ -95,6 +105,7 @@ class ImageRecord:
     index: int | None = None
     sized: bool = True
     meant: Meant = AS_FOUND
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from auditor.corruptions.corrupt import moves, warps_of
+from auditor.corruptions.corrupt import draw_of, moves, warps_of
 from auditor.datasets.dataset import Dataset
 from auditor.datasets.image_files import read_record
 from auditor.errors import DataError
 from auditor.executors import Shared
 from auditor.plan import Plan
-from auditor.provenance import image_seed
 from auditor.tasks.anatomy.cells import judged_truth, task_of
 from auditor.values import Cell, ImageRecord, ScenarioSpec
 
@@ -54,7 +53,7 @@ class Truths:
         for record in dataset.images:
             size = self._size(record) if record.id in truth else None
             if size is not None:  # what cannot be read has no size, and is left out of every cell
-                seed = image_seed(self._plan.subjects.seed, scenario.key, record.sha256)
+                seed = draw_of(record, scenario.key, seed=self._plan.subjects.seed).seed
                 place = (size[0], size[1])
                 warps = warps_of(scenario, severity=severity, size=place, seed=seed)
                 truth[record.id] = moved(truth[record.id], warps, place)

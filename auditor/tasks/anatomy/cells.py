@@ -59,6 +59,8 @@ class CellTask:
     screens: bool = False
     is_labelled: bool = True
     point: PointChoice | OperatingPoint | None = None
+    block: int = 1
+    """How many consecutive images of its data set are drawn together."""
 
     def with_predictions(self) -> CellTask:
         """The same with the predictions themselves, for who cannot see where they are stored."""
@@ -124,6 +126,7 @@ def cell_task(
         label_offset=int(offset),
         task=spec.task,
         is_labelled=dataset.is_labelled,
+        block=dataset.block,
     )
 
 
@@ -274,7 +277,7 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gather
     it."""
     every = given.truth.get()
     positions = [position for position, image_id in enumerate(every) if image_id in truth]
-    seen = Seen(np.array(positions, dtype=np.int64), len(every), given.seed)
+    seen = Seen(np.array(positions, dtype=np.int64), len(every), given.seed, given.block)
     return Judged(
         given.judged,
         truth,
@@ -334,7 +337,7 @@ def measured_metric(metric: Metric, judged: Judged) -> tuple[MetricValue, NDArra
         MetricValue(
             metric.name,
             float(value),
-            interval=expanded(samples[:, np.newaxis], images=len(images))[0],
+            interval=expanded(samples[:, np.newaxis], images=judged.independent)[0],
             higher_is_better=metric.higher_is_better,
             images=len(images),
         ),

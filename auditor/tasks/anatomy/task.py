@@ -110,6 +110,11 @@ class Judged:
     point: PointChoice | OperatingPoint | None = None
     """The operating point that the cell is held at, or how it is chosen on this cell."""
 
+    @property
+    def independent(self) -> int:
+        """How many of the images say something of their own."""
+        return len(self.truth) if self.seen is None else self.seen.independent(len(self.truth))
+
     def again(self) -> Iterator[tuple[int, Any]]:
         """The prediction of each image once more, however many were held."""
         if self.read_again is None:

@@ -58,7 +58,7 @@ def evaluate(judged: Judged) -> Evaluated:
         resamples.spread(apart)
     held = hold(judged, at_point)
     at_held = measured(held.counted, images) if held.counted is not None else []
-    intervals = resamples.intervals(images)
+    intervals = resamples.intervals(judged.independent)
     metrics = [dataclasses.replace(metric, interval=intervals.get(metric.name)) for metric in (first, *others)]
     return Evaluated(
         metrics=(*metrics, *at_held),
@@ -92,7 +92,7 @@ def _screened(judged: Judged, known: CocoTruth) -> Evaluated:
     drawn = resampled.of()
     if not np.isfinite(drawn.value):
         return Evaluated((MetricValue(name, None, reason=NOTHING_COUNTS, images=images),), {})
-    metric = MetricValue(name, drawn.value, interval=drawn.interval(images), images=images)
+    metric = MetricValue(name, drawn.value, interval=drawn.interval(judged.independent), images=images)
     return Evaluated((metric,), {name: drawn.values}, fixed={name: drawn.fixed})
 
 

@@ -1,0 +1,173 @@
+"""Frames of a video file, by PyAV: which there are, and any of them as RGB."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import DataError
+
+__all__ = ["Clip", "Frame", "read_clip", "read_frame"]
+
+_NEAR = 64
+"""Frames that are decoded to get to a later one rather than sought: most clips have no key frame oftener."""
+_CLIPS = 2
+"""Clips that are kept open."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a clip: `time_s` after its first, `pts` as the file says it, `size` (width, height) as it is
+    shown."""
+
+    time_s: float
+    pts: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The frames of a video in the order in which they are shown; `damaged` packets gave none, `interlaced` frames
+    hold lines of two moments."""
+
+    frames: tuple[Frame, ...]
+    codec: str
+    damaged: int
+    interlaced: int
+
+
+def read_clip(path: Path) -> Clip:
+    """Decode a video once, and tell what frames it has; a file's own count and rate are often wrong.
+
+    Raises:
+        DataError: PyAV is not installed, or the file is missing, is no video, or has no frame that can be decoded.
+    """
+    frames: list[Frame] = []
+    damaged = interlaced = 0
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        for decoded, error in _decoded(container, stream):
+            damaged += error
+            for frame in decoded:
+                if frame.pts is None:
+                    raise DataError(f"{path}: a frame says no time; write the clip anew: ffmpeg -i {path.name} new.mp4")
+                interlaced += frame.interlaced_frame
+                turned = frame.rotation % 180 != 0
+                size = (frame.height, frame.width) if turned else (frame.width, frame.height)
+                frames.append(Frame(float(frame.pts * stream.time_base), frame.pts, size))
+        codec = stream.codec_context.name
+    if not frames:
+        raise DataError(f"{path}: no frame of it can be decoded ({codec}, {damaged} damaged packets)")
+    if any(after.pts <= before.pts for before, after in itertools.pairwise(frames)):
+        raise DataError(f"{path}: its frames' times do not rise; write the clip anew: ffmpeg -i {path.name} new.mp4")
+    start = frames[0].time_s
+    shifted = tuple(Frame(frame.time_s - start, frame.pts, frame.size) for frame in frames)
+    return Clip(shifted, codec, damaged, interlaced)
+
+
+def read_frame(path: Path, pts: int, *, turn: bool = True) -> NDArray[np.uint8]:
+    """Return the frame that is shown at `pts`, in the time base of its stream, as (H, W, 3) uint8 RGB; turned as the
+    file says, unless not `turn`. Frames that are asked for in their order are decoded once each.
+
+    Raises:
+        DataError: there is none, or it cannot be decoded.
+    """
+    frame = _reader(path).at(pts)
+    image = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) if turn else 0
+    return np.ascontiguousarray(np.rot90(image, turns), dtype=np.uint8)
+
+
+class _Reader:
+    """A clip that is open at some frame."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frames: Iterator[Any] = iter(())
+        self._last: Any = None
+        self._container: Any = None
+
+    def at(self, pts: int) -> Any:
+        """The frame of a time: decoded on to, or sought."""
+        if self._last is not None and self._last.pts == pts:
+            return self._last
+        if self._last is None or self._last.pts > pts or (frame := self._within(pts, _NEAR)) is None:
+            self._seek(pts)
+            frame = self._within(pts, None)
+        if frame is None:
+            self._seek(None)  # what an index of the file says wrongly, decoding from the start does not
+            frame = self._within(pts, None)
+        if frame is None:
+            raise DataError(f"{self._path}: no frame is shown at {pts} any more; the file is another than it was")
+        return frame
+
+    def _within(self, pts: int, most: int | None) -> Any:
+        """The frame of a time among the next `most`, None where it is not there."""
+        for number, frame in enumerate(self._frames):
+            self._last = frame
+            if frame.pts == pts:
+                return frame
+            if frame.pts > pts or number == most:
+                return None
+        return None
+
+    def _seek(self, pts: int | None) -> None:
+        """Go to the key frame before a time, or to the start."""
+        if self._container is not None:
+            self._container.close()
+        self._last = None
+        self._container = _open(self._path)
+        stream = self._container.streams.video[0]
+        if pts is not None:
+            self._container.seek(pts, stream=stream, backward=True)
+        self._frames = (frame for decoded, _ in _decoded(self._container, stream) for frame in decoded)
+
+
+@functools.lru_cache(maxsize=_CLIPS)
+def _reader(path: Path) -> _Reader:
+    return _Reader(path)
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[tuple[list[Any], int]]:
+    """The frames of each packet, and whether it is damaged: those after it are read all the same."""
+    import av
+
+    for packet in container.demux(stream):
+        try:
+            yield packet.decode(), 0
+        except av.error.FFmpegError:
+            yield [], 1
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    container = _open(path)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def _open(path: Path) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise DataError(
+            f'{path}: videos are read by PyAV, which is not installed: pip install "tflite-auditor[video]"'
+        ) from error
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        raise DataError(f"{path}: not a video that PyAV can read ({getattr(error, 'strerror', error)})") from error
+    if not container.streams.video:
+        container.close()
+        raise DataError(f"{path}: it holds no video, only sound or text")
+    return container

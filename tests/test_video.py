@@ -1,0 +1,360 @@
+"""A video as a data set: its frames, the truth of a gt.txt, corruptions that go on over time, intervals by blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import DEMO_MODEL
+
+from auditor.corruptions.air import rain
+from auditor.corruptions.corrupt import corrupt, draw_of
+from auditor.corruptions.packs import pack_file, read_scenarios
+from auditor.datasets.dataset import DatasetRequest
+from auditor.datasets.formats.video import load
+from auditor.datasets.mot_file import read_mot
+from auditor.datasets.video_file import read_clip, read_frame
+from auditor.demo.clips import RATE, SIZE, render_clip, write_clip
+from auditor.errors import DataError, InputError
+from auditor.evaluate.bootstrap import draw_weights
+from auditor.evaluate.intervals import expanded
+from auditor.run import run_audit
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("video")
+    write_clip(place, 3, FRAMES)
+    return place
+
+
+def coded(path, images, *, pts=None, options=None, rate=10, base=None):
+    """Write frames as H.264, each at a time of its own where that is given."""
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("libx264", rate=rate, options={"threads": "1", **(options or {})})
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if base is not None:
+            stream.codec_context.time_base = base
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if pts is not None:
+                frame.pts, frame.time_base = pts[number], base
+            sink.mux(stream.encode(frame))
+        sink.mux(stream.encode(None))
+    return path
+
+
+def by_opencv(path):
+    """The frames as OpenCV's own reader gives them."""
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while True:
+        there, frame = capture.read()
+        if not there:
+            return frames
+        frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+
+
+# --------------------------------------------------------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize("options", [{}, {"g": "12", "bf": "3"}, {"g": "250", "bf": "0"}])
+def test_frames_are_those_of_another_reader_in_any_order(tmp_path, options):
+    shown = [item.image for item in render_clip(5, FRAMES)]
+    path = coded(tmp_path / "a.mp4", shown, options=options)
+    theirs, clip = by_opencv(path), read_clip(path)
+    assert len(theirs) == len(clip.frames) == FRAMES
+    assert [round(frame.time_s * RATE, 6) for frame in clip.frames] == list(range(FRAMES))
+    for number in (*range(FRAMES), *np.random.default_rng(0).permutation(FRAMES).tolist()):
+        mine = read_frame(path, clip.frames[number].pts)
+        assert np.abs(mine.astype(int) - theirs[number]).mean() < 1.0, number
+        wrong = theirs[number - 1 if number else 1]
+        assert np.abs(mine.astype(int) - wrong).mean() > 1.0
+
+
+def test_times_are_those_of_the_file_where_frames_come_unevenly(tmp_path):
+    from fractions import Fraction
+
+    shown = [item.image for item in render_clip(5, 6)]
+    path = coded(tmp_path / "a.mkv", shown, pts=[0, 100, 130, 500, 510, 2000], base=Fraction(1, 1000), rate=30)
+    assert [round(frame.time_s, 2) for frame in read_clip(path).frames] == [0, 0.1, 0.13, 0.5, 0.51, 2.0]
+
+
+def test_a_clip_filmed_upright_is_shown_upright(tmp_path):
+    path = coded(tmp_path / "a.mp4", [item.image for item in render_clip(5, 4)])
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40  # ISO/IEC 14496-12, 8.3.2: the matrix of a track header of version 0
+    matrix = (0, 0x00010000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000)
+    content[at : at + 36] = b"".join(number.to_bytes(4, "big") for number in matrix)
+    path.write_bytes(content)
+    clip, theirs = read_clip(path), by_opencv(path)
+    assert clip.frames[0].size == (SIZE[1], SIZE[0]) == theirs[0].shape[1::-1]
+    mine = read_frame(path, clip.frames[2].pts)
+    assert np.abs(mine.astype(int) - theirs[2]).mean() < 1.0
+    assert read_frame(path, clip.frames[2].pts, turn=False).shape == (SIZE[1], SIZE[0], 3)
+
+
+def test_damage_in_the_middle_costs_frames_not_the_clip(tmp_path, folder):
+    content = bytearray((folder / "clip.mp4").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(content)
+    clip = read_clip(path)
+    assert len(clip.frames) > FRAMES // 3
+    assert len(clip.frames) + clip.damaged <= FRAMES + 1
+    assert all(read_frame(path, frame.pts).shape == (SIZE[1], SIZE[0], 3) for frame in clip.frames)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"\0" * 4096])
+def test_what_is_no_video_is_one_error(tmp_path, content):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.mp4: not a video that PyAV can read"):
+        read_clip(path)
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    path = tmp_path / "a.wav"
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        sink.mux(stream.encode(frame))
+        sink.mux(stream.encode(None))
+    with pytest.raises(DataError, match="it holds no video"):
+        read_clip(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------- truth
+
+GT = """\
+1,7,11,21,30,40,1,1,1.0
+1,8,1,1,10,10,0,1,0.2
+2,7,12,21,30,40,1,1,1.0
+2,9,50,50,20,20,0,8,1.0
+2,4,90,90,9,9,0,3,1.0
+3,7,13,21,30,0,1,1,1.0
+"""
+
+
+def request(folder, text=GT, **more):
+    (folder / "gt.txt").write_text(text)
+    options = {"path": folder / "clip.mp4", "truth": "mot", **more.pop("options", {})}
+    return DatasetRequest("d", annotations=folder / "gt.txt", options=options, **more)
+
+
+@pytest.fixture
+def clip(tmp_path, folder):
+    (tmp_path / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
+    return tmp_path
+
+
+def test_truth_of_motchallenge_by_hand(clip):
+    found = load(request(clip))
+    assert found.categories == ("person",)
+    assert [image.id for image in found.images] == list(range(1, FRAMES + 1))
+    first, second, third = (found.truth[number] for number in (1, 2, 3))
+    assert first.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 10, 10]]  # pixels count from 1 in the file
+    assert first.iscrowd.tolist() == [False, True]  # the seventh column says what counts
+    assert second.boxes.tolist() == [[11, 20, 41, 60], [49, 49, 69, 69]]
+    assert second.iscrowd.tolist() == [False, True]  # a distractor is ignored; a car is none of the classes
+    assert len(third.boxes) == 0
+    assert found.counts["zero_area_boxes"] == found.counts["objects_of_other_classes"] == 1
+    assert found.counts["crowds"] == 2
+    assert found.counts["images_without_truth"] == FRAMES - 2
+
+
+def test_classes_by_their_names_and_every_third_frame(clip):
+    (clip / "names.txt").write_text("dog\ncat\nhen\n")
+    text = "1,1,5,5,9,9,1,3,1\n4,1,6,5,9,9,1,1,1\n5,1,7,5,9,9,1,2,1\n"
+    found = load(request(clip, text, labels=clip / "names.txt", options={"every": 3}, limit=4))
+    assert found.categories == ("dog", "cat", "hen")
+    assert [image.id for image in found.images] == [1, 4, 7, 10]
+    assert [found.truth[number].labels.tolist() for number in (1, 4, 7)] == [[2], [0], []]
+    assert found.images[1].moment.time_s == pytest.approx(0.3)
+
+
+def test_boxes_without_a_class_are_persons(clip):
+    found = load(request(clip, "1,-1,10,10,5,5,1,-1,-1,-1\n"))
+    assert found.categories == ("person",)
+    assert len(found.truth[1].boxes) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1,1,5,5\nx,1,2,3,4,5\n0,1,2,3,4,5\n", ["gt.txt:1: 4 columns", "gt.txt:2: could not", "gt.txt:3: frame 0"]),
+        ("1,1,nan,5,5,5,1,1,1\n", ["gt.txt:1: a number that is not finite"]),
+        (f"{FRAMES + 1},1,5,5,9,9,1,1,1\n", [f"boxes up to frame {FRAMES + 1}, but"]),
+        ("1,1,5,5,9,9,1,77,1\n", ["boxes of class 77, which MOT16 does not name"]),
+        ("1,1,5,5,9,9,0,1,1\n", ["none of its 1 boxes counts"]),
+        ("", ["it has no line"]),
+    ],
+)
+def test_a_truth_that_is_none_says_where(clip, text, told):
+    with pytest.raises(InputError) as error:
+        load(request(clip, text))
+    for part in told:
+        assert any(part in problem for problem in error.value.problems), error.value.problems
+
+
+def test_every_wrong_key_is_told_at_once(tmp_path):
+    with pytest.raises(InputError) as error:
+        load(DatasetRequest("d", options={"truth": "coco", "every": 0}))
+    assert len(error.value.problems) == 3
+    with pytest.raises(InputError, match="truth: none"):
+        load(DatasetRequest("d", labels=tmp_path, options={"path": __file__, "truth": "none"}))
+    with pytest.raises(InputError, match="`annotations` is missing"):
+        load(DatasetRequest("d", options={"path": __file__, "truth": "mot"}))
+
+
+def test_the_drawn_clip_tells_what_is_on_it(folder):
+    """Each object that is not hidden differs from the picture without it, and nothing else does."""
+    found = read_mot(folder / "gt.txt")
+    shown = list(render_clip(3, FRAMES))
+    assert {row.frame for row in found} == set(range(1, FRAMES + 1))
+    still = np.median([item.image for item in shown], axis=0)
+    last = shown[-1]
+    changed = np.abs(last.image.astype(float) - still).max(axis=2) > 40
+    inside = np.zeros(changed.shape, bool)
+    for row in (*found,):
+        if row.frame == FRAMES:
+            left, top, right, bottom = (round(number) for number in row.box)
+            inside[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1] = True
+    moved = np.zeros(changed.shape, bool)  # where an object stood for most of the clip the median shows it
+    for item in shown:
+        for left, top, right, bottom in np.rint(item.boxes).astype(int).clip(0).tolist():
+            moved[top : bottom + 1, left : right + 1] = True
+    assert changed[inside].mean() > 0.2
+    assert not (changed & ~moved).any()
+
+
+# ---------------------------------------------------------------------------------------------------------- corruptions
+
+
+def seen(record, image, key, severity=3):
+    pack, _ = key.split("/")
+    scenario = next(item for item in read_scenarios(pack_file(pack))[0] if item.key == key)
+    return corrupt(image, scenario, severity=severity, seed=draw_of(record, key, seed=0)).astype(int)
+
+
+def test_dirt_stays_noise_flickers_and_an_image_is_as_ever(folder):
+    records = load(DatasetRequest("d", options={"path": folder / "clip.mp4"})).images
+    image = np.full((120, 160, 3), 128, np.uint8)
+    first, later = records[0], records[20]
+    for key in ("security_camera/dome_dirt", "sensor/bad_pixels"):
+        assert np.array_equal(seen(first, image, key), seen(later, image, key)), key
+    for key in ("noise/gaussian", "noise/shot"):
+        one, other = seen(first, image, key) - 128, seen(later, image, key) - 128
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02, key
+    still = dataclasses.replace(first, moment=None)
+    assert np.array_equal(seen(still, image, "noise/gaussian"), seen(first, image, "noise/gaussian"))
+
+
+def test_rain_falls():
+    """A drop that falls for so long is where its speed takes it; after a whole pass it comes in elsewhere."""
+    from auditor.corruptions.air import Drops, _fallen
+    from auditor.corruptions.depth import focal_px
+
+    drops = Drops(np.array([2.0, 2.0]), np.array([1.0, 2.0]), np.array([[0.5, 0.1], [0.5, 0.1]]))
+    after = _fallen(drops, np.array([0.3, 0.3]), lean=0.1, size=(640, 480))
+    down = (after.places[:, 1] - drops.places[:, 1]) * 1.3 * 480
+    across = (after.places[:, 0] - drops.places[:, 0]) * 1.2 * 640
+    np.testing.assert_allclose(down, [0.3 * focal_px(640), 0.15 * focal_px(640)])
+    np.testing.assert_allclose(across, 0.1 * down)
+    again = _fallen(drops, np.full(2, 1.3 * 480 / focal_px(640) * np.array([1, 2])), lean=0.0, size=(640, 480))
+    np.testing.assert_allclose(again.places[:, 1], 0.1)
+    np.testing.assert_allclose(again.places[:, 0], (0.5 + 0.6180339887) % 1)
+
+
+def test_rain_moves_over_frames_and_does_not_jump():
+    image = np.full((240, 320, 3), 110, np.uint8)
+
+    def at(time_s):
+        return rain(image, rng=np.random.default_rng(0), rate=40, lamp=1.0, time_s=time_s).astype(float)
+
+    assert np.array_equal(at(0.0), rain(image, rng=np.random.default_rng(0), rate=40, lamp=1.0))
+    assert not np.array_equal(at(0.0), at(0.04))
+    veil = np.median([at(step) for step in np.linspace(0, 1, 9)], axis=0)
+    alike = [np.corrcoef((at(0.0) - veil).ravel(), (at(step) - veil).ravel())[0, 1] for step in (0.0005, 0.1)]
+    assert alike[0] > 0.7 > 0.3 > alike[1]
+
+
+# ------------------------------------------------------------------------------------------------------------ intervals
+
+
+def test_blocks_cover_what_single_frames_do_not():
+    """A series in which each frame is like the one before: the mean of the process lies in the 95 % interval from
+    blocks in most of 200 runs, in that from single frames in about half."""
+    rng = np.random.default_rng(1)
+    within = {1: 0, 30: 0}
+    for run in range(200):
+        series = np.zeros(300)
+        series[0] = rng.normal() / np.sqrt(1 - 0.9**2)
+        for frame in range(1, 300):
+            series[frame] = 0.9 * series[frame - 1] + rng.normal()
+        for block in within:
+            means = draw_weights(300, seed=run, resamples=300, block=block) @ series / 300
+            ((low, high),) = expanded(means[:, np.newaxis], images=300 // block)
+            within[block] += low <= 0 <= high
+    assert within[30] >= 165
+    assert within[1] < 120
+
+
+def test_weights_of_blocks():
+    weights = draw_weights(103, seed=4, resamples=2000, block=10)
+    assert (weights.sum(axis=1) == 103).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 1.0, atol=0.1)
+    assert np.array_equal(draw_weights(9, seed=2), draw_weights(9, seed=2, block=1))
+
+
+def test_a_block_is_two_seconds_and_a_quarter_at_most(folder):
+    whole = load(DatasetRequest("d", options={"path": folder / "clip.mp4"}))
+    assert whole.block == FRAMES // 4
+    moments = [dataclasses.replace(whole.images[0].moment, time_s=number / RATE) for number in range(400)]
+    images = tuple(dataclasses.replace(whole.images[0], id=number, moment=one) for number, one in enumerate(moments))
+    longer = dataclasses.replace(whole, images=images)
+    assert longer.block == 2 * RATE
+    stills = dataclasses.replace(whole, images=tuple(dataclasses.replace(image, moment=None) for image in whole.images))
+    assert stills.block == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ the audit
+
+AUDIT = """\
+name: clip
+dataset: {format: video, path: clip.mp4, TRUTH}
+models:
+  - {name: m, path: detector.tflite, labels: labels.txt, input: {std: 255, resize: letterbox, pad: 114}}
+scenarios: [noise/gaussian]
+severities: [2]
+checks: {input_contract: false}
+measure: {threads: []}
+"""
+
+
+@pytest.mark.parametrize("truth", ["truth: mot, annotations: gt.txt, labels: labels.txt", "truth: none, every: 2"])
+def test_an_audit_of_a_clip(tmp_path, folder, truth):
+    for name in ("clip.mp4", "gt.txt", "labels.txt"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "detector.tflite").write_bytes(DEMO_MODEL.read_bytes())
+    (tmp_path / "audit.yaml").write_text(
+        AUDIT.replace("TRUTH", truth) + ("" if "mot" in truth else "operating_point: {threshold: 0.35}\n")
+    )
+    run_audit(tmp_path / "audit.yaml", output=tmp_path / "out", executor="serial")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    record = result["datasets"]["default"]
+    clean = next(cell for cell in result["cells"] if cell["scenario"] == "clean")
+    assert clean["status"] == "ok"
+    assert record["images"] == clean["images"] == (FRAMES if "mot" in truth else FRAMES // 2)
+    if "mot" in truth:
+        assert clean["metrics"]["AP"]["value"] > 0.5
+        assert "clip.mp4 #" in (tmp_path / "out" / "report.html").read_text()
