@@ -333,7 +333,7 @@ AUDIT = """\
 name: clip
 dataset: {format: video, path: clip.mp4, TRUTH}
 models:
-  - {name: m, path: detector.tflite, labels: labels.txt, input: {std: 255, resize: letterbox, pad: 114}}
+  - {name: m, path: detector.tflite, labels: labels.txt, input: {std: 255, resize: letterbox, pad: 114}POINT}
 scenarios: [noise/gaussian]
 severities: [2]
 checks: {input_contract: false}
@@ -346,9 +346,8 @@ def test_an_audit_of_a_clip(tmp_path, folder, truth):
     for name in ("clip.mp4", "gt.txt", "labels.txt"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "detector.tflite").write_bytes(DEMO_MODEL.read_bytes())
-    (tmp_path / "audit.yaml").write_text(
-        AUDIT.replace("TRUTH", truth) + ("" if "mot" in truth else "operating_point: {threshold: 0.35}\n")
-    )
+    point = "" if "mot" in truth else ", operating_point: {threshold: 0.35}"
+    (tmp_path / "audit.yaml").write_text(AUDIT.replace("TRUTH", truth).replace("POINT", point))
     run_audit(tmp_path / "audit.yaml", output=tmp_path / "out", executor="serial")
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     record = result["datasets"]["default"]
@@ -358,3 +357,14 @@ def test_an_audit_of_a_clip(tmp_path, folder, truth):
     if "mot" in truth:
         assert clean["metrics"]["AP"]["value"] > 0.5
         assert "clip.mp4 #" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_guarantee_is_refused_of_frames_that_are_alike(tmp_path, folder):
+    for name in ("clip.mp4", "gt.txt", "labels.txt"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "detector.tflite").write_bytes(DEMO_MODEL.read_bytes())
+    point = ", operating_point: {recall: {at_least: 0.8, confidence: 0.9}}"
+    truth = "truth: mot, annotations: gt.txt, labels: labels.txt"
+    (tmp_path / "audit.yaml").write_text(AUDIT.replace("TRUTH", truth).replace("POINT", point))
+    with pytest.raises(InputError, match="frames of a clip are not"):
+        run_audit(tmp_path / "audit.yaml", output=tmp_path / "out", executor="serial")

@@ -27,7 +27,7 @@ def draw_weights(images: int, *, seed: int, resamples: int = RESAMPLES, block: i
     >>> draw_weights(5, seed=1, resamples=3).sum(axis=1).tolist()
     [5, 5, 5]
     >>> draw_weights(6, seed=1, resamples=2, block=4).tolist()
-    [[0, 0, 2, 2, 1, 1], [1, 1, 0, 1, 1, 2]]
+    [[0, 1, 1, 2, 2, 0], [1, 1, 0, 0, 2, 2]]
     """
     rng = np.random.default_rng([20260101, seed])
     if block > 1:

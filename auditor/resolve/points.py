@@ -54,6 +54,11 @@ def points_of(
                 f"{where}: there is no truth to choose a threshold of {spec.name} by: write the one that you deploy, "
                 "`operating_point: {threshold: 0.35}`"
             )
+        if datasets[spec.dataset].block > 1 and choice.confidence is not None:
+            problems.append(
+                f"{where}: a recall with `confidence` asks for images that are independent, and the frames of a clip "
+                "are not; choose it on a data set of images, or leave `confidence` out"
+            )
         points[spec.model] = choice
     return points
 

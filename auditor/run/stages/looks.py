@@ -105,7 +105,8 @@ class Looked:
         lists = [spec.labels, *(reading.labels for reading in self.readings)]
         known = {category for labels in lists for category in match_classes(labels, categories).judged}
         judged = [category for category in categories if category in known]
-        seen = dataclasses.replace(self.dataset, truth={record.id: self.dataset.truth[record.id] for record in images})
+        ordered = sorted(images, key=lambda record: 0.0 if record.moment is None else record.moment.time_s)
+        seen = dataclasses.replace(self.dataset, truth={record.id: self.dataset.truth[record.id] for record in ordered})
         truth = judged_truth(spec.task, seen, judged)
         return {
             candidate.name: functools.partial(self._task, candidate, judged, images, truth)

@@ -59,8 +59,8 @@ class CellTask:
     screens: bool = False
     is_labelled: bool = True
     point: PointChoice | OperatingPoint | None = None
-    block: int = 1
-    """How many consecutive images of its data set are drawn together."""
+    alike: float = 0.0
+    """The share of the images that is drawn together, since consecutive ones are alike; 0: each is drawn alone."""
 
     def with_predictions(self) -> CellTask:
         """The same with the predictions themselves, for who cannot see where they are stored."""
@@ -126,7 +126,7 @@ def cell_task(
         label_offset=int(offset),
         task=spec.task,
         is_labelled=dataset.is_labelled,
-        block=dataset.block,
+        alike=0.0 if dataset.block == 1 else dataset.block / len(dataset.images),
     )
 
 
@@ -277,7 +277,7 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gather
     it."""
     every = given.truth.get()
     positions = [position for position, image_id in enumerate(every) if image_id in truth]
-    seen = Seen(np.array(positions, dtype=np.int64), len(every), given.seed, given.block)
+    seen = Seen(np.array(positions, dtype=np.int64), len(every), given.seed, max(1, round(given.alike * len(every))))
     return Judged(
         given.judged,
         truth,
