@@ -48,7 +48,7 @@ def _ordered(found: Truth) -> Truth:
     fields: dict[str, NDArray[Any]] = {
         name: getattr(found, name)[order] for name in ("boxes", "labels", "area", "iscrowd")
     }
-    return GroundTruth(**fields)
+    return GroundTruth(**fields, tracks=None if found.tracks is None else found.tracks[order])
 
 
 def _columns(boxes: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -76,6 +76,12 @@ class Dataset:
         most = max(round(_ALIKE_S * a_second), math.ceil(math.cbrt(len(times))))
         return max(1, min(len(times) // 4, most))
 
+    @property
+    def times(self) -> dict[int, float]:
+        """By image id, the seconds of each frame after the first, where its objects have tracks; else empty."""
+        tracked = any(isinstance(found, GroundTruth) and found.tracks is not None for found in self.truth.values())
+        return {image.id: image.moment.time_s for image in self.images if image.moment is not None} if tracked else {}
+
 
 def _listed(truth: Truth) -> list[Any]:
     return [truth.boxes.tolist() if isinstance(truth, GroundTruth) else [], truth.labels.tolist()]

@@ -15,7 +15,7 @@ from auditor.evaluate.bootstrap import draw_weights
 from auditor.evaluate.intervals import expanded, of_rate, of_share
 from auditor.values import MetricValue
 
-__all__ = ["Counted", "Named", "Seen", "measured", "paired"]
+__all__ = ["Counted", "Named", "Seen", "joined", "measured", "paired"]
 
 _AT_ONCE = 100
 """Resamples whose sums are taken at once."""
@@ -24,7 +24,8 @@ _AT_ONCE = 100
 @dataclass(frozen=True)
 class Named:
     """A metric of sums: its name, why it is None where it is undefined, whether it is of one class, whether it is
-    compared between cells, whether it is a share or a number per image, and whether there is enough for an interval."""
+    compared between cells, whether it is a share or a number per image (and what an event on each image would be:
+    `unit`), and whether there is enough for an interval."""
 
     name: str
     reason: str
@@ -33,6 +34,7 @@ class Named:
     compared: bool = True
     kind: Literal["share", "rate", "other"] = "share"
     enough: bool = True
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,31 @@ class Counted:
         return replace(self)
 
 
+def joined(first: Counted, second: Counted) -> Counted:
+    """What was counted on the same images in more columns, with the metrics of both."""
+    (image, column, values), (other, further, more) = first._entries, second._entries
+    entries = (
+        np.concatenate([image, other]),
+        np.concatenate([column, further + first.columns]),
+        np.concatenate([values, more]),
+    )
+    reduce = _Joined(first.reduce, first.columns, second.reduce)
+    metrics = (*first.metrics, *second.metrics)
+    return Counted.of(first.seen, metrics, reduce, columns=first.columns + second.columns, entries=entries)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Two reductions, of the columns up to a place and of those after it."""
+
+    first: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    at: int
+    second: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+    def __call__(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([self.first(sums[:, : self.at]), self.second(sums[:, self.at :])], axis=1)
+
+
 def measured(counted: Counted, images: int) -> list[MetricValue]:
     """Each metric with its interval."""
     values = counted.reduce(counted.sums[np.newaxis])[0].tolist()
@@ -135,8 +162,11 @@ def measured(counted: Counted, images: int) -> list[MetricValue]:
     for index, (named, value) in enumerate(zip(counted.metrics, values, strict=True)):
         between = plain[index]
         if named.kind != "other":
-            method = of_share if named.kind == "share" else of_rate
-            between = method(value, samples[:, index], images=independent)
+            mine = samples[:, index]
+            if named.kind == "share":
+                between = of_share(value, mine, images=independent)
+            else:
+                between = of_rate(value, mine, images=independent, unit=named.unit)
         found.append(_value(named, named.name, value, between if named.enough else None, images))
     return found
 

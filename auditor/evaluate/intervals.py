@@ -79,9 +79,12 @@ def of_share(value: float, samples: NDArray[np.float64], *, images: int) -> tupl
     return _cut(centre - half, centre + half, (0.0, 1.0))
 
 
-def of_rate(value: float, samples: NDArray[np.float64], *, images: int) -> tuple[float, float] | None:
+def of_rate(
+    value: float, samples: NDArray[np.float64], *, images: int, unit: float = 1.0
+) -> tuple[float, float] | None:
     """The interval of a number per image: the exact one of a Poisson count of as many independent events as would vary
-    as the resamples do; of none at all, that of no event on so many images.
+    as the resamples do; of none at all, that of no event on so many images. `unit` is what an event on each image would
+    be: another than 1 where the number is per hour, or per image of a part of them.
 
     Source: Garwood 1936, https://doi.org/10.2307/2333958.
     """
@@ -91,7 +94,7 @@ def of_rate(value: float, samples: NDArray[np.float64], *, images: int) -> tuple
         return None
     variance = float(samples.var()) * images / (images - 1)
     if value <= 0 or variance <= 0:
-        return value, value + float(gammaincinv(1.0, 1 - _TAIL)) / images
+        return value, value + float(gammaincinv(1.0, 1 - _TAIL)) / images * unit
     events = value * value / variance
     low, high = gammaincinv(events, _TAIL), gammaincinv(events + 1, 1 - _TAIL)
     return float(value * low / events), float(value * high / events)

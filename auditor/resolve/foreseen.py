@@ -196,7 +196,9 @@ def _not_at_point(known: Known, spec: ModelSpec, task: Task) -> list[str]:
     choice = known.points.get(spec.model)
     if choice is None or (known.config.decide is not None and choice.thresholds is None):
         return list(task.at_point)
-    return [] if choice.fps is not None else list(task.per_hour)
+    dataset = known.datasets.get(spec.dataset)
+    without = [] if dataset is not None and dataset.times else list(task.over_frames)
+    return without if choice.fps is not None else [*without, *task.per_hour]
 
 
 def _of(known: Known, at: Reachable, metrics: _Metrics) -> Iterator[Reachable]:
@@ -282,6 +284,11 @@ def _why_not(known: Known) -> dict[str, str]:
         for task in tasks.values()
         for name in task.per_hour
     }
+    over_frames = {
+        name: f"{name} is of a clip whose truth has tracks: `dataset: {{format: video, truth: mot, …}}`"
+        for task in tasks.values()
+        for name in task.over_frames
+    }
     without = [name for name, found in known.datasets.items() if not found.is_labelled]
     no_truth = {
         name: f"{name} needs truth, which the data set of images alone has not ({', '.join(without)}); of such images "
@@ -293,4 +300,4 @@ def _why_not(known: Known) -> dict[str, str]:
     }
     if no_truth:
         return {**compared, **others, **no_truth, **why}
-    return {**differences, **compared, **at_point, **others, **per_hour, **why}
+    return {**differences, **compared, **at_point, **others, **per_hour, **over_frames, **why}

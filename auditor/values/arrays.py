@@ -43,12 +43,14 @@ class FrozenArrays:
 @dataclass(frozen=True, eq=False)
 class GroundTruth(FrozenArrays):
     """The true objects of one image: `boxes` (N, 4), `labels` (N,) int64 class indices of the data set,
-    `area` (N,) square pixels (COCO's segmentation area where it is given), `iscrowd` (N,) bool."""
+    `area` (N,) square pixels (COCO's segmentation area where it is given), `iscrowd` (N,) bool; `tracks` (N,) which
+    object each is over the frames of a clip, where that is known."""
 
     boxes: NDArray[np.float64]
     labels: NDArray[np.int64]
     area: NDArray[np.float64]
     iscrowd: NDArray[np.bool_]
+    tracks: NDArray[np.int64] | None = None
 
     @classmethod
     def nothing(cls) -> GroundTruth:

@@ -30,7 +30,9 @@ def drawn(rng, images, *, together):
     seen = np.nonzero(score > 0)[0]
     order = seen[np.lexsort((-score[seen], image[seen]))]
     boxes = np.zeros((len(order), 4))
-    return PointMatches("a", image[order], score[order], boxes, order, image, np.zeros((len(image), 4)))
+    return PointMatches(
+        "a", image[order], score[order], boxes, order, image, np.zeros((len(image), 4)), np.full(len(image), -1)
+    )
 
 
 def recall_at(threshold):

@@ -182,6 +182,7 @@ def _truth(found: Sequence[tuple[MotRow, int, bool]]) -> GroundTruth:
         labels=np.array([label for _, label, _ in found], dtype=np.int64),
         area=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
         iscrowd=np.array([ignored for _, _, ignored in found], dtype=bool),
+        tracks=np.array([row.track for row, _, _ in found], dtype=np.int64),
     )
 
 

@@ -137,7 +137,7 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
             task.calibration,
             task.things,
             task.metrics[task.primary],
-            at_point=dict(task.at_point),
+            at_point=task.point_metrics(tracked=bool(plan.datasets[spec.dataset].times)),
             compared=dict(task.compared_metrics),
             decided_by=task.decided_by,
             lower_is_better=task.lower_is_better,

@@ -61,6 +61,8 @@ class CellTask:
     point: PointChoice | OperatingPoint | None = None
     alike: float = 0.0
     """The share of the images that is drawn together, since consecutive ones are alike; 0: each is drawn alone."""
+    times: Mapping[int, float] = field(default_factory=dict)
+    """By image id the seconds of a frame after the first of its clip, where objects have tracks."""
 
     def with_predictions(self) -> CellTask:
         """The same with the predictions themselves, for who cannot see where they are stored."""
@@ -126,6 +128,7 @@ def cell_task(
         label_offset=int(offset),
         task=spec.task,
         is_labelled=dataset.is_labelled,
+        times=dataset.times,
         alike=0.0 if dataset.block == 1 else dataset.block / len(dataset.images),
     )
 
@@ -292,6 +295,7 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gather
         cell=given.cell,
         seen=seen,
         point=given.point,
+        times=np.array([given.times[image_id] for image_id in truth]) if given.times else None,
     )
 
 

@@ -109,6 +109,8 @@ class Judged:
     """Which images of the data set these are."""
     point: PointChoice | OperatingPoint | None = None
     """The operating point that the cell is held at, or how it is chosen on this cell."""
+    times: NDArray[np.float64] | None = None
+    """Of a clip whose objects have tracks, the seconds of each frame after the first."""
 
     @property
     def independent(self) -> int:
@@ -236,6 +238,8 @@ class Task:
     """Metrics that have none."""
     per_hour: tuple[str, ...] = ()
     """Those of them that need to know how many images an hour has."""
+    over_frames: tuple[str, ...] = ()
+    """Those of them that are of a clip whose objects have tracks."""
     unbounded: tuple[str, ...] = ()
     """Metrics that are 0 or more, without a bound."""
     sliced: Callable[[CellEvaluation, ModelSpec, Sequence[ImageRecord]], Sliced | None] | None = None
@@ -263,6 +267,10 @@ class Task:
         """Every metric that a cell of these classes may have, beside differences and registered ones."""
         by_class = [f"{name}/{category}" for name in self.per_class for category in categories]
         return [*self.metrics, *self.at_point, *self.compared_metrics, *by_class]
+
+    def point_metrics(self, *, tracked: bool) -> dict[str, str]:
+        """The metrics at an operating point on such images, each with what it is."""
+        return {name: about for name, about in self.at_point.items() if tracked or name not in self.over_frames}
 
     @property
     def has_point(self) -> bool:

@@ -19,6 +19,7 @@ from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import evaluate
 from auditor.tasks.detection.marks import marked, said
 from auditor.tasks.detection.merging import merged
+from auditor.tasks.detection.over_frames import OVER_FRAMES, WITHOUT_BOUND
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
 from auditor.tasks.detection.slices import sliced, suspects
@@ -66,7 +67,8 @@ def _restrict(found: GroundTruth, judged: Mapping[int, int]) -> GroundTruth:
     keep = np.isin(found.labels, list(judged))
     fields: dict[str, Any] = {name: getattr(found, name)[keep] for name in ("boxes", "area", "iscrowd")}
     labels = np.array([judged[int(label)] for label in found.labels[keep]], dtype=np.int64)
-    return dataclasses.replace(found, labels=labels, **fields)
+    tracks = None if found.tracks is None else found.tracks[keep]
+    return dataclasses.replace(found, labels=labels, tracks=tracks, **fields)
 
 
 TASK = Task(
@@ -101,7 +103,8 @@ TASK = Task(
         **FLIPS,
     },
     per_class=(NAMES[0], *BY_CLASS),
-    at_point=AT_POINT,
+    at_point={**AT_POINT, **OVER_FRAMES},
+    over_frames=tuple(OVER_FRAMES),
     decided_by=(NAMES[0], DECIDES),
     sliced=sliced,
     suspects=suspects,
@@ -111,8 +114,8 @@ TASK = Task(
     said=said,
     without_interval=tuple(name for name in NAMES if name.startswith("AR")),
     per_hour=(PER_HOUR,),
-    unbounded=(*UNBOUNDED, *ALONE),
-    lower_is_better=(*LOWER_IS_BETTER, *(name for name in FLIPS if name != "flips_new")),
+    unbounded=(*UNBOUNDED, *WITHOUT_BOUND, *ALONE),
+    lower_is_better=(*LOWER_IS_BETTER, *OVER_FRAMES, *(name for name in FLIPS if name != "flips_new")),
     added_metrics=lambda evaluation: evaluation.metrics,
     reads_coco=True,
     reread=reread,

@@ -134,7 +134,10 @@ def count(point: OperatingPoint, found: Sequence[PointMatches], seen: Seen) -> C
     shown = [index for index, item in enumerate(deployed) if len(item.truths) or is_held(item, point.thresholds).any()]
     per_hour = None if point.fps is None else point.fps * 3600
     names = [name for name in AT_POINT if name != PER_HOUR or per_hour is not None]
-    metrics = [*map(_named, names), *(_of_class(name, deployed[index]) for index in shown for name in BY_CLASS)]
+    empty = int((objects == 0).sum())
+    units = {"fppi_background": images / empty if empty else 1.0, PER_HOUR: per_hour or 1.0}
+    overall = [dataclasses.replace(_named(name), unit=units.get(name, 1.0)) for name in names]
+    metrics = [*overall, *(_of_class(name, deployed[index]) for index in shown for name in BY_CLASS)]
     reduce = _Reduce(classes, tuple(shown), per_hour)
     return Counted.of(seen, metrics, reduce, columns=last + 4, entries=(images_of, columns_of, values))
 

@@ -171,7 +171,7 @@ def evaluate_parts(known: CocoTruth, parts: Iterable[Columns], asked: Evaluation
             (found.image, found.score, to_xyxy(mine.boxes[ranked], "xywh")),
             matched[ranked],
             ignored[0][known.point, ranked],
-            (of_class.image, to_xyxy(of_class.boxes, "xywh"), ~of_class.ignored[0]),
+            (of_class.image, to_xyxy(of_class.boxes, "xywh"), ~of_class.ignored[0], of_class.tracks),
         )
         took(
             Matched(

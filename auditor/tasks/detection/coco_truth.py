@@ -22,13 +22,15 @@ __all__ = ["ClassTruth", "CocoTruth", "limits_of", "moved", "prepare_truth"]
 @dataclass(frozen=True, eq=False)
 class ClassTruth:
     """The G true objects of one class by their image: `image` (G,) its position, ascending, `boxes` (G, 4) xywh, `area`
-    (G,) and `crowd` (G,); `ignored` (A, G) says by area range what does not count."""
+    (G,) and `crowd` (G,); `ignored` (A, G) says by area range what does not count; `tracks` (G,) which object each is
+    over the frames of a clip, -1 where that is not known."""
 
     image: NDArray[np.int64]
     boxes: NDArray[np.float64]
     area: NDArray[np.float64]
     crowd: NDArray[np.uint8]
     ignored: NDArray[np.bool_]
+    tracks: NDArray[np.int64]
 
     @property
     def counted(self) -> NDArray[np.int64]:
@@ -83,6 +85,7 @@ def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], a
     boxes = to_xywh(np.concatenate([np.zeros((0, 4)), *(found.boxes for found in objects)]))
     area = np.concatenate([np.zeros(0), *(found.area for found in objects)])
     crowd = np.concatenate([np.zeros(0, dtype=bool), *(found.iscrowd for found in objects)])
+    track = np.concatenate([np.zeros(0, dtype=np.int64), *map(_tracks, objects)])
     ranges = np.array(params.areaRng, dtype=np.float64)
     order = np.argsort(label, kind="stable")
     ends = np.searchsorted(label[order], range(len(categories) + 1))
@@ -92,13 +95,22 @@ def prepare_truth(truth: Mapping[int, GroundTruth], categories: Sequence[str], a
         outside = (area[mine] < ranges[:, :1]) | (area[mine] > ranges[:, 1:])
         classes.append(
             ClassTruth(
-                image[mine], boxes[mine], area[mine], crowd[mine].astype(np.uint8), np.asarray(crowd[mine] | outside)
+                image[mine],
+                boxes[mine],
+                area[mine],
+                crowd[mine].astype(np.uint8),
+                np.asarray(crowd[mine] | outside),
+                track[mine],
             )
         )
     ascending = np.argsort(ids)
     names = tuple(categories[label] for label in by_name)
     point = int(np.argmin(np.abs(params.iouThrs - asked.point_iou)))
     return CocoTruth(ids[ascending], ascending, names, place, tuple(classes), params, point)
+
+
+def _tracks(found: GroundTruth) -> NDArray[np.int64]:
+    return np.full(len(found.labels), -1, dtype=np.int64) if found.tracks is None else found.tracks
 
 
 def limits_of(asked: Evaluation) -> list[int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from auditor.evaluate.counted import Counted
+from auditor.evaluate.counted import Counted, joined
 from auditor.tasks.anatomy.task import Judged
 from auditor.tasks.detection.at_point import count, moved
 from auditor.tasks.detection.flips import Objects, objects_of
+from auditor.tasks.detection.over_frames import count_over_frames
 from auditor.tasks.detection.point_choice import choose
 from auditor.tasks.detection.point_matches import PointMatches
 from auditor.values import Moved, OperatingPoint, PointChoice
@@ -36,4 +37,7 @@ def hold(judged: Judged, found: Sequence[PointMatches]) -> Held:
     mine = point.at(cell.quantization)
     objects = objects_of(mine, found)
     objects = objects if cell.is_clean else objects.beside_others()
-    return Held(point, count(mine, found, judged.seen), moved(mine, found, images, curve_of=cell.is_clean), objects)
+    counted = count(mine, found, judged.seen)
+    if judged.times is not None:
+        counted = joined(counted, count_over_frames(mine, found, judged.seen, judged.times))
+    return Held(point, counted, moved(mine, found, images, curve_of=cell.is_clean), objects)

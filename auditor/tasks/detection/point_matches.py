@@ -21,7 +21,8 @@ _DIGITS = 6
 class PointMatches:
     """The D detections of one class that count, by image and descending score: `image` (D,) the image's position,
     `score` (D,), `boxes` (D, 4) xyxy, and `object` (D,) which of the class's G true objects that count it is matched
-    with, -1 for none; `truths` (G,) the positions of these objects' images, `objects` (G, 4) their boxes."""
+    with, -1 for none; `truths` (G,) the positions of these objects' images, `objects` (G, 4) their boxes, `tracks` (G,)
+    which object each is over the frames of a clip, -1 where that is not known."""
 
     category: str
     image: NDArray[np.int64]
@@ -30,6 +31,7 @@ class PointMatches:
     object: NDArray[np.int64]
     truths: NDArray[np.int64]
     objects: NDArray[np.float64]
+    tracks: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -38,16 +40,25 @@ class PointMatches:
         found: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
         matched: NDArray[np.int64],
         ignored: NDArray[np.bool_],
-        truth: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]],
+        truth: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]],
     ) -> PointMatches:
         """From `found` (images, scores and xyxy boxes), with which true object of the class each is `matched`, which
-        are `ignored`, and the `truth`: images, xyxy boxes, and which objects count."""
-        images, boxes, counts = truth
+        are `ignored`, and the `truth`: images, xyxy boxes, which objects count, and their tracks."""
+        images, boxes, counts, tracks = truth
         number = np.where(counts, np.cumsum(counts) - 1, -1)
         object_ = np.where(matched >= 0, number[matched], -1) if len(counts) else np.full(len(matched), -1)
         keep = ~ignored
         image, score, place = found
-        return cls(category, image[keep], score[keep], place[keep], object_[keep], images[counts], boxes[counts])
+        return cls(
+            category,
+            image[keep],
+            score[keep],
+            place[keep],
+            object_[keep],
+            images[counts],
+            boxes[counts],
+            tracks[counts],
+        )
 
     @property
     def hit(self) -> NDArray[np.bool_]:
