@@ -221,6 +221,83 @@ def test_every_wrong_key_is_told_at_once(tmp_path):
         load(DatasetRequest("d", options={"path": __file__, "truth": "mot"}))
 
 
+def as_coco_vid(folder, **changes):
+    """What is in gt.txt as COCO's JSON of videos, among another video's frames."""
+    rows = read_mot(folder / "gt.txt")
+    size = {"width": 320, "height": 240}
+    images = [
+        {"id": 100 + number, "video_id": 7, "frame_id": number, "file_name": f"{number}.jpg", **size}
+        for number in range(FRAMES)
+    ]
+    images.append({"id": 1, "video_id": 8, "frame_id": 0, "file_name": "x.jpg"})
+    annotations = [
+        {
+            "id": number,
+            "image_id": 99 + row.frame,
+            "category_id": row.label,
+            "bbox": [row.box[0], row.box[1], row.box[2] - row.box[0], row.box[3] - row.box[1]],
+            "iscrowd": int(not row.counts),
+            "instance_id": row.track,
+        }
+        for number, row in enumerate(rows, start=1)
+    ]
+    names = (folder / "labels.txt").read_text().split()
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    videos = [{"id": 7, "name": "clip"}, {"id": 8, "name": "other"}]
+    document = {"videos": videos, "images": images, "annotations": annotations, "categories": categories}
+    for key, change in changes.items():
+        document[key] = change(document[key])
+    return document
+
+
+def test_coco_over_frames_is_what_motchallenge_is(tmp_path, folder):
+    (tmp_path / "vid.json").write_text(json.dumps(as_coco_vid(folder)))
+    clip, names = folder / "clip.mp4", folder / "labels.txt"
+    mot = {"path": clip, "truth": "mot"}
+    theirs = load(DatasetRequest("d", annotations=folder / "gt.txt", labels=names, options=mot))
+    mine = load(DatasetRequest("d", annotations=tmp_path / "vid.json", options={"path": clip, "truth": "coco_vid"}))
+    assert mine.images == theirs.images
+    assert mine.categories == theirs.categories
+    for number, found in theirs.truth.items():
+        for field in ("boxes", "labels", "iscrowd", "tracks"):
+            np.testing.assert_allclose(getattr(mine.truth[number], field), getattr(found, field))
+
+
+def test_frames_that_are_not_listed_are_not_judged(tmp_path, folder):
+    few = as_coco_vid(folder, images=lambda images: [image for image in images if image["frame_id"] % 4 == 0])
+    ids = {image["id"] for image in few["images"]}
+    few["annotations"] = [item for item in few["annotations"] if item["image_id"] in ids]
+    (tmp_path / "vid.json").write_text(json.dumps(few))
+    options = {"path": folder / "clip.mp4", "truth": "coco_vid"}
+    found = load(DatasetRequest("d", annotations=tmp_path / "vid.json", options=options))
+    assert [image.id for image in found.images] == list(range(1, FRAMES + 1, 4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "told"),
+    [
+        ({"videos": lambda _: []}, {}, "it has no list of `videos`"),
+        ({"videos": lambda found: [{**item, "name": "a"} for item in found]}, {}, "0 of its 2 videos are called clip"),
+        ({}, {"video": "nobody"}, "one of clip, other"),
+        ({"images": lambda found: [{**item, "frame_id": None} for item in found]}, {}, "40 images have no `frame_id`"),
+        ({"images": lambda found: [{**item, "frame_id": 0} for item in found]}, {}, "have the same `frame_id`"),
+        ({"images": lambda found: [{**item, "frame_id": 99} for item in found]}, {}, "its last frame is 99, from 0 on"),
+        ({"images": lambda found: [{**item, "width": 640} for item in found]}, {}, "frames are 640 × 240 pixels, but"),
+        (
+            {"annotations": lambda found: [{**item, "bbox": [v / 320 for v in item["bbox"]]} for item in found]},
+            {},
+            "box_unit: normalized",
+        ),
+        ({}, {"truth": "mot"}, "columns"),
+    ],
+)
+def test_coco_over_frames_of_another_clip_says_what_is_wrong(tmp_path, folder, changes, options, told):
+    (tmp_path / "vid.json").write_text(json.dumps(as_coco_vid(folder, **changes)))
+    options = {"path": folder / "clip.mp4", "truth": "coco_vid", **options}
+    with pytest.raises(InputError, match=told):
+        load(DatasetRequest("d", annotations=tmp_path / "vid.json", options=options))
+
+
 def test_the_drawn_clip_tells_what_is_on_it(folder):
     """Each object that is not hidden differs from the picture without it, and nothing else does."""
     found = read_mot(folder / "gt.txt")

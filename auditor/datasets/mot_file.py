@@ -4,18 +4,24 @@ https://github.com/dendorferpatrick/MOTChallengeEvalKit."""
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from auditor.datasets.clip_truth import ClipRequest, ClipTruth
 from auditor.errors import InputError
 from auditor.files import whole_text
+from auditor.values import GroundTruth
 
-__all__ = ["DISTRACTORS", "NAMES", "PEDESTRIAN", "MotRow", "read_mot"]
+__all__ = ["MotRow", "mot_truth", "read_mot"]
 
-PEDESTRIAN = 1
-NAMES = (
+_PEDESTRIAN = 1
+_NAMES = (
     "person",
     "person on vehicle",
     "car",
@@ -31,7 +37,7 @@ NAMES = (
     "crowd",
 )
 """The classes of MOT16 and later from 1 on; its pedestrians are called `person`, as the models' are."""
-DISTRACTORS = frozenset({2, 7, 8, 12, 13})
+_DISTRACTORS = frozenset({2, 7, 8, 12, 13})
 """Classes of MOT16 and later that look like a pedestrian: who finds one is neither right nor wrong."""
 _SHOWN = 20
 _COLUMNS = "frame, track, left, top, width, height, whether it counts, class, visibility"
@@ -88,3 +94,75 @@ def _row(fields: Sequence[str]) -> MotRow:
     counts = len(numbers) < 7 or numbers[6] != 0
     label = int(numbers[7]) if 8 <= len(numbers) <= 9 else -1
     return MotRow(int(frame), int(track), (left - 1, top - 1, left - 1 + width, top - 1 + height), counts, label)
+
+
+def mot_truth(asked: ClipRequest) -> ClipTruth:
+    """The truth of a gt.txt. Boxes that do not count, and those of what only looks like a pedestrian, are crowds, which
+    AP ignores; a class of which nothing counts is none.
+
+    Raises:
+        InputError: it cannot be read, or is of another clip.
+    """
+    rows = _rows(asked)
+    names = _names(asked, rows)
+    places = {label: index for index, label in enumerate(sorted({row.label for row in rows if row.counts}))}
+    by_frame: dict[int, list[tuple[MotRow, int]]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    for row in rows:
+        label = row.label
+        if label not in places and label in _DISTRACTORS and _PEDESTRIAN in places:
+            label = _PEDESTRIAN
+        if not (row.box[2] > row.box[0] and row.box[3] > row.box[1]):
+            counts["zero_area_boxes"] += 1
+        elif label not in places:
+            counts["objects_of_other_classes"] += 1
+        else:
+            by_frame[row.frame].append((row, places[label]))
+    frames = {frame: _truth(found) for frame, found in by_frame.items()}
+    return ClipTruth(tuple(names[label - 1] for label in places), frames, counts)
+
+
+def _rows(asked: ClipRequest) -> tuple[MotRow, ...]:
+    """The boxes of a gt.txt of this clip; those of a file without classes are pedestrians."""
+    read = read_mot(asked.path)
+    rows = tuple(row if row.label != -1 else dataclasses.replace(row, label=_PEDESTRIAN) for row in read)
+    last = max(row.frame for row in rows)
+    if last > len(asked.sizes):
+        raise InputError(
+            f"{asked.path}: it has boxes up to frame {last}, but {asked.clip} has {len(asked.sizes)} frames; give the "
+            "two of one clip"
+        )
+    if not any(row.counts for row in rows):
+        raise InputError(
+            f"{asked.path}: none of its {len(rows)} boxes counts (column 7 is 0), so nothing can be judged"
+        )
+    return rows
+
+
+def _names(asked: ClipRequest, rows: Sequence[MotRow]) -> Sequence[str]:
+    """The names of the classes from 1 on."""
+    names: Sequence[str] = _NAMES
+    if asked.labels is not None:
+        try:
+            names = [line.strip() for line in whole_text(asked.labels, encoding="utf-8-sig").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{asked.labels}: cannot be read ({error}); expected class names") from error
+    used = {row.label for row in rows}
+    beyond = sorted(label for label in used if not 1 <= label <= len(names) or not names[label - 1])
+    if beyond:
+        raise InputError(
+            f"{asked.path}: it has boxes of class {', '.join(map(str, beyond))}, which {asked.labels or 'MOT16'} does "
+            "not name; give their names, one in each line, as `labels`"
+        )
+    return names
+
+
+def _truth(found: Sequence[tuple[MotRow, int]]) -> GroundTruth:
+    boxes = np.array([row.box for row, _ in found], dtype=np.float64).reshape(-1, 4)
+    return GroundTruth(
+        boxes=boxes,
+        labels=np.array([label for _, label in found], dtype=np.int64),
+        area=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
+        iscrowd=np.array([not row.counts for row, _ in found], dtype=bool),
+        tracks=np.array([row.track for row, _ in found], dtype=np.int64),
+    )
