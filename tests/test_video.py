@@ -9,8 +9,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import DEMO_MODEL
 
+from auditor.cli import main
 from auditor.corruptions.air import rain
 from auditor.corruptions.corrupt import corrupt, draw_of
 from auditor.corruptions.packs import pack_file, read_scenarios
@@ -18,6 +20,7 @@ from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.formats.video import load
 from auditor.datasets.mot_file import read_mot
 from auditor.datasets.video_file import read_clip, read_frame
+from auditor.demo import clips
 from auditor.demo.clips import RATE, SIZE, render_clip, write_clip
 from auditor.errors import DataError, InputError
 from auditor.evaluate.bootstrap import draw_weights
@@ -532,3 +535,16 @@ def test_no_alarm_at_all_is_still_so_many_an_hour_at_most():
     assert within["fppi"] == pytest.approx((0, 3.689 / 100), rel=1e-3)
     assert within["false_alarms_per_hour"] == pytest.approx((0, 3.689 / 100 * 7200), rel=1e-3)
     assert within["fppi_background"] == pytest.approx((0, 3.689 / 98), rel=1e-3)
+
+
+def test_the_demo_of_a_clip_can_be_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "_FRAMES", 12)
+    audit = clips.write_clip_example(tmp_path)
+    found = CliRunner().invoke(main, ["run", str(audit), "-o", str(tmp_path / "out"), "--dry-run"])
+    assert found.exit_code == 0, found.output
+    assert str(12 * 2 * 9) in found.output
+    broken = audit.read_text().replace("truth: mot, annotations: gt.txt, labels: labels.txt", "truth: none")
+    audit.write_text(broken)
+    found = CliRunner().invoke(main, ["run", str(audit), "-o", str(tmp_path / "out"), "--dry-run"])
+    assert found.exit_code == 2
+    assert "threshold" in found.output

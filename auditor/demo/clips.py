@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.demo.scenes import CLASSES, background, lit, painted_object
-from auditor.store import save_text
+from auditor.errors import InputError
+from auditor.store import save_bytes, save_text
 
-__all__ = ["RATE", "SIZE", "Shown", "render_clip", "write_clip"]
+__all__ = ["RATE", "SIZE", "Shown", "render_clip", "write_clip", "write_clip_example"]
 
 SIZE = (320, 240)
 """Width and height in pixels."""
@@ -69,11 +71,54 @@ def render_clip(seed: int, frames: int) -> Iterator[Shown]:
         yield Shown(image, np.array(tracks, dtype=np.int64), labels.astype(np.int64), np.array(boxes).reshape(-1, 4))
 
 
+_FRAMES = 200
+_AUDIT = """\
+# A clip of the embedded example's objects, and the detector that was trained on clean, evenly lit scenes alone.
+name: "auditor demo: a clip"
+seed: 7
+dataset: {format: video, path: clip.mp4, truth: mot, annotations: gt.txt, labels: labels.txt}
+models:
+  - name: demo_detector
+    path: detector_float32.tflite
+    decoder: yolov8
+    labels: labels.txt
+    input: {color: rgb, mean: 0, std: 255, resize: letterbox, anchor: center, pad: 114}
+  - {name: demo_int8, variant_of: demo_detector, path: detector_int8.tflite}
+scenarios: [lighting/low_light, noise/gaussian, weather/rain, security_camera/dome_dirt]
+severities: [2, 4]
+gallery: {images: 4, width: 360, megabytes: 0.4}
+gates:
+  - {metric: recall, scenario: clean, min: 0.7}
+  - {metric: flicker, scenario: clean, max: 0.15}
+  - {metric: first_detection_s, scenario: clean, max: 1.0}
+  - {metric: recall, scenario: noise, severity: 4, max_drop: 0.1, against: clean}
+"""
+
+
+def write_clip_example(folder: Path) -> Path:
+    """Write a clip, its truth, two levels of the detector and an `audit.yaml` into `folder`, and return the last.
+
+    Raises:
+        InputError: PyAV is not installed.
+        StoreError: the folder cannot be written.
+    """
+    write_clip(folder, 3, _FRAMES)
+    models = importlib.resources.files("auditor.demo").joinpath("models")
+    for name in ("detector_float32.tflite", "detector_int8.tflite"):
+        save_bytes(folder / name, models.joinpath(name).read_bytes())
+    save_text(folder / "audit.yaml", _AUDIT)
+    return folder / "audit.yaml"
+
+
 def write_clip(folder: Path, seed: int, frames: int) -> Path:
     """Write the clip of `seed` as H.264 in `clip.mp4`, its truth in `gt.txt` as MOTChallenge's, and the names of its
     classes in `labels.txt`; return the clip. An object less than half within the frame does not count there."""
-    import av
-
+    try:
+        import av
+    except ImportError as error:
+        raise InputError(
+            'a clip is written by PyAV, which is not installed: pip install "tflite-auditor[video]"'
+        ) from error
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "clip.mp4"
     lines: list[str] = []
