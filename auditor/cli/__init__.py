@@ -185,14 +185,12 @@ def demo(output: Path | None, clip: bool, **options: Any) -> None:
     One of its gates fails on purpose, so that the report shows how that looks; the exit code is 0 all the same, and 3
     when something could not be measured.
     """
-    from auditor.demo.clips import write_clip_example
     from auditor.demo.example import write_example
     from auditor.store import check_writable
 
     folder = output or Path("reports") / "demo"
     check_writable(folder)
-    write = write_clip_example if clip else write_example
-    audit = write(folder / "example")
+    audit = write_example(folder / "example", clip=clip)
     result, folder = _run(audit, folder, "auditor demo --clip" if clip else "auditor demo", **options)
     code = tell(result, folder, quiet=options["quiet"])
     if code == 1 and not options["quiet"]:

@@ -140,11 +140,14 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[list[Any], int]]:
     """The frames of each packet, and whether it is damaged: those after it are read all the same."""
     import av
 
+    damage = av.error.FFmpegError  # a name of its own: what is read to no end is closed when modules are gone
     for packet in container.demux(stream):
         try:
-            yield packet.decode(), 0
-        except av.error.FFmpegError:
+            frames = packet.decode()
+        except damage:
             yield [], 1
+        else:
+            yield frames, 0
 
 
 @contextlib.contextmanager

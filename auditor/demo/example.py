@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 
 from auditor.boxes import to_xywh
+from auditor.demo.clips import write_clip_example
 from auditor.demo.scenes import CLASSES, render_scene
 from auditor.store import save_bytes, save_json, save_text
 
@@ -52,12 +53,16 @@ gates:
 """
 
 
-def write_example(folder: Path) -> Path:
-    """Write the example into `folder`, replacing what an earlier run left there; return its `audit.yaml`.
+def write_example(folder: Path, *, clip: bool = False) -> Path:
+    """Write the example, or that of a `clip`, into `folder`, replacing what an earlier run left there; return its
+    `audit.yaml`.
 
     Raises:
+        InputError: a clip is asked for, and PyAV is not installed.
         StoreError: the folder cannot be written.
     """
+    if clip:
+        return write_clip_example(folder)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for seed in range(IMAGES):

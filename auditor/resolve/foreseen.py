@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -236,6 +236,22 @@ def _is_timed(config: AuditConfig, probe: str) -> bool:
     return bool(config.measure.threads) or probe not in ("latency_ms", "peak_memory_mb")
 
 
+def _of_some_images(tasks: Iterable[Task]) -> dict[str, str]:
+    """What metrics need of images that not every data set has."""
+    every = list(tasks)
+    per_hour = {
+        name: f"{name} needs the frames a second: write `operating_point: {{fps: 25}}` in the model's entry"
+        for task in every
+        for name in task.per_hour
+    }
+    over_frames = {
+        name: f"{name} is of a clip whose truth has tracks: `dataset: {{format: video, truth: mot, …}}`"
+        for task in every
+        for name in task.over_frames
+    }
+    return {**per_hour, **over_frames}
+
+
 def _why_not(known: Known) -> dict[str, str]:
     """Why metrics are of nothing in an audit."""
     config = known.config
@@ -279,16 +295,6 @@ def _why_not(known: Known) -> dict[str, str]:
         if config.decide is not None
         for name in task.at_point
     }
-    per_hour = {
-        name: f"{name} needs the frames a second: write `operating_point: {{fps: 25}}` in the model's entry"
-        for task in tasks.values()
-        for name in task.per_hour
-    }
-    over_frames = {
-        name: f"{name} is of a clip whose truth has tracks: `dataset: {{format: video, truth: mot, …}}`"
-        for task in tasks.values()
-        for name in task.over_frames
-    }
     without = [name for name, found in known.datasets.items() if not found.is_labelled]
     no_truth = {
         name: f"{name} needs truth, which the data set of images alone has not ({', '.join(without)}); of such images "
@@ -300,4 +306,4 @@ def _why_not(known: Known) -> dict[str, str]:
     }
     if no_truth:
         return {**compared, **others, **no_truth, **why}
-    return {**differences, **compared, **at_point, **others, **per_hour, **over_frames, **why}
+    return {**differences, **compared, **at_point, **others, **_of_some_images(tasks.values()), **why}

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from auditor.tasks.anatomy.task import Column, Framed, Task
 from auditor.tasks.detection.alone import ALONE, evaluate_alone
-from auditor.tasks.detection.at_point import AT_POINT, BY_CLASS, DECIDES, LOWER_IS_BETTER, PER_HOUR, UNBOUNDED
+from auditor.tasks.detection.at_point import (
+    AT_POINT,
+    BY_CLASS,
+    DECIDES,
+    LOWER_IS_BETTER,
+    OVER_FRAMES,
+    PER_HOUR,
+    UNBOUNDED,
+)
 from auditor.tasks.detection.beside import FLIPS, MATCHED, compare
 from auditor.tasks.detection.coco_ap import ABOUT, NAMES
 from auditor.tasks.detection.coco_truth import moved, prepare_truth
@@ -19,7 +27,6 @@ from auditor.tasks.detection.columns import Columns
 from auditor.tasks.detection.evaluation import evaluate
 from auditor.tasks.detection.marks import marked, said
 from auditor.tasks.detection.merging import merged
-from auditor.tasks.detection.over_frames import OVER_FRAMES, WITHOUT_BOUND
 from auditor.tasks.detection.postprocess import postprocess
 from auditor.tasks.detection.rereading import reread
 from auditor.tasks.detection.slices import sliced, suspects
@@ -103,7 +110,7 @@ TASK = Task(
         **FLIPS,
     },
     per_class=(NAMES[0], *BY_CLASS),
-    at_point={**AT_POINT, **OVER_FRAMES},
+    at_point=AT_POINT,
     over_frames=tuple(OVER_FRAMES),
     decided_by=(NAMES[0], DECIDES),
     sliced=sliced,
@@ -114,8 +121,8 @@ TASK = Task(
     said=said,
     without_interval=tuple(name for name in NAMES if name.startswith("AR")),
     per_hour=(PER_HOUR,),
-    unbounded=(*UNBOUNDED, *WITHOUT_BOUND, *ALONE),
-    lower_is_better=(*LOWER_IS_BETTER, *OVER_FRAMES, *(name for name in FLIPS if name != "flips_new")),
+    unbounded=(*UNBOUNDED, *ALONE),
+    lower_is_better=(*LOWER_IS_BETTER, *(name for name in FLIPS if name != "flips_new")),
     added_metrics=lambda evaluation: evaluation.metrics,
     reads_coco=True,
     reread=reread,

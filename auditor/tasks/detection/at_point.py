@@ -16,14 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.evaluate.counted import Counted, Named, Seen
+from auditor.tasks.detection.over_frames import OVER_FRAMES, WITHOUT_BOUND
 from auditor.tasks.detection.point_choice import LEAST_OBJECTS, is_held
 from auditor.tasks.detection.point_matches import Curve, PointMatches
 from auditor.values import AtThreshold, Moved, OperatingPoint, ReliabilityBin
 
-__all__ = ["AT_POINT", "BY_CLASS", "DECIDES", "LOWER_IS_BETTER", "PER_HOUR", "UNBOUNDED", "count", "moved"]
+__all__ = [
+    "AT_POINT",
+    "BY_CLASS",
+    "DECIDES",
+    "LOWER_IS_BETTER",
+    "OVER_FRAMES",
+    "PER_HOUR",
+    "UNBOUNDED",
+    "count",
+    "moved",
+]
 
 PER_HOUR = "false_alarms_per_hour"
-AT_POINT = {
+_ON_IMAGES = {
     "precision": "share of the detections at the operating point that are right",
     "recall": "share of the true objects that are found at the operating point",
     "F1": "harmonic mean of precision and recall at the operating point",
@@ -34,14 +45,16 @@ AT_POINT = {
     PER_HOUR: "false positives per hour, at the frames a second that `fps:` gives",
     "D-ECE": "how far scores are from the share of right detections, at the operating point",
 }
+"""Those of images, whatever they are of."""
+AT_POINT = {**_ON_IMAGES, **OVER_FRAMES}
 """The metrics of an operating point."""
 DECIDES = "F1"
 """Which of them says whether one run is better than another."""
 BY_CLASS = ("precision", "recall", "F1", "fppi", "missed")
 """Those that each class has."""
-UNBOUNDED = ("fppi", "missed", "fppi_background", PER_HOUR)
+UNBOUNDED = ("fppi", "missed", "fppi_background", PER_HOUR, *WITHOUT_BOUND)
 """Those that are no share."""
-LOWER_IS_BETTER = (*UNBOUNDED, "D-ECE")
+LOWER_IS_BETTER = (*UNBOUNDED, *OVER_FRAMES, "D-ECE")
 
 _BINS = 10
 _SAMPLES = 40
@@ -133,7 +146,7 @@ def count(point: OperatingPoint, found: Sequence[PointMatches], seen: Seen) -> C
     values = np.concatenate([np.broadcast_to(value, image.shape) for image, _, value in entries])
     shown = [index for index, item in enumerate(deployed) if len(item.truths) or is_held(item, point.thresholds).any()]
     per_hour = None if point.fps is None else point.fps * 3600
-    names = [name for name in AT_POINT if name != PER_HOUR or per_hour is not None]
+    names = [name for name in _ON_IMAGES if name != PER_HOUR or per_hour is not None]
     empty = int((objects == 0).sum())
     units = {"fppi_background": images / empty if empty else 1.0, PER_HOUR: per_hour or 1.0}
     overall = [dataclasses.replace(_named(name), unit=units.get(name, 1.0)) for name in names]
