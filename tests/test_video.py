@@ -24,13 +24,9 @@ from auditor.demo import clips
 from auditor.demo.clips import RATE, SIZE, render_clip, write_clip
 from auditor.errors import DataError, InputError
 from auditor.evaluate.bootstrap import draw_weights
-from auditor.evaluate.counted import Seen, measured
 from auditor.evaluate.intervals import expanded
 from auditor.run import run_audit
-from auditor.tasks.detection.at_point import count
-from auditor.tasks.detection.over_frames import OVER_FRAMES, count_over_frames
-from auditor.tasks.detection.point_matches import PointMatches
-from auditor.values import OperatingPoint, Thresholds
+from auditor.tasks.detection.over_frames import OVER_FRAMES
 
 FRAMES = 40
 
@@ -454,87 +450,6 @@ def test_a_guarantee_is_refused_of_frames_that_are_alike(tmp_path, folder):
     (tmp_path / "audit.yaml").write_text(AUDIT.replace("TRUTH", truth).replace("POINT", point))
     with pytest.raises(InputError, match="frames of a clip are not"):
         run_audit(tmp_path / "audit.yaml", output=tmp_path / "out", executor="serial")
-
-
-# ---------------------------------------------------------------------------------------------------- over the frames
-
-
-def matches(rows, frames):
-    """Detections and true objects of one class from rows (frame, track, where the object is, where it is found and
-    with which score, or None): boxes of 10 by 10 pixels at (x, 0); track None is a false detection."""
-    truths = [(frame, track, x) for frame, track, x, _ in rows if track is not None]
-    found = sorted(
-        ((row[0], *row[3], truths.index(row[:3]) if row[1] is not None else -1) for row in rows if row[3]),
-        key=lambda item: (item[0], -item[2]),
-    )
-
-    def boxes(places):
-        left = np.array(places, dtype=float).reshape(-1, 1)
-        return np.concatenate([left, np.zeros_like(left), left + 10, np.full_like(left, 10)], axis=1)
-
-    return PointMatches(
-        "a",
-        np.array([item[0] for item in found], dtype=np.int64),
-        np.array([item[2] for item in found], dtype=float),
-        boxes([item[1] for item in found]),
-        np.array([item[3] for item in found], dtype=np.int64),
-        np.array([item[0] for item in truths], dtype=np.int64),
-        boxes([item[2] for item in truths]),
-        np.array([item[1] for item in truths], dtype=np.int64),
-    )
-
-
-def over(rows, frames=6, positions=None):
-    seen = Seen(np.arange(frames) if positions is None else np.array(positions), frames + 4, 0)
-    point = OperatingPoint("m", "threshold", Thresholds(0.5), 0.5)
-    times = seen.positions * 0.5
-    counted = count_over_frames(point, [matches(rows, frames)], seen, times)
-    return {value.name: value.value for value in measured(counted, frames)}
-
-
-def test_metrics_over_frames_by_hand():
-    rows = [
-        (0, 1, 0, None),
-        (1, 1, 1, (1, 0.9)),
-        (2, 1, 2, (5, 0.9)),  # moves by 3 against the object
-        (3, 1, 3, (3, 0.4)),  # below the threshold
-        (4, 1, 4, (4, 0.9)),
-        (2, 2, 50, None),
-        (3, 2, 50, None),
-        (1, None, 80, (80, 0.8)),
-        (2, None, 82, (82, 0.8)),  # the same alarm goes on
-        (4, None, 82, (82, 0.8)),  # another, after a frame without
-        (5, None, 60, (60, 0.8)),  # another, elsewhere
-        (5, None, 84, (84, 0.2)),  # below the threshold
-    ]
-    found = over(rows)
-    assert found["flicker"] == pytest.approx(3 / 5)  # frames 0-1, 2-3, 3-4 of track 1; track 2 has one pair
-    assert found["jitter_px"] == pytest.approx(3.0)
-    assert found["first_detection_s"] == pytest.approx(0.5)
-    assert found["never_found"] == pytest.approx(0.5)
-    assert found["alarm_events_per_hour"] == pytest.approx(3 / 3.0 * 3600)
-
-
-def test_frames_that_could_not_be_read_join_nothing():
-    rows = [(0, 1, 0, (0, 0.9)), (1, 1, 0, None), (0, None, 80, (80, 0.8)), (1, None, 80, (80, 0.8))]
-    assert over(rows, 2, positions=[0, 1])["flicker"] == 1.0
-    apart = over(rows, 2, positions=[0, 3])
-    assert apart["flicker"] is None
-    assert apart["alarm_events_per_hour"] == pytest.approx(2 / 3.0 * 3600)
-
-
-def test_no_alarm_at_all_is_still_so_many_an_hour_at_most():
-    """Of no event in n independent frames the rate is below 3.69 / n (Garwood 1936), whatever unit it is told in."""
-    seen = Seen(np.arange(100), 100, 0)
-    point = OperatingPoint("m", "threshold", Thresholds(0.5), 0.5, fps=2.0)
-    only = matches([(0, 1, 0, (0, 0.9)), (1, 1, 0, (0, 0.9))], 100)
-    counted = count_over_frames(point, [only], seen, np.arange(100) / 2)
-    within = {value.name: value.interval for value in measured(counted, 100)}
-    assert within["alarm_events_per_hour"] == pytest.approx((0, 3.689 / 100 * 7200), rel=1e-3)
-    within = {value.name: value.interval for value in measured(count(point, [only], seen), 100)}
-    assert within["fppi"] == pytest.approx((0, 3.689 / 100), rel=1e-3)
-    assert within["false_alarms_per_hour"] == pytest.approx((0, 3.689 / 100 * 7200), rel=1e-3)
-    assert within["fppi_background"] == pytest.approx((0, 3.689 / 98), rel=1e-3)
 
 
 def test_the_demo_of_a_clip_can_be_run(tmp_path, monkeypatch):

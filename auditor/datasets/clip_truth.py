@@ -11,7 +11,7 @@ from auditor.values import GroundTruth
 
 __all__ = ["ClipRequest", "ClipTruth"]
 
-AS_COCO = box_reading({}, box_format="xywh", box_unit="pixels")
+_AS_COCO = box_reading({}, box_format="xywh", box_unit="pixels")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ClipRequest:
     sizes: Sequence[tuple[int, int]]
     labels: Path | None = None
     video: str | None = None
-    reading: BoxReading = AS_COCO
+    reading: BoxReading = _AS_COCO
 
 
 @dataclass(frozen=True, eq=False)
