@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import av
 import cv2
@@ -24,9 +25,13 @@ from auditor.demo import clips
 from auditor.demo.clips import RATE, SIZE, render_clip, write_clip
 from auditor.errors import DataError, InputError
 from auditor.evaluate.bootstrap import draw_weights
-from auditor.evaluate.intervals import expanded
+from auditor.evaluate.differences import difference
+from auditor.evaluate.evaluated import CellEvaluation
+from auditor.evaluate.intervals import FIXED, expanded, quantile_of
+from auditor.evaluate.robustness import summarize
 from auditor.run import run_audit
 from auditor.tasks.detection.over_frames import OVER_FRAMES
+from auditor.values import Cell, CellResult, MetricValue
 
 FRAMES = 40
 
@@ -390,6 +395,29 @@ def test_blocks_cover_what_single_frames_do_not():
     assert within[1] < 120
 
 
+def test_differences_and_means_over_scenarios_are_of_blocks_too():
+    """With the same resamples, intervals are as much wider as Student's quantile for so few blocks."""
+
+    def evaluated(scenario, severity, value, blocks):
+        cell = Cell("m", "m", "float32", "cpu", scenario, severity)
+        metrics = {"AP": MetricValue("AP", value, images=100)}
+        result = CellResult.of(cell, status="ok", images=100, judged_by="AP", metrics=metrics, blocks=blocks)
+        drawn = value + 0.02 * np.random.default_rng(severity).normal(size=400)
+        return CellEvaluation(result, {"AP": drawn}, fixed={"AP": drawn})
+
+    def widths(blocks):
+        clean, noisy = evaluated("clean", 0, 0.6, blocks), evaluated("noise/shot", 1, 0.5, blocks)
+        (apart,) = [value for value in difference(noisy, clean, against="clean") if value.interval is not None]
+        samples = {
+            (item.result.key, name): item.samples["AP"] for item in (clean, noisy) for name in ("AP", f"AP{FIXED}")
+        }
+        (summary,) = summarize([clean.result, noisy.result], judged_by={"m": "AP"}, samples=samples)
+        found = [apart.interval, *(summary.metrics[name].interval for name in ("mPC", "rPC"))]
+        return np.array([high - low for low, high in found])
+
+    np.testing.assert_allclose(widths(5) / widths(None), quantile_of(5) / quantile_of(100))
+
+
 def test_weights_of_blocks():
     weights = draw_weights(103, seed=4, resamples=2000, block=10)
     assert (weights.sum(axis=1) == 103).all()
@@ -435,10 +463,15 @@ def test_an_audit_of_a_clip(tmp_path, folder, truth):
     clean = next(cell for cell in result["cells"] if cell["scenario"] == "clean")
     assert clean["status"] == "ok"
     assert record["images"] == clean["images"] == (FRAMES if "mot" in truth else FRAMES // 2)
+    assert clean["blocks"] == 4
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "frames of a clip" in page
+    assert ("Over the frames of the clip" in page) == ("mot" in truth)
     if "mot" in truth:
+        assert "40 frames are 4 blocks" in " ".join(page.split())
         assert clean["metrics"]["AP"]["value"] > 0.5
         assert set(OVER_FRAMES) <= set(clean["metrics"])
-        assert "clip.mp4 #" in (tmp_path / "out" / "report.html").read_text()
+        assert re.search(r"clip.mp4 frame \d+, \d\.\d\d s", page)
 
 
 def test_a_guarantee_is_refused_of_frames_that_are_alike(tmp_path, folder):

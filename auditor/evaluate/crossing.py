@@ -32,8 +32,8 @@ _ALPHA = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The drop from clean at K `severities`, ascending: `drops` (K,), and on each of R resamples of `images` images
-    `samples` (R, K), (0, K) where there are none."""
+    """The drop from clean at K `severities`, ascending: `drops` (K,), and on each of R resamples `samples` (R, K),
+    (0, K) where there are none; of `images` that say something of their own."""
 
     severities: NDArray[np.float64]
     drops: NDArray[np.float64]

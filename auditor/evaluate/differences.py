@@ -125,7 +125,7 @@ def difference(first: CellEvaluation, second: CellEvaluation, *, against: str) -
             continue
         apart = None
         if first.result.images == second.result.images and name in second.samples:
-            apart = paired_interval(first, second, name, mine.value - theirs.value, images=images)
+            apart = paired_interval(first, second, name, mine.value - theirs.value)
         values.append(
             MetricValue(
                 called,
@@ -139,9 +139,10 @@ def difference(first: CellEvaluation, second: CellEvaluation, *, against: str) -
 
 
 def paired_interval(
-    first: CellEvaluation, second: CellEvaluation, name: str, value: float, *, images: int
+    first: CellEvaluation, second: CellEvaluation, name: str, value: float
 ) -> tuple[float, float] | None:
     """The interval of a difference of two cells of the same images."""
+    images = first.result.independent
     samples = first.samples[name] - second.samples[name]
     if name in first.fixed and name in second.fixed:
         fixed = first.fixed[name] - second.fixed[name]

@@ -99,8 +99,8 @@ def _over(
     if plain is None:
         return None
     if fixed is not None:
-        return class_aware(value, plain, fixed, images=cells[0].images, bounds=(0.0, np.inf))
-    return expanded(plain[:, np.newaxis], images=cells[0].images)[0]
+        return class_aware(value, plain, fixed, images=cells[0].independent, bounds=(0.0, np.inf))
+    return expanded(plain[:, np.newaxis], images=cells[0].independent)[0]
 
 
 def _mean(

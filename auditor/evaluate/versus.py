@@ -221,7 +221,7 @@ def _difference(pair: Pair, before: MetricValue, after: MetricValue, samples: tu
     common = Difference(name, before.value, after.value, "same", value=value, higher_is_better=better)
     apart = _apart(pair, name, samples)
     if apart is not None and np.isfinite(apart).all():
-        images = pair.cell.images
+        images = pair.cell.independent
         fixed = _apart(pair, f"{name}{FIXED}", samples)
         if fixed is not None and np.isfinite(fixed).all():
             between = class_aware(value, apart, fixed, images=images, bounds=None)

@@ -109,6 +109,13 @@ class ImageRecord:
     meant: Meant = AS_FOUND
     moment: Moment | None = None
 
+    @property
+    def called(self) -> str:
+        """What it is called where it is shown: a frame by its number, from 1 on as in a gt.txt, and its second."""
+        if self.moment is not None:
+            return f"{self.path.name} frame {self.id}, {self.moment.time_s:.2f} s"
+        return self.path.name if self.index is None else f"{self.path.name} #{self.index}"
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates(FrozenArrays):

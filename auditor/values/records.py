@@ -253,6 +253,8 @@ class Judging:
     about: str = ""
     at_point: Mapping[str, str] = field(default_factory=dict)
     """The metrics at an operating point, each with what it is."""
+    over_frames: tuple[str, ...] = ()
+    """Those of them that are told from the frames of a clip in their order."""
     compared: Mapping[str, str] = field(default_factory=dict)
     """Those that compare two cells."""
     decided_by: tuple[str, ...] = ()

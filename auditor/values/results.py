@@ -222,6 +222,8 @@ class CellResult(Cell):
     cause: Literal["delegate", "level", "measuring", "evaluating", "decided"] | None = None
     of_images: int | None = None
     """How many images it is of in whole, where fewer were measured since its gates were decided by then."""
+    blocks: int | None = None
+    """Of a clip, in how many blocks of neighbouring frames its frames are drawn for intervals."""
     parity: Agreement | None = None
     level_parity: Agreement | None = None
     level_test: LevelTest | None = None
@@ -242,6 +244,11 @@ class CellResult(Cell):
     @property
     def key(self) -> Cell:
         return Cell(**{name.name: getattr(self, name.name) for name in dataclasses.fields(Cell)})
+
+    @property
+    def independent(self) -> int:
+        """How many of its images say something of their own."""
+        return self.images if self.blocks is None else self.blocks
 
     @property
     def primary(self) -> MetricValue | None:

@@ -107,6 +107,7 @@ def _scenario(scenario: ScenarioSpec) -> ScenarioRecord:
 def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
     """One model file: what it is, every setting and where each came from."""
     match, path, task = plan.subjects.matches[spec.name], Path(spec.path), task_of(spec.task)
+    tracked = bool(plan.datasets[spec.dataset].times)
     head: Head = extensions.resolve("heads", spec.decoder)
     options = {
         name: f"{len(value)} anchors" if name == "anchors" and isinstance(value, list) else value
@@ -137,7 +138,8 @@ def _model(plan: Plan, spec: ModelSpec) -> ModelRecord:
             task.calibration,
             task.things,
             task.metrics[task.primary],
-            at_point=task.point_metrics(tracked=bool(plan.datasets[spec.dataset].times)),
+            at_point=task.point_metrics(tracked=tracked),
+            over_frames=task.over_frames if tracked else (),
             compared=dict(task.compared_metrics),
             decided_by=task.decided_by,
             lower_is_better=task.lower_is_better,

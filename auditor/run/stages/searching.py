@@ -52,6 +52,7 @@ class _Search:
     wanted: BreakingSearch
     clean: MetricValue | None = None
     clean_samples: Samples = None
+    independent: int = 0
     values: dict[float, MetricValue] = field(default_factory=dict)
     samples: dict[float, Samples] = field(default_factory=dict)
     searched: set[float] = field(default_factory=set)
@@ -71,7 +72,7 @@ class _Search:
         elif metric is None or metric.value is None:
             why = f"{self.wanted.metric} is undefined there: {'no such metric' if metric is None else metric.reason}"
         elif severity == 0:
-            self.clean, self.clean_samples = metric, samples
+            self.clean, self.clean_samples, self.independent = metric, samples, result.independent
             return
         else:
             self.values[severity], self.samples[severity] = metric, samples
@@ -94,7 +95,7 @@ class _Search:
         if order and len(found) == len(known) and len({len(item) for item in found}) == 1:
             sign = 1.0 if all(value.higher_is_better for value in self.values.values()) else -1.0
             samples = sign * np.stack([found[0] - item for item in found[1:]], axis=1)
-        return Curve(np.array(order), drops, samples, 0 if self.clean is None else self.clean.images)
+        return Curve(np.array(order), drops, samples, self.independent)
 
     def wants(self) -> float | None:
         """The severity that it measures next; None where it is done, or cannot go on."""
@@ -126,7 +127,7 @@ class _Search:
             unit=self.scenario.unit,
             range=(at(1), at(5)),
             clean=None if self.clean is None else self.clean.value,
-            images=curve.images,
+            images=0 if self.clean is None else self.clean.images,
             tried=tuple(
                 Tried(
                     severity,

@@ -227,8 +227,7 @@ def image_of(state: State, dataset: str, image_id: int, marked: Marked) -> Galle
         width, height = record.size
     else:
         height, width = read_record(record).shape[:2]
-    name = record.path.name if record.index is None else f"{record.path.name} #{record.index}"
-    return GalleryImage(dataset, image_id, name, width, height, marked.truth)
+    return GalleryImage(dataset, image_id, record.called, width, height, marked.truth)
 
 
 def seen_of(cell: Cell, place: int, lost: int, marked: Marked) -> SeenImage:

@@ -202,6 +202,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         judged_by=task.primary,
         metrics={value.name: value for value in metrics},
         counts=counts,
+        blocks=judged.blocks,
         confused=found.confused,
         ties=found.ties,
         moved=found.moved,

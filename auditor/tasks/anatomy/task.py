@@ -113,6 +113,11 @@ class Judged:
     """Of a clip whose objects have tracks, the seconds of each frame after the first."""
 
     @property
+    def blocks(self) -> int | None:
+        """Of the frames of a clip, how many blocks of them."""
+        return None if self.seen is None or self.seen.block == 1 else self.independent
+
+    @property
     def independent(self) -> int:
         """How many of the images say something of their own."""
         return len(self.truth) if self.seen is None else self.seen.independent(len(self.truth))
