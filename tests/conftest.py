@@ -6,10 +6,13 @@ import importlib.resources
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
+from browsing import FLAGS
 
 from auditor.boxes import to_xywh
 from auditor.demo.scenes import CLASSES, render_scene
@@ -115,4 +118,29 @@ def real() -> Path:
     path = Path(folder).absolute()
     if not (path / "models").is_dir() or not (path / "data").is_dir():
         pytest.skip(f"AUDITOR_REAL is {path}, which has no models/ and data/")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium that runs."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a result of 500 cells with its gallery."""
+    from made_pages import rendered, wide_gallery, wide_result
+
+    result = wide_result()
+    path = tmp_path_factory.mktemp("wide") / "report.html"
+    path.write_text(rendered(result, wide_gallery(result)))
     return path

@@ -44,9 +44,15 @@ JUDGING = Judging(
     broken_below=0.02,
     things="boxes",
     about="COCO average precision",
-    at_point={"recall": "share found", "fppi": "false positives per image", "F1": "harmonic mean"},
+    at_point={
+        "recall": "share found",
+        "fppi": "false positives per image",
+        "F1": "harmonic mean",
+        "flicker": "comes and goes",
+    },
+    over_frames=("flicker",),
     decided_by=("AP", "F1"),
-    lower_is_better=("fppi", "flips"),
+    lower_is_better=("fppi", "flips", "flicker"),
 )
 WICKED = "<img src=x onerror=\"document.title='broken'\">"
 """A name that runs a script where it is not escaped."""
@@ -116,6 +122,7 @@ def _cell(scenario, severity, value, clean, rng, **facts):
         "recall": metric("recall", min(1.0, value + 0.2), 0.03),
         "fppi": metric("fppi", 0.3 + 4 * (clean - value), 0.1, lower=True),
         "F1": metric("F1", min(1.0, value + 0.1), 0.03),
+        "flicker": metric("flicker", 0.05 + clean - value, 0.02, lower=True),
     }
     if severity:
         lost = value - clean
