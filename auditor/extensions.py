@@ -66,6 +66,7 @@ _NAMED: dict[str, dict[str, str]] = {
         "mosaic": "auditor.corruptions.sensing:mosaic",
         "short_range": "auditor.corruptions.sensing:short_range",
         "fewer_lines": "auditor.corruptions.coding:fewer_lines",
+        "smooth_colour": "auditor.corruptions.coding:smooth_colour",
         "h264": "auditor.corruptions.coding:h264",
         "blocks": "auditor.corruptions.common:blocks",
         "brighter": "auditor.corruptions.common:brighter",

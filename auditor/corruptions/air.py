@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from auditor.corruptions.builtin import Image, NotNegative, Positive, Share, image_of_light, light_of
 from auditor.corruptions.depth import away_m, focal_px
 from auditor.corruptions.over_time import each_frame
-from auditor.values.warps import wide_blur
 
 __all__ = ["haze", "insects", "rain", "snowfall"]
 
@@ -35,9 +34,9 @@ def haze(
     far: Positive = 60.0,
 ) -> Image:
     """Fog or haze in which black is seen against the sky no farther than `visibility` metres (5 % contrast): light of
-    the scene fades with the distance, and light of the air comes in its place, as bright as the upper half of the
-    picture. The camera is `height` metres above level ground, with the horizon at a share of the picture's height;
-    nothing is farther than `far` metres.
+    the scene fades with the distance, and light of the air comes in its place, as bright as the mean of the upper half
+    of the picture, for which a camera exposes. The camera is `height` metres above level ground, with the horizon at a
+    share of the picture's height; nothing is farther than `far` metres.
 
     Source: Koschmieder 1924, Theorie der horizontalen Sichtweite; 5 % by WMO-No. 8, Guide to Instruments and Methods of
     Observation (meteorological optical range).
@@ -48,11 +47,21 @@ def haze(
 
 def _behind_air(light: Field, extinction: float, away: Field, *, airlight: float | None = None) -> Field:
     """Light behind air that takes a share of `extinction` of it on each metre, and is itself as bright as `airlight`,
-    of white; None: as the upper half of the picture."""
+    of white; None: as the mean of the upper half of the picture."""
     left = np.exp(-np.float32(extinction) * away)[:, np.newaxis, np.newaxis]
-    upper = light[: max(1, light.shape[0] // 2)].mean(axis=2)
-    own = float(np.clip(np.quantile(upper, 0.95), 0.15, 0.8)) if airlight is None else airlight
+    own = _of_air(light) if airlight is None else airlight
     return np.asarray(light * left + (1 - left) * np.float32(own), dtype=np.float32)
+
+
+def _of_air(light: Field) -> float:
+    """How bright the air is: as the mean of the upper half of a picture, within what a camera exposes fog to."""
+    return float(np.clip(light[: max(1, light.shape[0] // 2)].mean(), 0.3, 0.5))
+
+
+def _of_sky(light: Field) -> float:
+    """How bright a cloudy sky is: as the brightest of the upper half of a picture, and at least half of white, since
+    nothing that it lights is brighter."""
+    return float(np.clip(np.quantile(light[: max(1, light.shape[0] // 2) : 4, ::4].mean(axis=2), 0.95), 0.5, 0.9))
 
 
 def rain(
@@ -60,21 +69,22 @@ def rain(
     *,
     rng: np.random.Generator,
     rate: Rate,
-    exposure: Positive = 8.0,
+    exposure: Positive = 3.0,
     lamp: NotNegative = 0.0,
     time_s: float = 0.0,
 ) -> Image:
-    """Rain of `rate` mm an hour: streaks of the drops within two metres, as long as they fall in an `exposure` of so
-    many milliseconds, there for as long as the drop takes to pass; and the veil of all farther ones. By day they are a
-    little brighter than what is around them; by a `lamp` beside the lens so bright, of white, at 0.6 m, and less with
-    the square of the distance, and the veil is dark.
+    """Rain of `rate` mm an hour: streaks of the drops within four metres (by a lamp within two, which it shows), as
+    long as they fall in an `exposure` of so many milliseconds, there for as long as the drop takes to pass; and the
+    veil of all of them. A drop shows nearly all of the sky, so that by day it is as bright as that, before whatever it
+    is; by a `lamp` beside the lens so bright, of white, at 0.6 m, and less with the square of the distance, and the
+    veil is dark. Shadows of the sun and a dry road stay as they are.
 
     Sources: Marshall and Palmer 1948 (sizes: 8000 exp(-4.1 R^-0.21 D) a cubic metre and millimetre); Atlas et al. 1973,
     https://doi.org/10.1029/RG011i001p00001 (speeds: 9.65 - 10.3 exp(-0.6 D) m/s); Garg and Nayar 2007,
     https://doi.org/10.1007/s11263-006-0028-6 (how bright a streak is). The veil takes twice the drops' cross-section.
     """
     slope = 4.1 * rate**-0.21
-    drops = _near(rng, 8000 / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=2.2)
+    drops = _before_lens(rng, 8000 / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=2.2 if lamp else 4.0)
     speeds = 9.65 - 10.3 * np.exp(-0.6 * drops.sizes)
     ways = speeds * exposure * 1e-3
     shares = np.minimum(1, drops.sizes * 1e-3 / ways)
@@ -89,15 +99,15 @@ def rain(
 def snowfall(
     image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Positive = 5.0, time_s: float = 0.0
 ) -> Image:
-    """Snow of `rate` mm of water an hour: the flakes within four metres, falling by a metre a second during an
-    `exposure` of so many milliseconds, and the veil of all farther ones.
+    """Snow of `rate` mm of water an hour: the flakes within eight metres, as white as the sky makes them, falling by a
+    metre a second during an `exposure` of so many milliseconds, and the veil of all of them.
 
     Source: Gunn and Marshall 1958, The Distribution with Size of Aggregate Snowflakes (of melted diameters:
     3800 R^-0.87 exp(-2.55 R^-0.48 D) a cubic metre and millimetre). A flake is taken to have a tenth of water's
     density; the veil takes twice the flakes' cross-section.
     """
     slope, most = 2.55 * rate**-0.48, 3800 * rate**-0.87
-    flakes = _near(rng, most / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=4.0)
+    flakes = _before_lens(rng, most / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=8.0)
     flakes = Drops(flakes.sizes * _FLUFFY, flakes.depth, flakes.places)
     lean = rng.normal(0, 0.3)
     flakes = _fallen(flakes, np.full(len(flakes.sizes), time_s), lean=lean, size=(image.shape[1], image.shape[0]))
@@ -112,13 +122,18 @@ _SMALLEST_MM = 0.8
 """Smaller drops are not drawn: nobody sees one."""
 _FLUFFY = 10 ** (1 / 3)
 _NEAREST_M = 0.3
-_MOST_DRAWN = 2200
+_MOST_DRAWN = 80_000
+_LINES = 400
+"""So many of the widest are drawn as lines, all others, which are no wider than a pixel, as points along theirs."""
+_MOST_POINTS = 48
 _FIELD, _MARGIN = (1.2, 1.3), (0.1, 0.15)
 """Drops begin in a field so much wider and higher than the picture, from so much left of it and above."""
 _ELSEWHERE = (math.sqrt(5) - 1) / 2
 """By how much of the field a drop comes in again beside where it came in before: the golden section repeats no way."""
 _BINS = (0.3, 0.5, 0.8, 1.3, 10.0)
 """Depths in metres between which streaks are drawn at once, the nearer ones blurred more."""
+_TURBULENCE = 0.04
+"""By so much, of their way down, drops lean apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +145,9 @@ class Drops:
     places: Numbers
 
 
-def _near(rng: np.random.Generator, count: float, slope: float, *, farthest: float) -> Drops:
+def _before_lens(rng: np.random.Generator, count: float, slope: float, *, farthest: float) -> Drops:
     """Of `count` drops a cubic metre those before the lens, the first of one list for every rate."""
-    drawn = rng.random((_MOST_DRAWN, 4))
+    drawn = rng.random((_MOST_DRAWN, 4), dtype=np.float32).astype(np.float64)
     volume = (2 * math.tan(math.radians(30))) ** 2 * 0.75 * (farthest**3 - _NEAREST_M**3) / 3
     mine = drawn[: min(_MOST_DRAWN, max(1, round(count * volume)))]
     depth = np.cbrt(_NEAREST_M**3 + mine[:, 0] * (farthest**3 - _NEAREST_M**3))
@@ -157,30 +172,76 @@ def _with_streaks(seen: Field, drops: Drops, ways: Numbers, shares: Numbers, *, 
     wide, long = drops.sizes * 1e-3 * focal / drops.depth, ways * focal / drops.depth
     field, margin = np.multiply(_FIELD, [width, height]), np.multiply(_MARGIN, [width, height])
     starts = drops.places * field - margin
-    ends = starts + np.stack([long * lean, long], axis=1)
+    leans = lean + _TURBULENCE * np.sin(977 * drops.depth)
+    ends = starts + np.stack([long * leans, long], axis=1)
     levels = np.clip(shares * np.minimum(1, wide), 0, 1)
-    through, shine = np.ones((height, width), np.float32), np.zeros((height, width), np.float32)
+    lines = np.zeros(len(levels), dtype=bool)
+    lines[np.argsort(-wide)[:_LINES]] = True
+    lines &= wide > _POINT_PX
+    streaks = Streaks(starts, ends, wide, levels, drops.depth)
+    dark, lit = _as_points(streaks, ~lines, (height, width))
+    through, shine = 1 - dark, lit * np.float32(lamp)
     for nearest, farthest in itertools.pairwise(_BINS):
-        mine = np.flatnonzero((drops.depth >= nearest) & (drops.depth < farthest))
-        top = float(levels[mine].max(initial=0.0))
-        if top <= 0:
-            continue
-        layer = np.zeros((height, width), dtype=np.uint8)
-        for index in mine[np.argsort(levels[mine])].tolist():
-            begin, end = (np.rint(point[index] * 16).astype(int).tolist() for point in (starts, ends))
-            thick = max(1, round(wide[index]))
-            cv2.line(layer, begin, end, 255 * float(levels[index]) / top, thick, cv2.LINE_AA, 4)
-        blur = max(0.6, 0.0012 * width / nearest)
-        soft = np.asarray(cv2.GaussianBlur(layer, (0, 0), blur), dtype=np.float32)
-        left = 1 - soft * np.float32(top / 255)
-        through *= left
-        shine = shine * left + (1 - left) * np.float32(lamp * (0.6 / nearest) ** 2)
-    if lamp:
-        light = seen * through[..., np.newaxis] + shine[..., np.newaxis]
-    else:
-        around = wide_blur(seen, width / 20) * np.float32(1.15) + np.float32(0.03)
-        light = around + (seen - around) * through[..., np.newaxis]
-    return image_of_light(np.asarray(light, dtype=np.float32))
+        mine = np.flatnonzero(lines & (drops.depth >= nearest) & (drops.depth < farthest))
+        layer = _as_lines(streaks, mine, (height, width), blur=max(0.6, 0.0012 * width / nearest))
+        through *= 1 - layer
+        shine = shine * (1 - layer) + layer * np.float32(lamp * (0.6 / nearest) ** 2)
+    light = seen * through[..., np.newaxis]
+    own = shine if lamp else (1 - through) * np.float32(_of_sky(seen))
+    return image_of_light(np.asarray(light + own[..., np.newaxis], dtype=np.float32))
+
+
+_POINT_PX = 0.7
+"""What is narrower is drawn as points."""
+
+
+@dataclass(frozen=True, eq=False)
+class Streaks:
+    """Where drops were during the exposure: `starts` and `ends` (N, 2) in pixels, how `wide` in pixels, which share of
+    the light of a place they take (`levels`), and their `depth` in metres."""
+
+    starts: Numbers
+    ends: Numbers
+    wide: Numbers
+    levels: Numbers
+    depth: Numbers
+
+
+def _as_lines(streaks: Streaks, mine: NDArray[np.intp], size: tuple[int, int], *, blur: float) -> Field:
+    """Some streaks, out of focus, with ends that fade since a drop comes and goes."""
+    layer = np.zeros(size, dtype=np.uint8)
+    top = float(streaks.levels[mine].max(initial=0.0))
+    if top <= 0:
+        return layer.astype(np.float32)
+    order = mine[np.argsort(streaks.levels[mine])]
+    levels, thick = 255 * streaks.levels[order] / top, np.maximum(1, np.rint(streaks.wide[order])).astype(int)
+    ways = streaks.ends[order] - streaks.starts[order]
+    for inset, share in ((0.0, 0.4), (0.12, 0.75), (0.25, 1.0)):
+        ends = [np.rint((streaks.starts[order] + ways * part) * 16).astype(int) for part in (inset, 1 - inset)]
+        drawn = zip(ends[0].tolist(), ends[1].tolist(), (levels * share).tolist(), thick.tolist(), strict=True)
+        for begin, end, level, wide in drawn:
+            cv2.line(layer, begin, end, level, wide, cv2.LINE_AA, 4)
+    soft = np.asarray(cv2.GaussianBlur(layer, (0, 0), blur), dtype=np.float32)
+    return np.asarray(soft * np.float32(top / 255), dtype=np.float32)
+
+
+def _as_points(streaks: Streaks, mine: NDArray[np.bool_], size: tuple[int, int]) -> tuple[Field, Field]:
+    """Streaks that are narrower than a pixel: the share of light that they take from each place, and of a lamp's light
+    that they give there."""
+    height, width = size
+    starts, ways = streaks.starts[mine], streaks.ends[mine] - streaks.starts[mine]
+    steps = np.clip(np.ceil(ways[:, 1]), 1, _MOST_POINTS).astype(int)
+    weights = streaks.levels[mine] * np.maximum(1, ways[:, 1]) / steps
+    whose = np.repeat(np.arange(len(steps)), steps)
+    along = (np.arange(len(whose)) - np.repeat(np.cumsum(steps) - steps, steps) + 0.5) / steps[whose]
+    points = (starts[whose] + ways[whose] * along[:, np.newaxis]).astype(int)
+    here = (points >= 0).all(axis=1) & (points < [width, height]).all(axis=1)
+    places = points[here, 1] * width + points[here, 0]
+    taken = weights[whose[here]]
+    back = (0.6 / streaks.depth[mine][whose[here]]) ** 2
+    dark, lit = (np.bincount(places, each, height * width).reshape(size) for each in (taken, taken * back))
+    soft = [cv2.GaussianBlur(each.astype(np.float32), (0, 0), 0.6) for each in (dark, lit)]
+    return np.minimum(np.asarray(soft[0]), 1), np.asarray(soft[1])
 
 
 @each_frame
@@ -188,8 +249,8 @@ def insects(
     image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(0), Le(60)], lit: Share = 1.0
 ) -> Image:
     """So many insects before the lens, lit by the camera's lamp: half of them trails that taper to their ends, with
-    beads of the beating wings; the others discs out of focus, the larger the fainter. A part of one is a fainter
-    one."""
+    beads of the beating wings; the others out of focus, brighter to one side, the larger the fainter. A part of one is
+    a fainter one."""
     height, width = image.shape[:2]
     total = np.zeros((height, width), dtype=np.float32)
     for number in range(math.ceil(count)):
@@ -199,8 +260,12 @@ def insects(
         thick, radius = rng.uniform(0.004, 0.011) * width, rng.uniform(0.004, 0.03) * width
         if number % 2:
             bright *= min(1.0, (0.008 * width / radius) ** 2 + 0.12)
-            place = np.rint(start * 16).astype(int).tolist()
-            cv2.circle(layer, place, max(16, round(radius * 16)), 255, -1, cv2.LINE_AA, 4)
+            for part in (1.0, 0.85, 0.7, 0.5, 0.3):
+                place = np.rint((start + radius * (1 - part) * np.array([math.cos(turn), math.sin(turn)])) * 16)
+                level = 255 * (1.15 - 0.9 * part)
+                cv2.circle(
+                    layer, place.astype(int).tolist(), max(16, round(radius * part * 16)), level, -1, cv2.LINE_AA, 4
+                )
         else:
             along = np.linspace(0, 1, 40)
             angles = turn + bend * along

@@ -26,7 +26,6 @@ from auditor.corruptions.builtin import (
 )
 from auditor.corruptions.depth import away_m
 from auditor.corruptions.over_time import each_frame
-from auditor.values.warps import wide_blur
 
 __all__ = ["cast", "flicker", "headlamps", "infrared", "low_sun", "tunnel_exit"]
 
@@ -42,63 +41,88 @@ def infrared(
 
     The three colour filters of a sensor pass 850 nm about alike, so that an image is their mean; what reflects more
     infra-red than light (foliage, many dyes) cannot be known from a picture. The ground is level, 3 m below the camera;
-    nothing is farther than 30 m, and bright sky gives no light back. Source: Fredembach and Süsstrunk 2008, Colouring
-    the near-infrared; the inverse-square law.
+    nothing is farther than 30 m, and what is bright and goes on to the upper edge of the picture is taken to be sky,
+    which gives no light back. Source: Fredembach and Süsstrunk 2008, Colouring the near-infrared; the inverse-square
+    law.
     """
     light = light_of(image)
     gray = np.asarray(cv2.transform(light, np.full((1, 3), 1 / 3)))
-    darkest = np.asarray(cv2.min(cv2.min(light[..., 0], light[..., 1]), light[..., 2]))
+    darkest = np.asarray(cv2.min(cv2.min(light[..., 0], light[..., 1]), light[..., 2]), dtype=np.float32)
     away = away_m(image.shape[:2], height=3.0, horizon=0.35, far=30.0)
     lit = np.minimum(np.float32(2**hot), (np.float32(reach) / away) ** 2)[:, np.newaxis]
     ys, xs = _places(image)
     middle = rng.uniform(-0.15, 0.15, size=2).astype(np.float32)
     beam = np.exp2(np.float32(-0.75) * ((xs - middle[0]) ** 2 + (ys - middle[1]) ** 2))
-    rows = (np.arange(image.shape[0], dtype=np.float32) + np.float32(0.5))[:, np.newaxis] / image.shape[0]
-    above = np.clip((np.float32(0.5) - rows) * 5, 0, 1)
-    sky = 1 - np.float32(0.85) * above * np.clip((darkest - np.float32(_SKY)) * 6, 0, 1)
+    sky = 1 - np.float32(0.85) * _sky(darkest) * np.clip((darkest - np.float32(_SKY)) * 6, 0, 1)
     seen = gray * lit * beam * sky
     return np.repeat(image_of_light(np.asarray(seen, dtype=np.float32))[..., np.newaxis], 3, axis=2)
 
 
-_SKY = 0.35
-"""So bright in all three channels, in the upper part of a picture, is taken to be sky."""
+_SKY = 0.45
+"""So bright in all three channels a sky is at least."""
+
+
+def _sky(darkest: Field) -> Field:
+    """How far each place belongs to a bright field that goes on to the upper edge and has no texture, by a picture of
+    64 × 48: walls and windows below one end it."""
+    height, width = darkest.shape
+    small = np.asarray(cv2.resize(darkest, (64, 48), interpolation=cv2.INTER_AREA))
+    detail = np.asarray(cv2.resize(np.abs(darkest - cv2.blur(darkest, (5, 5))), (64, 48), interpolation=cv2.INTER_AREA))
+    bright = ((small > _SKY) & (detail < _PLAIN)).astype(np.uint8)
+    _, found = cv2.connectedComponents(bright, connectivity=4)
+    sky = np.isin(found, found[0][bright[0] > 0]).astype(np.float32)
+    around = cv2.GaussianBlur(cv2.dilate(sky, np.ones((5, 5), np.uint8)), (0, 0), 1.5)
+    return np.asarray(cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+_PLAIN = 0.03
 
 
 def headlamps(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> Image:
-    """Two headlamps that shine into the lens, one up to a third brighter: each a burnt-out core, and around it stray
-    light; `ratio` is the stray light, as a share of white, a tenth of the picture's width beside a lamp. It fills up
-    what a pixel can hold, without a rim.
+    """Two headlamps that shine into the lens, one up to twice as bright: each a burnt-out core, around it stray light,
+    and below it its light on the road; `ratio` is the stray light, as a share of white, a tenth of the picture's width
+    beside a lamp. It fills up what a pixel can hold, without a rim.
 
     Source: CIE 146:2002, CIE Equations for Disability Glare (10 / angle³ + 5 / angle², here four to one at a tenth of
     the width in favour of the square).
     """
     ys, xs = _places(image)
     middle, height, apart = rng.uniform(-0.5, 0.5), rng.uniform(-0.1, 0.4), rng.uniform(0.12, 0.3)
-    brighter = rng.uniform(0.85, 1.15, size=2)
+    brighter = rng.uniform(0.7, 1.4, size=2)
     stray = np.zeros(image.shape[:2], dtype=np.float32)
     for side, share in zip((-1, 1), brighter, strict=True):
-        stray += _stray(xs, ys, (middle + side * apart, height), ratio * share)
+        x, below = middle + side * apart, ys - np.float32(height)
+        stray += _stray(xs, ys, (x, height), ratio * share)
+        wide = np.float32(0.05) + np.float32(0.15) * np.maximum(below, 0)
+        road = np.exp(-(((xs - np.float32(x)) / wide) ** 2) - np.maximum(below, 0) / np.float32(0.35))
+        stray += np.float32(ratio * share) * road * np.clip(below * 20, 0, 1)
     return _filled(light_of(image), stray, (1.0, 0.95, 0.85))
 
 
 def low_sun(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> Image:
-    """A low sun where the upper half of the picture is brightest: stray light as of a lamp, a warm veil over all of the
-    picture, soft ghosts of the lens's surfaces on the line through its middle; and the camera exposes by 0.3 to 2 stops
-    less for it. `ratio` as of `headlamps`.
+    """A low sun just above the picture: stray light as of a lamp, which burns out what is next to it, a warm veil that
+    falls off with the distance, soft coloured ghosts of the lens's surfaces on the line through the picture's middle;
+    and the camera exposes by up to a stop less for it. `ratio` as of `headlamps`.
 
     Source: CIE 146:2002 for the stray light; Hullin et al. 2011, https://doi.org/10.1145/1964921.1965003 for ghosts.
     """
     ys, xs = _places(image)
     light = light_of(image)
-    half = wide_blur(light.mean(axis=2), image.shape[1] / 12)
-    half = half[: max(1, image.shape[0] // 2)]
-    row, column = np.unravel_index(int(half.argmax()), half.shape)
-    sun = (float(xs[row, column]), float(ys[row, column]))
-    strays = _stray(xs, ys, sun, ratio) + np.float32(0.35 * ratio)
-    for along, size in zip(rng.uniform(-1.2, 0.7, size=4), rng.uniform(0.05, 0.12, size=4), strict=True):
-        away = np.hypot(xs - along * sun[0], ys - along * sun[1]) / size
-        strays += np.float32(0.1 * ratio) / (1 + np.exp(np.clip((away - 1) * 6, -30, 30))).astype(np.float32)
-    return _filled(light * np.float32(2 ** -min(2.0, 0.3 * min(1.0, ratio / 0.02) + 2 * ratio)), strays, (1, 0.93, 0.8))
+    sun = (float(rng.uniform(-0.6, 0.6)), float(ys[0, 0]) - _ABOVE)
+    away = np.hypot(xs - np.float32(sun[0]), ys - np.float32(sun[1]))
+    strays = np.float32(8) * _stray(xs, ys, sun, ratio) + np.float32(0.6 * ratio) / (1 + (away / np.float32(0.5)) ** 2)
+    seen = _filled(light * np.float32(2 ** -min(1.0, 4 * ratio)), strays, (1, 0.93, 0.8))
+    ghosts = np.zeros((2, *image.shape[:2]), dtype=np.float32)
+    for number, (along, size) in enumerate(zip(rng.uniform(-1.2, 0.7, 4), rng.uniform(0.04, 0.1, 4), strict=True)):
+        place = np.hypot(xs - np.float32(along * sun[0]), ys - np.float32(along * sun[1])) / np.float32(size)
+        ghosts[number % 2] += np.float32(0.3 * ratio) / (1 + np.exp(np.clip((place - 1) * 9, -30, 30)))
+    colored = ghosts[0][..., np.newaxis] * _GREENISH + ghosts[1][..., np.newaxis] * _REDDISH
+    return image_of_light(light_of(seen) + np.maximum(1 - light_of(seen), 0) * (1 - np.exp(-colored)))
+
+
+_ABOVE = 0.03
+"""By so much, of half the width, the sun stands above the picture."""
+_GREENISH, _REDDISH = np.array([0.4, 1.0, 0.6], np.float32), np.array([1.0, 0.5, 0.6], np.float32)
 
 
 def _stray(xs: Field, ys: Field, lamp: tuple[float, float], ratio: float) -> Field:
@@ -119,26 +143,17 @@ def _filled(light: Field, stray: Field, color: tuple[float, float, float]) -> Im
 
 
 def tunnel_exit(image: Image, *, rng: np.random.Generator, stops: Annotated[float, Ge(0), Le(8)]) -> Image:
-    """The end of a tunnel: an arch that is so many stops too bright for an exposure that was set for the dark around
-    it, two to four stops below, and that throws stray light over it.
+    """The first moments out of a tunnel: the exposure is still that of the dark, so many stops too long, and the lens
+    scatters two per cent of all that light over the picture.
 
-    Source: CIE 88:2004, Guide for the Lighting of Road Tunnels (the luminance of the access zone against the inside).
+    Source: CIE 88:2004, Guide for the Lighting of Road Tunnels (the luminance of the access zone against the inside);
+    ISO 9358:1994 (veiling glare of lenses: some per cent).
     """
-    height, width = image.shape[:2]
-    ys, xs = np.mgrid[:height, :width].astype(np.float32)
-    middle, half = width * rng.uniform(0.4, 0.6), width * rng.uniform(0.16, 0.26)
-    bottom, spring = height * 0.66, height * 0.45
-    tall = half * 0.9
-    arch = np.hypot((xs - middle) / half, np.maximum(spring - ys, 0) / tall)
-    edge = max(1.0, width / 160)
-    below = (bottom - ys) / np.float32(edge)
-    inside = np.clip((1 - arch) * np.float32(half / edge), -15, 15)
-    opening = 1 / (1 + np.exp(-np.minimum(inside, np.clip(below, -15, 15))))
-    away = np.hypot((xs - middle) / half, (ys - height * 0.5) / half)
-    stray = np.float32(0.006 * (2**stops - 1)) / np.maximum(away, 1) ** 2
-    dark = np.exp2(-np.float32(min(4.0, stops)) * (1 - opening))
-    bright = np.exp2(np.float32(stops) * opening)
-    return _filled(np.minimum(light_of(image) * (dark * bright)[..., np.newaxis], 1), stray * (1 - opening), (1, 1, 1))
+    light = light_of(image) * np.float32(2**stops)
+    return image_of_light(light + np.float32(_GLARE * (1 - 2**-stops)) * light.mean(axis=(0, 1)))
+
+
+_GLARE = 0.02
 
 
 @each_frame
@@ -161,18 +176,19 @@ _PERIODS = 100 / 30
 def cast(image: Image, *, rng: np.random.Generator, kelvin: Kelvin, stops: Stops = 0.0) -> Image:
     """Lamps of `kelvin` with so many stops more green than red and blue (below 0: magenta), as of cheap fluorescent and
     LED lamps, on a camera balanced for daylight; no channel is brighter than it was, and what was burnt out stays
-    white.
+    white, the brighter the more.
 
     Source: as of `color_temperature`.
     """
     gains = planckian_gains(kelvin) * np.exp2(np.array([-stops / 2, stops / 2, -stops / 2]))
     light = light_of(image)
-    white = (light.min(axis=2, keepdims=True) > _BURNT).astype(np.float32)
+    white = np.clip((light.min(axis=2, keepdims=True) - _BURNT) / (1 - _BURNT), 0, 1)
     lit = light * (gains / gains.max()).astype(np.float32)
     return image_of_light(np.asarray(lit * (1 - white) + light * white, dtype=np.float32))
 
 
-_BURNT = 0.97
+_BURNT = np.float32(0.7)
+"""From so bright on in all channels a place turns to white again, which it is at 1."""
 
 
 def _places(image: Image) -> tuple[Field, Field]:

@@ -92,7 +92,7 @@ def digital_zoom(size: Size, *, rng: np.random.Generator, factor: Factor) -> Pro
 
 def distance(size: Size, *, rng: np.random.Generator, factor: Factor) -> Projective:
     """See the picture from so many times as far away: everything is smaller by the factor, about the middle; what lies
-    around it is not known, and is a blur of the picture's edges."""
+    around it is not known, and is a blur of the picture's mirror image."""
     height, width = size
     return Affine((1 / factor, 1 / factor), ((1 - 1 / factor) * width / 2, (1 - 1 / factor) * height / 2))
 

@@ -25,26 +25,30 @@ _MOST_SCRATCHES, _MOST_DROPS = 250, 120
 
 
 def scratches(image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(0), Le(_MOST_SCRATCHES)]) -> Image:
-    """A dome with so many scratches, out of focus: each scatters the light of the scene into the lens, as a pale
-    line. A part of one is a fainter one."""
+    """A dome with so many scratches, 40 mm before an opening of 2 mm, so that each is a pale band, 28 pixels wide in a
+    picture of 640: it scatters the light of the scene into the lens. A part of one is a fainter one."""
     height, width = image.shape[:2]
     total = np.zeros((height, width), dtype=np.float32)
     for number in range(math.ceil(count)):
         layer = np.zeros((height, width), dtype=np.uint8)
         start, turn = rng.random(2) * [width, height], rng.uniform(0, math.pi)
-        long, bend, strength = rng.exponential(0.16) * width, rng.normal(0, 0.4), rng.uniform(0.05, 0.35)
+        long, bend, strength = rng.exponential(0.16) * width, rng.normal(0, 0.4), rng.uniform(0.3, 1)
         angles = turn + bend * np.linspace(0, 1, 8)
         way = np.cumsum(np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0) * long / 8
         points = np.rint((start + way) * 16).astype(np.int32).reshape(-1, 1, 2)
-        thick = max(1, round(rng.uniform(0.5, 3) * width / 640))
+        thick = max(1, round(rng.uniform(1, 4) * width / 640))
         cv2.polylines(layer, [points], False, 255 * min(1.0, count - number), thick, cv2.LINE_AA, 4)
         left, top, wide, high = _around(points / 16, thick, (height, width))
         part = (slice(top, top + high), slice(left, left + wide))
-        total[part] = np.maximum(total[part], layer[part].astype(np.float32) * np.float32(strength / 255))
-    soft = np.asarray(cv2.GaussianBlur(total, (0, 0), max(0.6, width / 330)))[..., np.newaxis]
+        total[part] += layer[part].astype(np.float32) * np.float32(strength / 255)
+    soft = 1 - np.exp(-wide_blur(total, width * _DISC / 4))[..., np.newaxis]
     light = light_of(image)
     scattered = wide_blur(light, width / 8)
     return image_of_light(np.asarray(light * (1 - soft) + soft * scattered * np.float32(1.6), dtype=np.float32))
+
+
+_DISC = 28 / 640
+"""The disc of confusion, of the width: 2 mm / 40 mm by a lens of 60 degrees across."""
 
 
 def _around(points: NDArray[np.float64], thick: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -123,7 +127,7 @@ def drops(image: Image, *, rng: np.random.Generator, count: Annotated[float, Ge(
 def reflection(image: Image, *, rng: np.random.Generator, share: Share) -> Image:
     """A glass door before the camera that reflects so large a share of what is behind it: a part of the picture itself
     that is drawn once per image, turned around, enlarged and out of focus, of which only what is bright is seen; twice,
-    for the two sides of the glass.
+    for the two sides of the glass. A little out of focus, and half of its colours is lost.
 
     Source: Shih et al. 2015, Reflection Removal Using Ghosting Cues (two shifted reflections); 4 % a surface is
     Fresnel's share for glass seen straight on.
@@ -135,7 +139,9 @@ def reflection(image: Image, *, rng: np.random.Generator, share: Share) -> Image
     zoom = 1 / part
     matrix = np.array([[-zoom, 0, width + left * zoom], [0, zoom, -top * zoom]])
     turned = cv2.warpAffine(light, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
-    other = wide_blur(np.asarray(turned, dtype=np.float32), width / 60)
+    turned = np.asarray(turned, dtype=np.float32)
+    turned = (turned + turned.mean(axis=2, keepdims=True)) / 2
+    other = wide_blur(turned, width / 200)
     move = np.array([[1, 0, width * 0.012], [0, 1, height * 0.008]], dtype=np.float64)
     ghost = cv2.warpAffine(other, move, (width, height), borderMode=cv2.BORDER_REFLECT)
     bright = (other + np.float32(0.8) * np.asarray(ghost)) ** 2
@@ -172,14 +178,14 @@ _DOUBLINGS = 5
 @each_frame
 def shake(image: Image, *, rng: np.random.Generator, path: NotNegative) -> Image:
     """A camera that vibrates during the exposure, along a random, smooth way that strays by `path` pixels (root mean
-    square).
+    square) of a picture 640 pixels wide, and by as large a share of another.
 
     Source: Boracchi and Foi 2012, https://doi.org/10.1109/TIP.2012.2192126 (point spreads of random motion).
     """
     steps = rng.standard_normal((64, 2))
     way = np.cumsum(np.cumsum(steps - steps.mean(axis=0), axis=0), axis=0)
     way -= way.mean(axis=0)
-    way *= path / max(float(np.sqrt((way**2).sum(axis=1).mean())), 1e-9)
+    way *= path * image.shape[1] / 640 / max(float(np.sqrt((way**2).sum(axis=1).mean())), 1e-9)
     reach = math.ceil(float(np.abs(way).max(initial=0.0))) + 1  # with room for the pixel beside
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=np.float32)
     for x, y in _dense(way) + reach:

@@ -34,21 +34,24 @@ def gained(
     gain: Annotated[float, Ge(0), Le(72)],
     well: Positive = 12000.0,
     read: NotNegative = 2.5,
+    colour: bool = True,
 ) -> Image:
     """A picture of little light that a gain of so many dB made bright: where white fills the `well` (electrons) without
     gain, it is well / 10^(gain / 20) electrons now, a Poisson count, with a read noise of `read` electrons (root mean
-    square).
+    square). Without `colour` the picture is gray, and so is its noise.
 
     Source: EMVA Standard 1288, release 4.0 (shot noise is the square root of the electrons, read noise is added). A
     well of 12000 and 2.5 electrons are by us, of the order of small sensors of security cameras.
     """
     electrons = well / 10 ** (gain / 20)
-    quantile = rng.integers(0, QUANTILES, size=image.shape, dtype=np.uint16)
-    counted = _counts(round(electrons, 6))[image, quantile]
-    noise = np.empty(image.shape, dtype=np.float32)
+    seen = image if colour else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[..., np.newaxis]
+    quantile = rng.integers(0, QUANTILES, size=seen.shape, dtype=np.uint16)
+    counted = _counts(round(electrons, 6))[seen, quantile]
+    noise = np.empty(seen.shape, dtype=np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
-    cv2.randn(noise, np.zeros(3), np.full(3, read / electrons))
-    return image_of_light(counted + noise)
+    cv2.randn(noise, np.zeros(seen.shape[2]), np.full(seen.shape[2], read / electrons))
+    found = image_of_light(counted + noise)
+    return found if colour else np.repeat(found, 3, axis=2)
 
 
 @functools.lru_cache(maxsize=8)

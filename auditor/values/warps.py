@@ -38,7 +38,7 @@ class Warp(Protocol):
         ...
 
     def pixels(self, image: Image) -> Image:
-        """The new image, of the same size; what was not on the original is a blur of its edges, or black."""
+        """The new image, of the same size; what was not on the original is a blur of its mirror image, or black."""
         ...
 
 
@@ -83,16 +83,19 @@ def Affine(  # noqa: N802
 _SHARP = 0.3
 """An image that shrinks is smoothed first, so that fine patterns do not alias, where that takes more than so many
 pixels."""
-_REPEAT = cv2.BORDER_REPLICATE
+_REPEAT = cv2.BORDER_REFLECT
 
 
 def _filled(moved: NDArray[Any], inside: NDArray[Any], around: NDArray[Any]) -> Image:
-    """What moved, and where the picture has nothing, its edges, blurred until no thing can be seen in them."""
+    """What moved, and where the picture has nothing, its mirror image, blurred the more the farther out, until no thing
+    can be seen in it."""
     width = moved.shape[1]
     if inside.min() == _WHOLE:
         return np.asarray(moved, dtype=np.uint8)
-    soft = wide_blur(around.astype(np.float32), width / 25)
     share = (inside.astype(np.float32) / _WHOLE)[..., np.newaxis]
+    near = np.clip(2 * wide_blur(share[..., 0], width / 60), 0, 1)[..., np.newaxis]
+    mirrored = around.astype(np.float32)
+    soft = near * wide_blur(mirrored, width / 250) + (1 - near) * wide_blur(mirrored, width / 25)
     mixed = moved.astype(np.float32) + (1 - share) * soft
     return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
 
