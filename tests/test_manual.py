@@ -70,6 +70,34 @@ def test_the_readme_s_audit_is_a_document(tmp_path):
     assert load_audit(tmp_path / "audit.yaml").models[0].name == "yolox_nano"
 
 
+def rows_of(text, name):
+    """The cells of a recorded table by its first column; its titles are the row called nothing."""
+    (found,) = re.findall(rf"<!-- results: {name} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()]
+    return {"": lines[0], **{line[0]: line for line in lines[2:]}}
+
+
+def test_the_recorded_results_agree_with_themselves_and_with_the_readme():
+    """`tests/reference/record_results.py` writes both from two runs; what a hand changes in one is found."""
+    page = page_text("results")
+    over, short = rows_of(page, "over"), rows_of(README, "short")
+    assert len(over) == len(short) == 9
+    for name, row in over.items():
+        if not name:
+            continue
+        clean, common, kept, camera, kept_there = (float(cell.split()[0]) for cell in row[1:])
+        assert kept == pytest.approx(common / clean, abs=0.0007 / clean)
+        assert kept_there == pytest.approx(camera / clean, abs=0.0007 / clean)
+        shown = [float(cell.split()[0]) for cell in short[name][1:4]]
+        assert shown == pytest.approx([clean, kept, kept_there], abs=0.0051)
+    for place, title in enumerate(short[""][4:], start=4):
+        scenario = title.removeprefix("breaks at: ").split(",")[0]
+        (limits,) = (table for table in (rows_of(page, "common"), rows_of(page, "camera")) if scenario in table)
+        for name in over:
+            if name:
+                assert short[name][place] == limits[scenario][limits[""].index(name)]
+
+
 def test_pages_and_types_are_package_data():
     package = importlib.resources.files("auditor")
     assert package.joinpath("py.typed").is_file()

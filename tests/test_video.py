@@ -18,20 +18,24 @@ from auditor.corruptions.air import rain
 from auditor.corruptions.corrupt import corrupt, draw_of
 from auditor.corruptions.packs import pack_file, read_scenarios
 from auditor.datasets.dataset import DatasetRequest
+from auditor.datasets.detect import detect_dataset
 from auditor.datasets.formats.video import load
+from auditor.datasets.image_table import load_table
 from auditor.datasets.mot_file import read_mot
 from auditor.datasets.video_file import read_clip, read_frame
 from auditor.demo import clips
 from auditor.demo.clips import RATE, SIZE, render_clip, write_clip
 from auditor.errors import DataError, InputError
 from auditor.evaluate.bootstrap import draw_weights
+from auditor.evaluate.counted import Seen
 from auditor.evaluate.differences import difference
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.evaluate.intervals import FIXED, expanded, quantile_of
 from auditor.evaluate.robustness import summarize
 from auditor.run import run_audit
 from auditor.tasks.detection.over_frames import OVER_FRAMES
-from auditor.values import Cell, CellResult, MetricValue
+from auditor.tasks.detection.point_choice import _folds
+from auditor.values import Cell, CellResult, Meant, MetricValue
 
 FRAMES = 40
 
@@ -108,6 +112,12 @@ def test_a_clip_filmed_upright_is_shown_upright(tmp_path):
     mine = read_frame(path, clip.frames[2].pts)
     assert np.abs(mine.astype(int) - theirs[2]).mean() < 1.0
     assert read_frame(path, clip.frames[2].pts, turn=False).shape == (SIZE[1], SIZE[0], 3)
+    shown, stored = (
+        load(DatasetRequest("d", options={"path": path}, meant=Meant(exif=exif))) for exif in (None, "ignore")
+    )
+    assert shown.images[0].size == (SIZE[1], SIZE[0])
+    assert stored.images[0].size == SIZE
+    assert "°" in shown.about["turned"]
 
 
 def test_damage_in_the_middle_costs_frames_not_the_clip(tmp_path, folder):
@@ -122,7 +132,52 @@ def test_damage_in_the_middle_costs_frames_not_the_clip(tmp_path, folder):
     assert all(read_frame(path, frame.pts).shape == (SIZE[1], SIZE[0], 3) for frame in clip.frames)
 
 
-@pytest.mark.parametrize("content", [b"", b"no video at all", b"\0" * 4096])
+def with_truth(folder, path):
+    """A clip with the gt.txt and the class names of a folder."""
+    options = {"path": path, "truth": "mot"}
+    return DatasetRequest("d", annotations=folder / "gt.txt", labels=folder / "labels.txt", options=options)
+
+
+def test_truth_is_refused_where_frames_before_it_are_lost(tmp_path, folder):
+    """Frames behind a damaged packet have other numbers than those of the clip that was annotated."""
+    source, damaged = folder / "clip.mp4", tmp_path / "damaged.mkv"
+    with av.open(str(source)) as reader, av.open(str(damaged), "w") as sink:
+        stream = sink.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
+        for number, frame in enumerate(reader.decode(video=0)):
+            for packet in stream.encode(frame.reformat(format="yuvj420p")):
+                if number == 10:
+                    empty = av.Packet(b"no picture")
+                    for name in ("pts", "dts", "time_base", "stream"):
+                        setattr(empty, name, getattr(packet, name))
+                    packet = empty
+                sink.mux(packet)
+    options = {"path": damaged, "truth": "none"}
+    alone = load(DatasetRequest("d", options=options))
+    assert len(alone.images) == FRAMES - 1
+    assert alone.counts["damaged_packets"] == 1
+    with pytest.raises(InputError, match=r"a packet after frame 10 is damaged, .* take the clip that was annotated"):
+        load(with_truth(folder, damaged))
+
+
+def test_a_clip_that_was_cut_says_so(tmp_path, folder):
+    path = tmp_path / "cut.mkv"
+    with av.open(str(folder / "clip.mp4")) as reader, av.open(str(path), "w") as sink:
+        stream = sink.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                sink.mux(packet)
+    whole = path.read_bytes()
+    assert "missing_frames" not in load(DatasetRequest("d", options={"path": path})).counts
+    path.write_bytes(whole[: len(whole) // 2])
+    found = load(DatasetRequest("d", options={"path": path}))
+    assert found.counts["missing_frames"] == FRAMES - len(found.images)
+    with pytest.raises(InputError, match="its file says 40: is it cut"):
+        load(with_truth(folder, path))
+
+
+@pytest.mark.parametrize("content", [b"no video at all", b"\0" * 4096])
 def test_what_is_no_video_is_one_error(tmp_path, content):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
@@ -192,7 +247,7 @@ def test_classes_by_their_names_and_every_third_frame(clip):
 
 
 def test_boxes_without_a_class_are_persons(clip):
-    found = load(request(clip, "1,-1,10,10,5,5,1,-1,-1,-1\n"))
+    found = load(request(clip, "1,3,10,10,5,5,1,-1,-1,-1\n"))
     assert found.categories == ("person",)
     assert len(found.truth[1].boxes) == 1
 
@@ -200,11 +255,16 @@ def test_boxes_without_a_class_are_persons(clip):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("1,1,5,5\nx,1,2,3,4,5\n0,1,2,3,4,5\n", ["gt.txt:1: 4 columns", "gt.txt:2: could not", "gt.txt:3: frame 0"]),
+        ("1,1,5,5\nx,1,2,3,4,5\n0,1,2,3,4,5\n", ["numbered from 0", "gt.txt:1: 4 columns", "gt.txt:2: could not"]),
         ("1,1,nan,5,5,5,1,1,1\n", ["gt.txt:1: a number that is not finite"]),
         (f"{FRAMES + 1},1,5,5,9,9,1,1,1\n", [f"boxes up to frame {FRAMES + 1}, but"]),
         ("1,1,5,5,9,9,1,77,1\n", ["boxes of class 77, which MOT16 does not name"]),
         ("1,1,5,5,9,9,0,1,1\n", ["none of its 1 boxes counts"]),
+        ("1,-1,5,5,9,9,0.9\n", ["gt.txt:1: track -1, as in a file of detections"]),
+        ("1,2,5,5,9,9,1,1,1\n1,2,6,6,9,9,1,1,1\n", ["gt.txt:2: track 2 stands on frame 1 already, in line 1"]),
+        ("1,99999999999999999999,1,1,5,5\n", ["gt.txt:1: a number that is not finite, or beyond 2^53"]),
+        ("1,1,5,5,9,9,1,1.5,1\n", ["gt.txt:1: frame 1, track 1 and class 1.5 are no whole numbers"]),
+        ("1 1 5 5 9 9\n2 1 5 5 9 9\n", ["no commas in it"]),
         ("", ["it has no line"]),
     ],
 )
@@ -265,6 +325,29 @@ def test_coco_over_frames_is_what_motchallenge_is(tmp_path, folder):
     for number, found in theirs.truth.items():
         for field in ("boxes", "labels", "iscrowd", "tracks"):
             np.testing.assert_allclose(getattr(mine.truth[number], field), getattr(found, field))
+
+
+def test_tracks_are_of_any_ids_and_of_all_objects_or_none(tmp_path, folder):
+    def loaded(change):
+        (tmp_path / "vid.json").write_text(json.dumps(as_coco_vid(folder, annotations=change)))
+        options = {"path": folder / "clip.mp4", "truth": "coco_vid"}
+        return load(DatasetRequest("d", annotations=tmp_path / "vid.json", options=options))
+
+    def without(item):
+        return {key: value for key, value in item.items() if key != "instance_id"}
+
+    whole = loaded(lambda found: found)
+    named = loaded(lambda found: [{**without(item), "track_id": f"t{item['instance_id']}"} for item in found])
+    both = np.concatenate([np.stack([whole.truth[n].tracks, named.truth[n].tracks], axis=1) for n in whole.truth])
+    assert len(np.unique(both, axis=0)) == len(np.unique(both[:, 0])) == len(np.unique(both[:, 1]))
+    none = loaded(lambda found: [without(item) for item in found])
+    assert none.times == {}
+    assert "objects_without_track" not in none.counts
+    some = loaded(lambda found: [item if item["id"] % 3 or item["iscrowd"] else without(item) for item in found])
+    assert some.times == {}
+    assert some.counts["objects_without_track"] > 10
+    with pytest.raises(InputError, match=r"track 1 stands \d+ times on the image 100"):
+        loaded(lambda found: [{**item, "instance_id": 1} for item in found])
 
 
 def test_frames_that_are_not_listed_are_not_judged(tmp_path, folder):
@@ -425,15 +508,24 @@ def test_weights_of_blocks():
     assert np.array_equal(draw_weights(9, seed=2), draw_weights(9, seed=2, block=1))
 
 
-def test_a_block_is_two_seconds_and_a_quarter_at_most(folder):
+def test_a_block_is_two_seconds_and_few_blocks_say_nothing_of_chance(folder):
     whole = load(DatasetRequest("d", options={"path": folder / "clip.mp4"}))
-    assert whole.block == FRAMES // 4
+    assert whole.block == 2 * RATE
+    independent = {frames: Seen(np.arange(frames), frames, 0, 20).independent(frames) for frames in (40, 99, 100, 220)}
+    assert independent == {40: 1, 99: 1, 100: 5, 220: 11}
+    assert Seen(np.arange(3), 3, 0).independent(3) == 3
     moments = [dataclasses.replace(whole.images[0].moment, time_s=number / RATE) for number in range(400)]
     images = tuple(dataclasses.replace(whole.images[0], id=number, moment=one) for number, one in enumerate(moments))
     longer = dataclasses.replace(whole, images=images)
     assert longer.block == 2 * RATE
     stills = dataclasses.replace(whole, images=tuple(dataclasses.replace(image, moment=None) for image in whole.images))
     assert stills.block == 1
+
+
+def test_thresholds_are_not_chosen_by_a_frame_s_neighbours():
+    assert _folds(20, alike=True).tolist() == [number // 2 for number in range(20)]
+    assert _folds(20, alike=False).tolist() == [number % 10 for number in range(20)]
+    assert len(np.unique(_folds(4, alike=True))) == 4
 
 
 # ------------------------------------------------------------------------------------------------------------ the audit
@@ -463,15 +555,44 @@ def test_an_audit_of_a_clip(tmp_path, folder, truth):
     clean = next(cell for cell in result["cells"] if cell["scenario"] == "clean")
     assert clean["status"] == "ok"
     assert record["images"] == clean["images"] == (FRAMES if "mot" in truth else FRAMES // 2)
-    assert clean["blocks"] == 4
+    assert clean["blocks"] == 1
+    assert clean["metrics"].get("AP", {}).get("interval") is None
     page = (tmp_path / "out" / "report.html").read_text()
     assert "frames of a clip" in page
     assert ("Over the frames of the clip" in page) == ("mot" in truth)
     if "mot" in truth:
-        assert "40 frames are 4 blocks" in " ".join(page.split())
+        told = " ".join(page.split())
+        assert "40 frames, 320 × 240 pixels, 10 frames a second, h264" in told
+        assert "too short for intervals" in told
         assert clean["metrics"]["AP"]["value"] > 0.5
         assert set(OVER_FRAMES) <= set(clean["metrics"])
         assert re.search(r"clip.mp4 frame \d+, \d\.\d\d s", page)
+        assert "data.short_clip" in page
+        where = tmp_path / "coco"
+        done = CliRunner().invoke(main, ["export", str(tmp_path / "out"), "--to", "coco", "-o", str(where)])
+        assert done.exit_code == 0, done.output
+        (written,) = where.glob("truth*.json")
+        options = {"path": tmp_path / "clip.mp4", "truth": "coco_vid"}
+        again = load(DatasetRequest("d", annotations=written, options=options))
+        for number, found in load(with_truth(tmp_path, tmp_path / "clip.mp4")).truth.items():
+            mine, theirs = (np.argsort(truth.tracks) for truth in (again.truth[number], found))
+            np.testing.assert_array_equal(again.truth[number].tracks[mine], found.tracks[theirs])
+            np.testing.assert_allclose(again.truth[number].boxes[mine], found.boxes[theirs])
+
+
+def test_a_folder_with_a_clip_is_known_and_its_frames_have_a_table(tmp_path, folder):
+    found = detect_dataset(folder)
+    assert found == {
+        "format": "video",
+        "path": folder / "clip.mp4",
+        "truth": "mot",
+        "annotations": folder / "gt.txt",
+        "labels": folder / "labels.txt",
+    }
+    images = load(DatasetRequest("d", options={"path": folder / "clip.mp4"})).images
+    (tmp_path / "frames.csv").write_text("frame,hour\n" + "".join(f"{image.id},{image.id // 10}\n" for image in images))
+    table = load_table(tmp_path / "frames.csv", images)
+    assert table == {"hour": tuple(str(image.id // 10) for image in images)}
 
 
 def test_a_guarantee_is_refused_of_frames_that_are_alike(tmp_path, folder):

@@ -158,6 +158,7 @@ def zoom_blur(image: Image, *, rng: np.random.Generator, most: Factor, step: Pos
     return np.asarray(total / (len(factors) + 1), dtype=np.uint8)
 
 
+@each_frame
 def snow(
     image: Image,
     *,

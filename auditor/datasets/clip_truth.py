@@ -25,6 +25,8 @@ class ClipRequest:
     labels: Path | None = None
     video: str | None = None
     reading: BoxReading = _AS_COCO
+    cut: str = ""
+    """What is said where the clip has fewer frames than its file says."""
 
 
 @dataclass(frozen=True, eq=False)

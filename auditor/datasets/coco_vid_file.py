@@ -3,14 +3,16 @@ https://github.com/open-mmlab/mmtracking (CocoVID), https://github.com/TAO-Datas
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.datasets.clip_truth import ClipRequest, ClipTruth
-from auditor.datasets.coco_file import gathered, is_id, read_coco, some, truth_of
+from auditor.datasets.coco_file import Annotated, gathered, is_id, read_coco, some, truth_of
 from auditor.errors import InputError
 
 __all__ = ["coco_vid_truth"]
@@ -18,6 +20,7 @@ __all__ = ["coco_vid_truth"]
 _FRAME = ("frame_id", "frame_index")
 """What a frame's number, from 0 on, is called."""
 _TRACK = ("instance_id", "track_id")
+_SHOWN = 10
 
 
 def coco_vid_truth(asked: ClipRequest) -> ClipTruth:
@@ -46,11 +49,51 @@ def coco_vid_truth(asked: ClipRequest) -> ClipTruth:
         raise InputError(f"{asked.path}: no object is on its {len(images)} frames of {asked.clip.name}")
     labels = {category["id"]: index for index, category in enumerate(categories)}
     frames = {}
+    tracks, counts["objects_without_track"] = _tracks(by_image, asked.path)
     for image, found in by_image.items():
-        tracks = [_number(annotation, _TRACK) for annotation, _ in found]
-        frames[numbers[image]] = truth_of(found, labels, areas=True, tracks=np.array(tracks, dtype=np.int64))
+        frames[numbers[image]] = truth_of(found, labels, areas=True, tracks=tracks.get(image))
     names = tuple(str(category["name"]) for category in categories)
     return ClipTruth(names, frames, counts, frozenset(numbers.values()))
+
+
+def _tracks(by_image: Mapping[int, Sequence[Annotated]], path: Path) -> tuple[dict[int, NDArray[np.int64]], int]:
+    """Which object each annotation of an image is, of whatever ids; none where some have none, and how many these are.
+
+    Raises:
+        InputError: an object stands twice on a frame.
+    """
+    ids = {image: [_track(annotation) for annotation, _ in found] for image, found in by_image.items()}
+    every = dict.fromkeys(one for mine in ids.values() for one in mine if one is not None)
+    beyond = 1 + max((one for one in every if isinstance(one, int)), default=-1)
+    known = {one: one if isinstance(one, int) else beyond + index for index, one in enumerate(every)}
+    if not known:
+        return {}, 0
+    twice = [
+        f"{path}: track {track!r} stands {count} times on the image {image}; give each object one box on a frame"
+        for image, mine in ids.items()
+        for track, count in Counter(mine).items()
+        if track is not None and count > 1
+    ]
+    if twice:
+        more = [f"{path}: and {len(twice) - _SHOWN} more"] if len(twice) > _SHOWN else []
+        raise InputError([*twice[:_SHOWN], *more])
+    without = sum(
+        track is None and not annotation.get("iscrowd", 0)
+        for image, found in by_image.items()
+        for track, (annotation, _) in zip(ids[image], found, strict=True)
+    )
+    coded = {image: [-1 if one is None else known[one] for one in mine] for image, mine in ids.items()}
+    return ({} if without else {image: np.array(mine, dtype=np.int64) for image, mine in coded.items()}), without
+
+
+def _track(annotation: Mapping[str, Any]) -> int | str | None:
+    """Which object it is, by a number from 0 on or a name; None where it does not say."""
+    for key in _TRACK:
+        value: Any = annotation.get(key)
+        if (is_id(value) and value >= 0) or (isinstance(value, str) and value):
+            track: int | str = value
+            return track
+    return None
 
 
 def _images(document: Mapping[str, Any], asked: ClipRequest) -> Sequence[Mapping[str, Any]]:
@@ -88,8 +131,13 @@ def _check(images: Sequence[Mapping[str, Any]], numbers: Mapping[int, int], aske
     last = max(numbers.values())
     if last > len(asked.sizes):
         problems.append(
-            f"{asked.path}: its last frame is {last - 1}, from 0 on, but {asked.clip} has {len(asked.sizes)} frames; "
-            "give the two of one clip"
+            f"{asked.path}: its last frame is {last - 1}, from 0 on, but {asked.clip} has {len(asked.sizes)} frames"
+            f"{asked.cut}; "
+            + (
+                "it has none of frame 0: take 1 from each `frame_id`"
+                if min(numbers.values()) == 2 and last == len(asked.sizes) + 1
+                else "give the two of one clip"
+            )
         )
     elif not without:
         if len(set(numbers.values())) < len(numbers):

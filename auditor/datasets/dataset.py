@@ -68,18 +68,18 @@ class Dataset:
     def block(self) -> int:
         """How many consecutive images are alike, and are drawn together for intervals: one, of a clip the frames of two
         seconds, and at least the cube root of all (the order that Hall, Horowitz and Jing 1995,
-        https://doi.org/10.1093/biomet/82.3.561, found best), but a quarter of them at most."""
+        https://doi.org/10.1093/biomet/82.3.561, found best)."""
         times = [image.moment.time_s for image in self.images if image.moment is not None]
         if len(times) < 2 or times[-1] <= times[0]:
             return 1
         a_second = (len(times) - 1) / (times[-1] - times[0])
-        most = max(round(_ALIKE_S * a_second), math.ceil(math.cbrt(len(times))))
-        return max(1, min(len(times) // 4, most))
+        return min(len(times), max(round(_ALIKE_S * a_second), math.ceil(math.cbrt(len(times)))))
 
     @property
     def times(self) -> dict[int, float]:
-        """By image id, the seconds of each frame after the first, where its objects have tracks; else empty."""
-        tracked = any(isinstance(found, GroundTruth) and found.tracks is not None for found in self.truth.values())
+        """By image id, the seconds of each frame after the first, where all its objects have tracks; else empty."""
+        found = [item for item in self.truth.values() if isinstance(item, GroundTruth) and len(item.labels)]
+        tracked = bool(found) and all(item.tracks is not None for item in found)
         return {image.id: image.moment.time_s for image in self.images if image.moment is not None} if tracked else {}
 
 

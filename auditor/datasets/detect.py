@@ -19,7 +19,10 @@ def detect_dataset(folder: Path) -> dict[str, Path | str]:
         InputError: nothing there is of a known format; says what was looked for.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: {no_folder(folder)}; expected a folder of images with their annotations")
+        raise InputError(
+            f"{folder}: {no_folder(folder)}; expected a folder of images with their annotations, or of a video and its "
+            "gt.txt"
+        )
     formats: list[Format] = sorted(extensions.every("datasets").values(), key=lambda found: found.rank)
     for form in formats:
         found = form.detect(folder)

@@ -21,7 +21,8 @@ _SHOWN = 10
 
 def load_table(path: Path, images: Sequence[ImageRecord]) -> Mapping[str, tuple[str, ...]]:
     """Read a table: by column the value of each image, in their order, empty where it has no row. The column `image`
-    (or `file_name`, `file`, `path`, `name`; else the first) names it: its name, its stem, or the end of its path.
+    (or `file_name`, `file`, `path`, `name`; else the first) names it: its name, its stem, or the end of its path; of a
+    clip's frame its number, from 1 on.
 
     Raises:
         InputError: the file cannot be read, has no other column, names none of the images, or one
@@ -44,7 +45,7 @@ def load_table(path: Path, images: Sequence[ImageRecord]) -> Mapping[str, tuple[
             problems.append(f"line {line}: {name!r} stands before with other values; give each image one line")
     found = [_row_of(image, by_name) for image in images]
     if not problems and not any(found):
-        first, named = rows[1][1][place] if len(rows) > 1 else "", images[0].path.name
+        first, named = rows[1][1][place] if len(rows) > 1 else "", _names_of(images[0])[-1]
         problems.append(
             f"none of its {len(rows) - 1} lines names one of the {len(images)} images; its column {head[place]} "
             f"begins with {first!r}, the images with {named!r}"
@@ -82,6 +83,13 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _row_of(image: ImageRecord, by_name: Mapping[str, list[str]]) -> list[str]:
+    return next((by_name[name] for name in _names_of(image) if name in by_name), [])
+
+
+def _names_of(image: ImageRecord) -> list[str]:
+    """What an image may be called, its file's name last but for the stem."""
+    if image.moment is not None:
+        return [str(image.id)]
     parts = image.path.parts
     names = ["/".join(parts[start:]) for start in range(max(0, len(parts) - 4), len(parts))]
-    return next((by_name[name] for name in (*names, image.path.stem) if name in by_name), [])
+    return [image.path.stem, *names]

@@ -40,6 +40,7 @@ _NAMES = (
 _DISTRACTORS = frozenset({2, 7, 8, 12, 13})
 """Classes of MOT16 and later that look like a pedestrian: who finds one is neither right nor wrong."""
 _SHOWN = 20
+_MOST = 2**53
 _COLUMNS = "frame, track, left, top, width, height, whether it counts, class, visibility"
 
 
@@ -56,7 +57,7 @@ class MotRow:
 
 
 def read_mot(path: Path) -> tuple[MotRow, ...]:
-    """Read a gt.txt; its boxes begin at pixel 1.
+    """Read a gt.txt; its boxes begin at pixel 1, its frames at 1.
 
     Raises:
         InputError: with every line that is none of it.
@@ -65,14 +66,28 @@ def read_mot(path: Path) -> tuple[MotRow, ...]:
         text = whole_text(path, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a gt.txt of MOTChallenge") from error
-    rows, problems = [], []
+    if text.strip() and "," not in text:
+        raise InputError(f"{path}: no commas in it; expected {_COLUMNS}, with commas between them")
+    rows: list[MotRow] = []
+    problems: list[str] = []
+    lines: dict[tuple[int, int, int], int] = {}
     for number, fields in enumerate(csv.reader(text.splitlines()), start=1):
         if not any(field.strip() for field in fields):
             continue
         try:
-            rows.append(_row(fields))
-        except ValueError as error:
+            row = _row(fields)
+        except (ValueError, OverflowError) as error:
             problems.append(f"{path}:{number}: {error}; expected {_COLUMNS}, with commas between them")
+            continue
+        rows.append(row)
+        before = lines.setdefault((row.frame, row.track, row.label), number)
+        if before != number:
+            problems.append(
+                f"{path}:{number}: track {row.track} stands on frame {row.frame} already, in line {before}; give each "
+                "object one box on a frame"
+            )
+    if any(row.frame == 0 for row in rows):
+        problems.insert(0, f"{path}: its frames are numbered from 0; MOTChallenge numbers them from 1: add 1 to each")
     if len(problems) > _SHOWN:
         problems = [*problems[:_SHOWN], f"{path}: and {len(problems) - _SHOWN} lines more"]
     if not rows and not problems:
@@ -86,14 +101,17 @@ def _row(fields: Sequence[str]) -> MotRow:
     if not 6 <= len(fields) <= 10:
         raise ValueError(f"{len(fields)} columns")
     numbers = [float(field) for field in fields]
-    if not all(math.isfinite(number) for number in numbers):
-        raise ValueError("a number that is not finite")
+    if not all(math.isfinite(number) and abs(number) < _MOST for number in numbers):
+        raise ValueError("a number that is not finite, or beyond 2^53")
     frame, track, left, top, width, height = numbers[:6]
-    if frame < 1 or frame != int(frame) or track != int(track):
-        raise ValueError(f"frame {frame:g} and track {track:g} are no whole numbers from 1 on")
+    label = numbers[7] if 8 <= len(numbers) <= 9 else -1.0
+    if frame < 0 or frame != int(frame) or track != int(track) or label != int(label):
+        raise ValueError(f"frame {frame:g}, track {track:g} and class {label:g} are no whole numbers from 1 on")
+    if track < 0:
+        raise ValueError(f"track {track:g}, as in a file of detections (det.txt), which is no truth")
     counts = len(numbers) < 7 or numbers[6] != 0
-    label = int(numbers[7]) if 8 <= len(numbers) <= 9 else -1
-    return MotRow(int(frame), int(track), (left - 1, top - 1, left - 1 + width, top - 1 + height), counts, label)
+    box = (left - 1, top - 1, left - 1 + width, top - 1 + height)
+    return MotRow(int(frame), int(track), box, counts, int(label))
 
 
 def mot_truth(asked: ClipRequest) -> ClipTruth:
@@ -129,8 +147,8 @@ def _rows(asked: ClipRequest) -> tuple[MotRow, ...]:
     last = max(row.frame for row in rows)
     if last > len(asked.sizes):
         raise InputError(
-            f"{asked.path}: it has boxes up to frame {last}, but {asked.clip} has {len(asked.sizes)} frames; give the "
-            "two of one clip"
+            f"{asked.path}: it has boxes up to frame {last}, but {asked.clip} has {len(asked.sizes)} frames"
+            f"{asked.cut}; give the two of one clip"
         )
     if not any(row.counts for row in rows):
         raise InputError(

@@ -35,13 +35,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Clip:
-    """The frames of a video in the order in which they are shown; `damaged` packets gave none, `interlaced` frames
-    hold lines of two moments."""
+    """The frames of a video in the order in which they are shown; `damaged` packets gave none, the first with frames
+    after it after so many (`torn_after`, None where there is none such); `interlaced` frames hold lines of two moments;
+    `promised` is how many frames the file says that it has; `turned` by how many degrees they are shown."""
 
     frames: tuple[Frame, ...]
     codec: str
     damaged: int
     interlaced: int
+    torn_after: int | None = None
+    promised: int = 0
+    turned: int = 0
 
 
 def read_clip(path: Path) -> Clip:
@@ -51,26 +55,37 @@ def read_clip(path: Path) -> Clip:
         DataError: PyAV is not installed, or the file is missing, is no video, or has no frame that can be decoded.
     """
     frames: list[Frame] = []
-    damaged = interlaced = 0
+    damaged = interlaced = turned = 0
+    tears: list[int] = []
     with _opened(path) as container:
         stream = container.streams.video[0]
         for decoded, error in _decoded(container, stream):
             damaged += error
+            tears += [len(frames)] * error
             for frame in decoded:
                 if frame.pts is None:
                     raise DataError(f"{path}: a frame says no time; write the clip anew: ffmpeg -i {path.name} new.mp4")
                 interlaced += frame.interlaced_frame
-                turned = frame.rotation % 180 != 0
-                size = (frame.height, frame.width) if turned else (frame.width, frame.height)
+                turned = round(frame.rotation) % 360
+                size = (frame.height, frame.width) if turned % 180 else (frame.width, frame.height)
                 frames.append(Frame(float(frame.pts * stream.time_base), frame.pts, size))
-        codec = stream.codec_context.name
+        codec, promised = stream.codec_context.name, _promised(container, stream)
     if not frames:
         raise DataError(f"{path}: no frame of it can be decoded ({codec}, {damaged} damaged packets)")
     if any(after.pts <= before.pts for before, after in itertools.pairwise(frames)):
         raise DataError(f"{path}: its frames' times do not rise; write the clip anew: ffmpeg -i {path.name} new.mp4")
     start = frames[0].time_s
     shifted = tuple(Frame(frame.time_s - start, frame.pts, frame.size) for frame in frames)
-    return Clip(shifted, codec, damaged, interlaced)
+    torn = next((count for count in tears if count < len(frames)), None)
+    return Clip(shifted, codec, damaged, interlaced, torn, promised, turned)
+
+
+def _promised(container: Any, stream: Any) -> int:
+    """How many frames a file says that it has: by its index, else by its length and rate; 0 where it says neither."""
+    said = int(stream.frames)
+    if said or not container.duration or not stream.average_rate:
+        return said
+    return int(container.duration / 1e6 * float(stream.average_rate) + 0.5)
 
 
 def read_frame(path: Path, pts: int, *, turn: bool = True) -> NDArray[np.uint8]:
@@ -169,7 +184,10 @@ def _open(path: Path) -> Any:
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
-        raise DataError(f"{path}: not a video that PyAV can read ({getattr(error, 'strerror', error)})") from error
+        raise DataError(
+            f"{path}: not a video that PyAV can read ({getattr(error, 'strerror', error)}); is it another file, or cut "
+            f"before its end? `ffmpeg -i {path.name}` says more"
+        ) from error
     if not container.streams.video:
         container.close()
         raise DataError(f"{path}: it holds no video, only sound or text")

@@ -15,7 +15,7 @@ from auditor.evaluate.bootstrap import draw_weights
 from auditor.evaluate.intervals import expanded, of_rate, of_share
 from auditor.values import MetricValue
 
-__all__ = ["Counted", "Named", "Seen", "joined", "measured", "paired"]
+__all__ = ["LEAST_BLOCKS", "Counted", "Named", "Seen", "joined", "measured", "paired"]
 
 _AT_ONCE = 100
 """Resamples whose sums are taken at once."""
@@ -37,6 +37,10 @@ class Named:
     unit: float = 1.0
 
 
+LEAST_BLOCKS = 5
+"""By fewer blocks of frames there is no interval."""
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """Which images of a data set of `of` were seen, at `positions` of its order, and the seed of its resamples; `block`
@@ -54,8 +58,10 @@ class Seen:
         return every if len(self.positions) == self.of else every[:, self.positions]
 
     def independent(self, images: int) -> int:
-        """As how many images that say something of their own so many count, at least one."""
-        return max(1, images // self.block)
+        """As how many images that say something of their own so many count, at least one; fewer blocks than
+        `LEAST_BLOCKS` say nothing of what others would show, and count as one."""
+        blocks = images // self.block
+        return blocks if self.block == 1 or blocks >= LEAST_BLOCKS else 1
 
     def is_same(self, other: Seen) -> bool:
         """Whether another cell saw the same images."""

@@ -22,6 +22,8 @@ _HARDLY = 14
 _NAMED = 10
 _MISSING = "no such file"
 
+_FEW_BLOCKS = 30
+"""A minute of blocks of two seconds."""
 _COUNTED = (
     "missing_files",
     "zero_area_boxes",
@@ -30,6 +32,9 @@ _COUNTED = (
     "boxes_outside",
     "boxes_in_corner",
     "images_without_line",
+    "damaged_packets",
+    "missing_frames",
+    "objects_without_track",
 )
 
 _CALLED = {
@@ -49,6 +54,7 @@ def check_data(result: AuditResult) -> Iterator[Told]:
         if not dataset.is_labelled:
             yield Told("data.unlabelled", {"dataset": label, "images": dataset.images})
         yield from _size(dataset, label, things)
+        yield from _short(result, name, dataset, label)
         yield from _truth(dataset, label)
     yield from _images(result)
     yield from _small_boxes(result)
@@ -82,6 +88,21 @@ def _size(dataset: DatasetRecord, label: str, things: str) -> Iterator[Told]:
             },
             observed=len(rare),
         )
+
+
+def _short(result: AuditResult, name: str, dataset: DatasetRecord, label: str) -> Iterator[Told]:
+    """A clip of which hardly anything can be said beyond it."""
+    of_clip = {model.name for model in result.models if model.dataset == name}
+    blocks = next((cell.blocks for cell in result.cells if cell.file in of_clip and cell.blocks is not None), None)
+    if blocks is not None and blocks < _FEW_BLOCKS:
+        facts: dict[str, Json] = {
+            "dataset": label,
+            "frames": dataset.images,
+            "blocks": blocks,
+            "tracks": int(dataset.about.get("tracks", 0)),
+            "enough": _FEW_BLOCKS,
+        }
+        yield Told("data.short_clip", facts, observed=blocks, limit=_FEW_BLOCKS)
 
 
 def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:

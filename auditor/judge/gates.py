@@ -30,6 +30,7 @@ from auditor.values import (
     Summary,
     Ties,
     Unjudged,
+    digits,
 )
 
 __all__ = ["Applied", "Subject", "apply_gates", "limit_of", "subjects_of"]
@@ -304,7 +305,7 @@ def limit_of(rule: Rule, subject: Subject) -> tuple[float | None, str]:
     metric = subject.reference.metrics.get(rule.metric)
     if metric is None or metric.value is None:
         return None, f"{subject.reference.key} has no {rule.metric} to compare with"
-    return metric.value - rule.limit, f"{rule.against} ({metric.value:.3f})"
+    return metric.value - rule.limit, f"{rule.against} ({digits(metric.value)})"
 
 
 def _reference(result: AuditResult, rule: Rule, cell: CellResult) -> CellResult | None:

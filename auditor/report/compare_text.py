@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.report.summary import plain_cell
-from auditor.values import ComparedCells, Comparison, Difference
+from auditor.values import ComparedCells, Comparison, Difference, digits
 
 __all__ = ["headline", "render_comparison_markdown", "shown_difference"]
 
@@ -67,7 +67,7 @@ def shown_difference(item: Difference) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else digits(value)
 
 
 def _listed(title: str, items: list[str] | tuple[str, ...]) -> list[str]:

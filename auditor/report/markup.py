@@ -6,6 +6,8 @@ import re
 
 import markupsafe
 
+from auditor.values import digits
+
 __all__ = ["SHADES", "breakable", "in_words", "number", "shade_class", "swatch"]
 
 SHADES = 10
@@ -15,12 +17,12 @@ _CODE = re.compile(r"`([^`\n]+)`")
 
 
 def number(value: float | None) -> str:
-    """A metric in three digits after the point.
+    """A metric in three digits after the point, fewer of a large one.
 
     >>> number(0.12345), number(None)
     ('0.123', '–')
     """
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else digits(value)
 
 
 def in_words(text: object) -> markupsafe.Markup:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from auditor.values import AuditResult, Finding, FindingGroup, GateOutcome, Met, Patch, Rule
+from auditor.values import AuditResult, Finding, FindingGroup, GateOutcome, Met, Patch, Rule, digits
 
 __all__ = [
     "WITHOUT_GATES",
@@ -87,7 +87,8 @@ def met_text(rule: Rule, met: Met) -> str:
 
 def _number(met: Met, value: float) -> str:
     """A value that a gate met, or its margin, with the digits that its size asks for."""
-    return f"{value:.3f}" if max(abs(met.value), abs(met.limit)) < 10 else f"{value:.1f}"
+    most = max(abs(met.value), abs(met.limit))
+    return f"{value:.3f}" if most < 10 else f"{value:.1f}" if most < 1000 else digits(value)
 
 
 def reasons(result: AuditResult) -> list[Reason]:

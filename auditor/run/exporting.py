@@ -100,7 +100,8 @@ def _coco_truth(run: Revisited, task: CellTask) -> dict[str, Any]:
     numbers = _numbers(task)
     annotations: list[dict[str, Any]] = []
     for image_id, found in task.truth.get().items():
-        for box, label, area, crowd in zip(found.boxes, found.labels, found.area, found.iscrowd, strict=True):
+        each = zip(found.boxes, found.labels, found.area, found.iscrowd, strict=True)
+        for place, (box, label, area, crowd) in enumerate(each):
             left, top, right, bottom = (float(value) for value in box)
             annotations.append(
                 {
@@ -112,17 +113,22 @@ def _coco_truth(run: Revisited, task: CellTask) -> dict[str, Any]:
                     "iscrowd": int(crowd),
                 }
             )
+            if found.tracks is not None and found.tracks[place] >= 0:
+                annotations[-1]["instance_id"] = int(found.tracks[place])
     images = [
         {
             "id": numbers[image_id],
             "auditor_id": image_id,
             "file_name": str(records[image_id].path),
             **_size(records[image_id]),
+            **({} if records[image_id].moment is None else {"video_id": 1, "frame_id": image_id - 1}),
         }
         for image_id in task.truth.get()
     ]
     categories = [{"id": number, "name": name} for number, name in enumerate(task.judged, start=1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+    clips = {record.path.stem for record in records.values() if record.moment is not None}
+    videos = {"videos": [{"id": 1, "name": name} for name in clips]} if clips else {}
+    return {**videos, "images": images, "annotations": annotations, "categories": categories}
 
 
 def _numbers(task: CellTask) -> dict[int, int]:

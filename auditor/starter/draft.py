@@ -28,7 +28,7 @@ from auditor.values.levels import FLOAT32, FLOAT_HEAD, INT8
 
 __all__ = ["Asked", "Draft", "draft_audit"]
 
-_WORDS = ("format", "split")
+_WORDS = ("format", "split", "truth")
 _PACKS = ("lighting", "resolution", "noise")
 _SEVERITIES = (1, 3, 5)
 _MIDDLE = 3

@@ -24,6 +24,7 @@ from auditor.values.comparisons import (
     Difference,
     Outcome,
 )
+from auditor.values.digits import digits
 from auditor.values.drifts import Drift, OpDrift
 from auditor.values.findings import (
     CheckOutcome,
@@ -245,6 +246,7 @@ __all__ = [
     "Unjudged",
     "Verdict",
     "Verified",
+    "digits",
     "iou_metric",
     "picture_key",
     "some",

@@ -57,24 +57,35 @@ def load(request: DatasetRequest) -> Dataset:
     except DataError as error:
         raise InputError(str(error)) from error
     counts = Counter({"damaged_packets": clip.damaged, "interlaced_frames": clip.interlaced})
-    about = {"path": str(path), "codec": clip.codec, "seconds": f"{clip.frames[-1].time_s:.3f}"}
-    chosen = range(1, len(clip.frames) + 1, int(request.options.get("every", 1)))
+    counts["missing_frames"] = _missing(clip)
+    about = _about(path, clip)
+    every = int(request.options.get("every", 1))
+    about |= {"every": every} if every > 1 else {}
+    chosen = range(1, len(clip.frames) + 1, every)
     truth: ClipTruth | None = None
     if request.annotations is not None:
+        if clip.torn_after is not None:
+            raise InputError(
+                f"{path}: a packet after frame {clip.torn_after} is damaged, so that the frames behind it have other "
+                f"numbers than in {request.annotations}; take the clip that was annotated, or `truth: none`"
+            )
         sizes = [frame.size for frame in clip.frames]
         video = request.options.get("video")
         reading = box_reading(request.options, box_format="xywh", box_unit="pixels")
         named = None if video is None else str(video)
-        asked = ClipRequest(request.annotations, path, sizes, request.labels, named, reading)
+        cut = f" (its file says {clip.promised}: is it cut?)" if _missing(clip) else ""
+        asked = ClipRequest(request.annotations, path, sizes, request.labels, named, reading, cut)
         truth = _READ[str(request.options["truth"])](asked)
         about |= {"annotations": str(request.annotations), "annotations_sha256": sha256_of(request.annotations)}
         counts.update(truth.counts)
     listed = chosen if truth is None or truth.listed is None else sorted(set(chosen) & truth.listed)
-    images = _records(path, clip, listed[: request.limit])
+    images = _records(path, clip, listed[: request.limit], stored=request.meant.exif == "ignore")
     found = {image.id: GroundTruth.nothing() if truth is None else truth.of(image.id) for image in images}
     if truth is not None:
         counts["images_without_truth"] = sum(not len(mine.labels) for mine in found.values())
         counts["crowds"] = sum(int(mine.iscrowd.sum()) for mine in found.values())
+        objects = {track for mine in found.values() if mine.tracks is not None for track in mine.tracks[~mine.iscrowd]}
+        about |= {"tracks": len(objects)} if objects else {}
     return Dataset(
         name=request.name,
         format="video",
@@ -93,9 +104,15 @@ def _problems(request: DatasetRequest) -> Iterator[str]:
     truth = request.options.get("truth", "none" if request.annotations is None else None)
     if path is None:
         yield "`path` is missing; expected the video file"
+    elif Path(str(path)).is_dir():
+        yield f"{path}: a folder; expected one video file"
     elif not Path(str(path)).is_file():
         yield f"{path}: no such file; expected a video"
-    if truth not in _TRUTHS:
+    elif not Path(str(path)).stat().st_size:
+        yield f"{path}: the file is empty; expected a video"
+    if truth is None:
+        yield f"`truth` is missing, which says what `annotations` are; expected one of {', '.join(_READ)}"
+    elif truth not in _TRUTHS:
         yield f"`truth` is {truth!r}; expected one of {', '.join(_TRUTHS)}"
     elif truth != "none" and request.annotations is None:
         yield f"`annotations` is missing; expected the file that `truth: {truth}` means"
@@ -108,15 +125,32 @@ def _problems(request: DatasetRequest) -> Iterator[str]:
         yield f"`every` is {every!r}; expected a whole number from 1 on"
 
 
-def _records(path: Path, clip: Clip, numbers: Sequence[int]) -> tuple[ImageRecord, ...]:
-    """The frames of such `numbers`, from 1 on, as images, which have them as ids."""
+def _missing(clip: Clip) -> int:
+    """How many frames fewer there are than the file says: more than the few by which players differ."""
+    lost = clip.promised - len(clip.frames)
+    return lost if lost > max(2, 0.02 * clip.promised) else 0
+
+
+def _about(path: Path, clip: Clip) -> dict[str, object]:
+    """What a clip is."""
+    seconds, size = clip.frames[-1].time_s, clip.frames[0].size
+    about: dict[str, object] = {"path": str(path), "codec": clip.codec, "size": f"{size[0]} × {size[1]}"}
+    if seconds > 0:
+        about["frames_a_second"] = f"{(len(clip.frames) - 1) / seconds:.4g}"
+    about |= {"frames_in_file": len(clip.frames), "seconds": f"{seconds:.3f}"}
+    return about | ({"turned": f"{clip.turned}°"} if clip.turned else {})
+
+
+def _records(path: Path, clip: Clip, numbers: Sequence[int], *, stored: bool) -> tuple[ImageRecord, ...]:
+    """The frames of such `numbers`, from 1 on, as images, which have them as ids; as they are shown, or `stored`."""
+    swapped = stored and clip.turned % 180 != 0
     content = content_hash(path) or ""
     frames = [(number, clip.frames[number - 1]) for number in numbers]
     return tuple(
         ImageRecord(
             id=number,
             path=path,
-            size=frame.size,
+            size=(frame.size[1], frame.size[0]) if swapped else frame.size,
             sha256=digest(content, number - 1),
             index=number - 1,
             sized=False,
@@ -126,14 +160,28 @@ def _records(path: Path, clip: Clip, numbers: Sequence[int]) -> tuple[ImageRecor
     )
 
 
+def _detect(folder: Path) -> dict[str, Path | str] | None:
+    """One video with a gt.txt beside it, or in a folder `gt`."""
+    videos = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    truth = next((path for path in (folder / "gt.txt", folder / "gt" / "gt.txt") if path.is_file()), None)
+    if len(videos) != 1 or truth is None:
+        return None
+    labels = folder / "labels.txt"
+    named: dict[str, Path | str] = {"labels": labels} if labels.is_file() else {}
+    return {"path": videos[0], "truth": "mot", "annotations": truth, **named}
+
+
+_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm")
+
+
 FORMAT = Format(
     name="video",
     task="detection",
     about="the frames of a video",
     keys=_KEYS,
     load=load,
-    detect=lambda folder: None,  # noqa: ARG005 (a folder of clips is no one data set)
-    rank=900,
+    detect=_detect,
+    rank=45,
     paths=("path", "annotations", "labels"),
     truth_beside=False,
 )

@@ -27,6 +27,20 @@ def _few_images(dataset: str, images: int, boxes: int | None, enough: int) -> Wo
     )
 
 
+@row(
+    "data.short_clip", "data", "info", "datasets", "A clip of so few seconds that its numbers are of this scene alone."
+)
+def _short_clip(dataset: str, frames: int, blocks: int, tracks: int, enough: int) -> Words:
+    of = f", of {tracks} objects" if tracks else ""
+    pieces = "less than ten seconds, so that it has no intervals" if blocks == 1 else f"{blocks} pieces of two seconds"
+    return Words(
+        f"the clip of {dataset} is {pieces} ({frames} frames{of}): neighbouring frames are alike, and other footage of "
+        "the same place may differ by more than its intervals say",
+        f"Judge on {2 * enough} seconds or more, of several hours of the day; read differences between models on the "
+        "same frames rather than the numbers themselves.",
+    )
+
+
 @row("data.rare_classes", "data", "info", "datasets", "Classes of which there are hardly any objects.")
 def _rare(dataset: str, rare: list[str], classes: int, few: int, things: str, without: int) -> Words:
     none = f", {without} have none" if without else ""
@@ -116,6 +130,25 @@ _data(
     "True boxes without area.",
     "true boxes of {} have no area; they are left out",
     "Correct or remove these annotations.",
+)
+_data(
+    "data.damaged_packets",
+    "A clip whose packets cannot all be decoded.",
+    "packets of the clip of {} are damaged, and the frames that they hold are missing",
+    "Take the clip as the camera wrote it, or cut it before the damage.",
+)
+_data(
+    "data.missing_frames",
+    "A clip with fewer frames than its file says.",
+    "frames fewer than its file says can be decoded of the clip of {}: it was cut, or frames in between are missing, "
+    "and the truth of those behind them stands beside others",
+    "Look at the last frames with their boxes in the report's gallery; take the clip that was annotated.",
+)
+_data(
+    "data.objects_without_track",
+    "Only a part of the true objects of a clip have tracks.",
+    "true objects of the clip of {} have no track (`instance_id` or `track_id`), so nothing is told over frames",
+    "Give each object a track, or none of them.",
 )
 _data(
     "data.duplicate_images",

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from auditor.judge.told import Row, Words
-from auditor.values import Finding, Level
+from auditor.values import Finding, Level, digits
 
 __all__ = ["CATALOGUE", "Interval", "explains", "paired", "row", "shown", "together"]
 
@@ -52,4 +52,4 @@ def paired(interval: Interval, *, also: str = "") -> str:
 
 def shown(value: float | None) -> str:
     """A metric as it stands in a sentence."""
-    return "undefined" if value is None else f"{value:.3f}"
+    return "undefined" if value is None else digits(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditor.judge.catalogue.row import row
 from auditor.judge.told import Words
+from auditor.values import digits
 
 __all__: list[str] = []
 
@@ -27,7 +28,7 @@ def _violated(metric: str, value: float, limit: float, kind: str, where: str, ag
             "remedy) and audit again; a limit that was set wrongly is changed in `gates:` and judged again.",
         )
     side = "above" if kind == "max" else "below"
-    message = f"{metric} {value:.3f} is {side} {limit:.3f}: {where}"
+    message = f"{metric} {digits(value)} is {side} {digits(limit)}: {where}"
     if kind == "max_drop":
         message = f"{metric} {value:.3f} is {limit + drop - value:.3f} below {against}; the limit is {drop:g}: {where}"
     return Words(
@@ -59,14 +60,14 @@ def _gate_undecided(
 ) -> Words:
     if not known:
         return Words(
-            f"{metric} {value:.3f} against the limit {limit:.3f} is not sure ({confidence:.0%} confidence): {where}; "
-            "it has no interval here, since there is too little of it",
+            f"{metric} {digits(value)} against the limit {digits(limit)} is not sure ({confidence:.0%} confidence): "
+            f"{where}; it has no interval here, since there is too little of it",
             "Add images with such objects (20 of a class, 40 for its AP), or leave `confidence` out of this gate.",
         )
     more = "it lies on the limit itself" if enough is None else f"about {enough:,} images would decide"
     return Words(
-        f"{metric} {value:.3f} on {images:,} images may lie on either side of the limit {limit:.3f} ({confidence:.0%} "
-        f"confidence): {where}; {more}",
+        f"{metric} {digits(value)} on {images:,} images may lie on either side of the limit {digits(limit)} "
+        f"({confidence:.0%} confidence): {where}; {more}",
         "Audit on more images, or set a limit that these can decide; `undecided: pass` lets such gates pass.",
     )
 

@@ -59,7 +59,11 @@ export const shown = (name, at, row, column) => {
   };
 };
 
-const number = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
+const digits = (value) => {
+  const size = Math.abs(value);
+  return size >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(size >= 100 ? 1 : 3);
+};
+const number = (value) => (value === null || value === undefined ? "–" : digits(value));
 
 const fill = (cell, found) => {
   cell.className = "n";

@@ -50,13 +50,17 @@ def find_slices(session: Session, state: State) -> State:
     return dataclasses.replace(state, slices=tuple(slices), suspects=tuple(_suspects(state, cells)))
 
 
+_LEAST_BLOCKS = 10
+"""Of a shorter clip a slice is a few objects that are seen again and again."""
+
+
 def _slices(
     state: State, cell: Cell, by_image: Mapping[str, Mapping[str, NDArray[np.str_]]], *, error: float
 ) -> Iterator[Slice]:
     """The slices of one cell that are worse."""
     found, spec = state.clean[cell], state.plan.subjects.spec(cell.file)
     task, dataset = task_of(spec.task), state.plan.datasets[spec.dataset]
-    if task.sliced is None or found.counted is None:
+    if task.sliced is None or found.counted is None or (found.result.blocks or _LEAST_BLOCKS) < _LEAST_BLOCKS:
         return
     seen = found.counted.seen
     objects = task.sliced(found, spec, [dataset.images[position] for position in seen.positions.tolist()])
@@ -136,4 +140,4 @@ def _suspects(state: State, cells: Mapping[Cell, CellEvaluation]) -> Iterator[Su
             image = plan.datasets[name].images[int(seen.positions[told.image])]
             left, top, right, bottom = (round(value, 1) for value in told.box)
             box = (left, top, right, bottom)
-            yield Suspect(name, image.path.name, image.id, told.label, box, told.score, tuple(evaluations))
+            yield Suspect(name, image.called, image.id, told.label, box, told.score, tuple(evaluations))

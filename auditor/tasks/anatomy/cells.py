@@ -19,7 +19,7 @@ from auditor.evaluate.intervals import expanded
 from auditor.executors import Shared
 from auditor.provenance import digest
 from auditor.store import ImagePrediction, Stored
-from auditor.tasks.anatomy.task import Evaluated, Judged, Metric, Task
+from auditor.tasks.anatomy.task import Evaluated, Frames, Judged, Metric, Task
 from auditor.values import Cell, CellResult, Evaluation, Marked, MetricValue, ModelSpec, OperatingPoint, PointChoice
 
 __all__ = [
@@ -195,19 +195,7 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         return _failed(given, task, counts, found.error)
     registered = "" if given.screens or not given.is_labelled else given.task
     metrics, samples = _with_registered(registered, judged, found)
-    result = CellResult.of(
-        given.cell,
-        status="ok",
-        images=len(truth) if found.images is None else found.images,
-        judged_by=task.primary,
-        metrics={value.name: value for value in metrics},
-        counts=counts,
-        blocks=judged.blocks,
-        confused=found.confused,
-        ties=found.ties,
-        moved=found.moved,
-        errors=found.errors,
-    )
+    result = _result(given.cell, task, judged, found, metrics, counts)
     return CellEvaluation(
         result,
         samples,
@@ -220,6 +208,25 @@ def evaluate_cell(given: CellTask) -> CellEvaluation:
         unreadable=unreadable,
         counted=found.counted.forgotten() if found.counted is not None else None,
         point=found.point,
+    )
+
+
+def _result(
+    cell: Cell, task: Task, judged: Judged, found: Evaluated, metrics: Sequence[MetricValue], counts: Mapping[str, int]
+) -> CellResult:
+    """What a cell came to."""
+    return CellResult.of(
+        cell,
+        status="ok",
+        images=len(judged.truth) if found.images is None else found.images,
+        judged_by=task.primary,
+        metrics={value.name: value for value in metrics},
+        counts=counts,
+        blocks=judged.blocks,
+        confused=found.confused,
+        ties=found.ties,
+        moved=found.moved,
+        errors=found.errors,
     )
 
 
@@ -296,8 +303,18 @@ def _judged(given: CellTask, task: Task, truth: Mapping[int, Any], said: _Gather
         cell=given.cell,
         seen=seen,
         point=given.point,
-        times=np.array([given.times[image_id] for image_id in truth]) if given.times else None,
+        frames=_frames(list(truth), given.times) if given.times else None,
     )
+
+
+def _frames(numbers: Sequence[int], times: Mapping[int, float]) -> Frames:
+    """How frames of such numbers follow each other, in a clip of which every so many were looked at."""
+    every, seconds = np.array(sorted(times)), np.array([times[number] for number in sorted(times)])
+    step = np.diff(every).min(initial=np.iinfo(np.int64).max)
+    usual = np.diff(seconds)[np.diff(every) == step]
+    follows = np.diff(numbers, prepend=numbers[0]) == step
+    mine = np.array([times[number] for number in numbers])
+    return Frames(mine, follows, float(np.median(usual)) if len(usual) else 0.0)
 
 
 _ready: dict[tuple[str, ...], Any] = {}

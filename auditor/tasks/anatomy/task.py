@@ -86,6 +86,22 @@ class Metric:
 
 
 @dataclass(frozen=True, eq=False)
+class Frames:
+    """Of N frames of a clip in their order the seconds after the first (`times`), and whether each `follows` the one
+    before it at once, so that nothing lies between that was not looked at; `usual_s` is for how long most are shown."""
+
+    times: NDArray[np.float64]
+    follows: NDArray[np.bool_]
+    usual_s: float
+
+    @property
+    def lasts(self) -> NDArray[np.float64]:
+        """The seconds for which each is shown (N,); before a gap as long as most are."""
+        known = np.append(self.follows[1:], False)
+        return np.where(known, np.append(np.diff(self.times), 0.0), self.usual_s)
+
+
+@dataclass(frozen=True, eq=False)
 class Judged:
     """What a cell is evaluated from: truth and predictions of the images that could be read, by image id, their labels
     indices of `categories`; `weights` (R, N) are the resamples of these images, in their order. `dropped` are
@@ -109,8 +125,8 @@ class Judged:
     """Which images of the data set these are."""
     point: PointChoice | OperatingPoint | None = None
     """The operating point that the cell is held at, or how it is chosen on this cell."""
-    times: NDArray[np.float64] | None = None
-    """Of a clip whose objects have tracks, the seconds of each frame after the first."""
+    frames: Frames | None = None
+    """Of a clip whose objects have tracks, how its frames follow each other."""
 
     @property
     def blocks(self) -> int | None:

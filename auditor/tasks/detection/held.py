@@ -33,11 +33,12 @@ def hold(judged: Judged, found: Sequence[PointMatches]) -> Held:
     if point is None or judged.seen is None or cell is None:
         return Held()
     if isinstance(point, PointChoice):
-        point = choose(point, found, images=images, model=cell.model, chosen_on=str(cell))
+        alike = judged.blocks is not None
+        point = choose(point, found, images=images, model=cell.model, chosen_on=str(cell), alike=alike)
     mine = point.at(cell.quantization)
     objects = objects_of(mine, found)
     objects = objects if cell.is_clean else objects.beside_others()
     counted = count(mine, found, judged.seen)
-    if judged.times is not None:
-        counted = joined(counted, count_over_frames(mine, found, judged.seen, judged.times))
+    if judged.frames is not None:
+        counted = joined(counted, count_over_frames(mine, found, judged.seen, judged.frames))
     return Held(point, counted, moved(mine, found, images, curve_of=cell.is_clean), objects)

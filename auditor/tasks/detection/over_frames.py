@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from auditor.boxes import iou
 from auditor.evaluate.counted import Counted, Named, Seen
+from auditor.tasks.anatomy.task import Frames
 from auditor.tasks.detection.point_choice import is_held
 from auditor.tasks.detection.point_matches import PointMatches
 from auditor.values import OperatingPoint
@@ -43,20 +44,15 @@ _REASONS = {
 }
 
 
-def count_over_frames(
-    point: OperatingPoint, found: Sequence[PointMatches], seen: Seen, times: NDArray[np.float64]
-) -> Counted:
-    """Count, on each frame, what goes on from the one before, at the point; of classes that are deployed alone.
-    `times` (N,) are seconds of the frames, ascending."""
-    table = np.zeros((len(times), _COLUMNS))
-    if len(times) > 1:
-        lasts = np.diff(times)
-        table[:, _SECONDS] = np.append(lasts, np.median(lasts))
+def count_over_frames(point: OperatingPoint, found: Sequence[PointMatches], seen: Seen, frames: Frames) -> Counted:
+    """Count, on each frame, what goes on from the one before, at the point; of classes that are deployed alone."""
+    table = np.zeros((len(frames.times), _COLUMNS))
+    table[:, _SECONDS] = frames.lasts
     for item in found:
         if point.thresholds.of(item.category) is not None:
             held = is_held(item, point.thresholds)
-            _count_tracks(table, item, held, seen.positions, times)
-            _count_events(table, item, held & ~item.hit, seen.positions)
+            _count_tracks(table, item, held, frames)
+            _count_events(table, item, held & ~item.hit, frames)
     image, column = np.nonzero(table)
     seconds = float(table[:, _SECONDS].mean()) if len(table) else 0.0
     unit = 3600 / seconds if seconds else 1.0
@@ -73,13 +69,7 @@ def count_over_frames(
     return Counted.of(seen, metrics, _reduced, columns=_COLUMNS, entries=(image, column, table[image, column]))
 
 
-def _count_tracks(
-    table: NDArray[np.float64],
-    item: PointMatches,
-    held: NDArray[np.bool_],
-    positions: NDArray[np.int64],
-    times: NDArray[np.float64],
-) -> None:
+def _count_tracks(table: NDArray[np.float64], item: PointMatches, held: NDArray[np.bool_], frames: Frames) -> None:
     """Of each track of a class, over the frames in which it counts: changes, moves and when it is first found."""
     is_found = np.zeros(len(item.truths), dtype=bool)
     offset = np.zeros((len(item.truths), 2))
@@ -90,32 +80,30 @@ def _count_tracks(
     order = np.lexsort((item.truths, item.tracks))
     track, image = item.tracks[order], item.truths[order]
     is_found, offset = is_found[order], offset[order]
-    goes_on = (track[1:] == track[:-1]) & (np.diff(positions[image]) == 1)
+    goes_on = (track[1:] == track[:-1]) & (np.diff(image) == 1) & frames.follows[image[1:]]
     later = image[1:]
     both = goes_on & is_found[1:] & is_found[:-1]
     np.add.at(table[:, _PAIRS], later[goes_on], 1)
     np.add.at(table[:, _CHANGES], later[goes_on & (is_found[1:] != is_found[:-1])], 1)
     np.add.at(table[:, _BOTH], later[both], 1)
     np.add.at(table[:, _MOVED], later[both], np.hypot(*np.diff(offset, axis=0).T)[both])
-    _, starts = np.unique(track, return_index=True)
-    for begin, end in zip(starts, np.append(starts[1:], len(track)), strict=True):
+    starts = np.flatnonzero(np.diff(track, prepend=track[:1] - 1))
+    for begin, end in zip(starts, np.append(starts, len(track))[1:], strict=True):
         table[image[begin], _TRACKS] += 1
         there = np.nonzero(is_found[begin:end])[0]
         if len(there):
             table[image[begin], _FOUND] += 1
-            table[image[begin], _WAITED] += times[image[begin + there[0]]] - times[image[begin]]
+            table[image[begin], _WAITED] += frames.times[image[begin + there[0]]] - frames.times[image[begin]]
 
 
-def _count_events(
-    table: NDArray[np.float64], item: PointMatches, false: NDArray[np.bool_], positions: NDArray[np.int64]
-) -> None:
+def _count_events(table: NDArray[np.float64], item: PointMatches, false: NDArray[np.bool_], frames: Frames) -> None:
     """Of each false detection of a class whether it begins here, or goes on from the frame before."""
     order = np.argsort(item.image[false], kind="stable")
     image, boxes = item.image[false][order], item.boxes[false][order]
     for here in np.unique(image).tolist():
         begin, end = np.searchsorted(image, [here, here + 1])
         new = np.ones(end - begin, dtype=bool)
-        if here and positions[here] - positions[here - 1] == 1:
+        if frames.follows[here]:
             before, until = np.searchsorted(image, [here - 1, here])
             if until > before:
                 new = iou(boxes[begin:end], boxes[before:until]).max(axis=1) < _ON

@@ -24,11 +24,11 @@ _FOLDS = 10
 
 
 def choose(
-    choice: PointChoice, found: Sequence[PointMatches], *, images: int, model: str, chosen_on: str
+    choice: PointChoice, found: Sequence[PointMatches], *, images: int, model: str, chosen_on: str, alike: bool = False
 ) -> OperatingPoint:
     """The operating point that a choice comes to on these images: thresholds by class where a class has at least
     `LEAST_OBJECTS`, one for all others; one for all where false positives per image are the target, which are of all
-    classes together, or where a recall must hold with a confidence."""
+    classes together, or where a recall must hold with a confidence. Neighbouring images may be `alike`."""
     thresholds, unreached = _thresholds(choice, found, images)
     enough = None
     if choice.thresholds is not None:
@@ -40,7 +40,7 @@ def choose(
     clean = values_at(thresholds, found, images)
     optimism = {}
     if choice.thresholds is None and choice.confidence is None:
-        fitted = _cross_fitted(choice, found, images)
+        fitted = _cross_fitted(choice, found, _folds(images, alike=alike))
         optimism = {
             name: value - other
             for name, value in clean.items()
@@ -127,20 +127,30 @@ def _chosen(choice: PointChoice, curve: Curve) -> tuple[float, bool]:
     return curve.threshold(curve.best_f1()), True
 
 
-def _cross_fitted(choice: PointChoice, found: Sequence[PointMatches], images: int) -> Mapping[str, float | None]:
+def _folds(images: int, *, alike: bool) -> NDArray[np.int64]:
+    """The fold of each image: every tenth one, or, of a clip, a tenth of it in one piece, so that no frame is judged by
+    thresholds that its neighbours chose."""
+    numbers, folds = np.arange(images), min(_FOLDS, images)
+    return numbers * folds // images if alike else numbers % max(1, folds)
+
+
+def _cross_fitted(
+    choice: PointChoice, found: Sequence[PointMatches], folds: NDArray[np.int64]
+) -> Mapping[str, float | None]:
     """The values on each fold of the images at thresholds that were chosen on the others, all folds together."""
-    folds, totals = min(_FOLDS, images), np.zeros(3, dtype=np.int64)
-    for fold in range(folds if folds > 1 else 0):
-        train = [_of_fold(item, fold, folds, inside=False) for item in found]
-        thresholds, _ = _thresholds(choice, train, images - len(range(fold, images, folds)))
-        totals += _counts(thresholds, [_of_fold(item, fold, folds, inside=True) for item in found])
+    images, totals = len(folds), np.zeros(3, dtype=np.int64)
+    parts = np.unique(folds)
+    for fold in parts if len(parts) > 1 else ():
+        mine = folds == fold
+        thresholds, _ = _thresholds(choice, [_of_images(item, ~mine) for item in found], images - int(mine.sum()))
+        totals += _counts(thresholds, [_of_images(item, mine) for item in found])
     hits, alarms, objects = totals.tolist()
     return _values(hits, alarms, objects, images)
 
 
-def _of_fold(found: PointMatches, fold: int, folds: int, *, inside: bool) -> PointMatches:
-    """The detections and objects of the images of a fold, or of all others."""
-    keep, there = (found.image % folds == fold) == inside, (found.truths % folds == fold) == inside
+def _of_images(found: PointMatches, mine: NDArray[np.bool_]) -> PointMatches:
+    """The detections and objects of some of the images."""
+    keep, there = mine[found.image], mine[found.truths]
     number = np.where(there, np.cumsum(there) - 1, -1)
     matched = found.object[keep]
     return dataclasses.replace(
