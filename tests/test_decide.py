@@ -301,6 +301,7 @@ def test_a_cell_that_another_gate_took_further_is_judged_by_all_it_has(many):
     assert {cell.cause for cell in result.cells if not cell.is_clean} == {"decided"}
 
 
+@pytest.mark.long
 def test_where_all_is_measured_nothing_is_decided_early(many):
     text = (many / "audit.yaml").read_text()
     whole = run_audit(many / "audit.yaml", output=many / "out", jobs=2)

@@ -56,7 +56,9 @@ def test_a_delegate_that_fails_costs_only_its_own_cells(project, library, fault,
     assert result.verdict == ("incomplete" if status == "failed" else "passed")
 
 
-@pytest.mark.parametrize("stage", ["create", "prepare", "invoke"])
+@pytest.mark.parametrize(
+    "stage", ["invoke", *(pytest.param(part, marks=pytest.mark.long) for part in ("create", "prepare"))]
+)
 def test_a_delegate_that_hangs_is_stopped(project, library, stage):
     _, cells = audited(
         project, ["xnnpack", {"path": str(library), "options": {"fault": f"{stage}_hang"}}], timeout="3s"

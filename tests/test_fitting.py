@@ -58,7 +58,13 @@ def clean(tmp_path_factory):
     return write(tmp_path_factory.mktemp("clean") / "images", [render_scene(7000 + i)[0] for i in range(COUNT)])
 
 
-@pytest.mark.parametrize("key", sorted(MADE))
+FITTED = [
+    pytest.param(key, marks=[pytest.mark.long] if key in ("resolution/jpeg", "noise/gaussian") else [])
+    for key in sorted(MADE)
+]
+
+
+@pytest.mark.parametrize("key", FITTED)
 def test_other_pictures_corrupted_by_other_code_are_fitted_where_they_are(tmp_path, clean, key):
     change, value, within = MADE[key]
     real = write(tmp_path / "real", [change(render_scene(8000 + i)[0]) for i in range(COUNT)])

@@ -83,6 +83,7 @@ def test_comparisons_are_counted_alike_everywhere(project):
     assert f"detector: {len(compared)} comparisons on" in " ".join(page.split())
 
 
+@pytest.mark.long
 def test_init_takes_the_end_of_the_same_search(project):
     """A file whose notes say the wrong colour and range: init writes what the check would end with."""
     write_scenes(project, 20)

@@ -34,7 +34,7 @@ MADE = {
 }
 
 
-LONG = ("centernet", "detr", "end2end", "picodet", "tflite_postprocess", "yolov6")
+LONG = ("centernet", "detr", "end2end", "picodet", "retinanet", "tflite_postprocess", "yolov6", "yolov8")
 """Heads whose like is asked in every run: they take ten seconds each."""
 EVERY = [pytest.param(head, marks=[pytest.mark.long] if head in LONG else []) for head in sorted(MADE)]
 

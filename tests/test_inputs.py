@@ -185,6 +185,7 @@ def test_the_arena_holds_what_lives_at_once():
     assert needed <= arena_bytes(graph) <= sum(sizes.values())
 
 
+@pytest.mark.long
 def test_init_writes_an_audit_that_runs(project):
     (project / "audit.yaml").unlink()
     arguments = ["init", str(project / "detector.tflite"), "--dataset", str(project), "-o", str(project / "mine.yaml")]

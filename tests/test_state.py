@@ -87,8 +87,14 @@ measure: {{threads: []}}
     return document
 
 
+EVERY = [
+    pytest.param(model, marks=[pytest.mark.long] if model in ("svdf", "sequence_rnn") else [])
+    for model in sorted(KINDS)
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", sorted(KINDS))
+@pytest.mark.parametrize("model", EVERY)
 def test_an_audit_is_the_same_in_any_order_and_says_so(model, tmp_path):
     document = audit(tmp_path, model)
     found = [run_audit(document, output=tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2)]

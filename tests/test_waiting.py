@@ -87,6 +87,7 @@ def test_in_a_pipe_it_is_never_silent_and_the_time_left_is_honest(project):
     assert "units" not in text
 
 
+@pytest.mark.long
 def test_on_a_terminal_too(project):
     longer(project)
     ours, theirs = pty.openpty()

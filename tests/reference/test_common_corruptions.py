@@ -23,8 +23,16 @@ DEPARTS = {("pixelate", 3): 0.6}
 them."""
 
 
-@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("name", SPECS)
+LONG = ("motion_blur", "zoom_blur", "elastic_transform", "glass_blur")
+"""Corruptions of which severities 1 and 5 are compared in every run: a severity takes seconds."""
+EVERY = [
+    pytest.param(name, severity, marks=[pytest.mark.long] if name in LONG and 1 < severity < 5 else [])
+    for name in SPECS
+    for severity in range(1, 6)
+]
+
+
+@pytest.mark.parametrize(("name", "severity"), EVERY)
 def test_it_does_to_pictures_what_the_published_one_does(name, severity):
     rows = [
         statistics(image, corrupt(image, SPECS[name], severity=severity, seed=1000 * number + draw))

@@ -6,7 +6,7 @@ import pytest
 
 from auditor.run import run_audit
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 AUDIT = """\
 name: delegates
