@@ -34,9 +34,9 @@ def haze(
     far: Positive = 60.0,
 ) -> Image:
     """Fog or haze in which black is seen against the sky no farther than `visibility` metres (5 % contrast): light of
-    the scene fades with the distance, and light of the air comes in its place, as bright as the mean of the upper half
-    of the picture, for which a camera exposes. The camera is `height` metres above level ground, with the horizon at a
-    share of the picture's height; nothing is farther than `far` metres.
+    the scene fades with the distance, and light of the air comes in its place, as bright as the sky. The camera is
+    `height` metres above level ground, with the horizon at a share of the picture's height; nothing is farther than
+    `far` metres.
 
     Source: Koschmieder 1924, Theorie der horizontalen Sichtweite; 5 % by WMO-No. 8, Guide to Instruments and Methods of
     Observation (meteorological optical range).
@@ -47,21 +47,16 @@ def haze(
 
 def _behind_air(light: Field, extinction: float, away: Field, *, airlight: float | None = None) -> Field:
     """Light behind air that takes a share of `extinction` of it on each metre, and is itself as bright as `airlight`,
-    of white; None: as the mean of the upper half of the picture."""
+    of white; None: as the sky."""
     left = np.exp(-np.float32(extinction) * away)[:, np.newaxis, np.newaxis]
-    own = _of_air(light) if airlight is None else airlight
+    own = _of_sky(light) if airlight is None else airlight
     return np.asarray(light * left + (1 - left) * np.float32(own), dtype=np.float32)
 
 
-def _of_air(light: Field) -> float:
-    """How bright the air is: as the mean of the upper half of a picture, within what a camera exposes fog to."""
-    return float(np.clip(light[: max(1, light.shape[0] // 2)].mean(), 0.3, 0.5))
-
-
 def _of_sky(light: Field) -> float:
-    """How bright a cloudy sky is: as the brightest of the upper half of a picture, and at least half of white, since
-    nothing that it lights is brighter."""
-    return float(np.clip(np.quantile(light[: max(1, light.shape[0] // 2) : 4, ::4].mean(axis=2), 0.95), 0.5, 0.9))
+    """How bright a cloudy sky is, and the air before it: as the brightest of the upper half of a picture, within what a
+    camera exposes that to, since nothing that it lights is brighter."""
+    return float(np.clip(np.quantile(light[: max(1, light.shape[0] // 2) : 4, ::4].mean(axis=2), 0.9), 0.4, 0.8))
 
 
 def rain(
@@ -99,8 +94,8 @@ def rain(
 def snowfall(
     image: Image, *, rng: np.random.Generator, rate: Rate, exposure: Positive = 5.0, time_s: float = 0.0
 ) -> Image:
-    """Snow of `rate` mm of water an hour: the flakes within eight metres, as white as the sky makes them, falling by a
-    metre a second during an `exposure` of so many milliseconds, and the veil of all of them.
+    """Snow of `rate` mm of water an hour: the flakes between 0.6 and eight metres, as white as the sky makes them,
+    falling by 0.6 to 1.4 metres a second during an `exposure` of so many milliseconds, and the veil of all of them.
 
     Source: Gunn and Marshall 1958, The Distribution with Size of Aggregate Snowflakes (of melted diameters:
     3800 R^-0.87 exp(-2.55 R^-0.48 D) a cubic metre and millimetre). A flake is taken to have a tenth of water's
@@ -108,20 +103,23 @@ def snowfall(
     """
     slope, most = 2.55 * rate**-0.48, 3800 * rate**-0.87
     flakes = _before_lens(rng, most / slope * math.exp(-slope * _SMALLEST_MM), slope, farthest=8.0)
-    flakes = Drops(flakes.sizes * _FLUFFY, flakes.depth, flakes.places)
+    near = flakes.depth < _NEAREST_FLAKE_M
+    flakes = Drops(flakes.sizes[~near] * _FLUFFY, flakes.depth[~near], flakes.places[~near])
     lean = rng.normal(0, 0.3)
-    flakes = _fallen(flakes, np.full(len(flakes.sizes), time_s), lean=lean, size=(image.shape[1], image.shape[0]))
+    speeds = _FLAKES_M_S[0] + (_FLAKES_M_S[1] - _FLAKES_M_S[0]) * (977 * flakes.depth % 1)
+    flakes = _fallen(flakes, speeds * time_s, lean=lean, size=(image.shape[1], image.shape[0]))
     veil = math.pi / 2 * _FLUFFY**2 * most * 2 / slope**3 * 1e-6
     away = away_m(image.shape, height=3.0, horizon=0.35, far=60.0)
     seen = _behind_air(light_of(image), veil, away)
-    ways = np.full(len(flakes.sizes), exposure * 1e-3)
+    ways = speeds * exposure * 1e-3
     return _with_streaks(seen, flakes, ways, np.full(len(ways), 0.85), lamp=0.0, lean=lean)
 
 
 _SMALLEST_MM = 0.8
 """Smaller drops are not drawn: nobody sees one."""
 _FLUFFY = 10 ** (1 / 3)
-_NEAREST_M = 0.3
+_FLAKES_M_S = (0.6, 1.4)
+_NEAREST_M, _NEAREST_FLAKE_M = 0.3, 0.6
 _MOST_DRAWN = 80_000
 _LINES = 400
 """So many of the widest are drawn as lines, all others, which are no wider than a pixel, as points along theirs."""

@@ -42,8 +42,8 @@ def infrared(
     The three colour filters of a sensor pass 850 nm about alike, so that an image is their mean; what reflects more
     infra-red than light (foliage, many dyes) cannot be known from a picture. The ground is level, 3 m below the camera;
     nothing is farther than 30 m, and what is bright and goes on to the upper edge of the picture is taken to be sky,
-    which gives no light back. Source: Fredembach and Süsstrunk 2008, Colouring the near-infrared; the inverse-square
-    law.
+    which gives no light back; number plates and reflective bands, which flare, cannot be known either. Source:
+    Fredembach and Süsstrunk 2008, Colouring the near-infrared; the inverse-square law.
     """
     light = light_of(image)
     gray = np.asarray(cv2.transform(light, np.full((1, 3), 1 / 3)))
@@ -53,35 +53,38 @@ def infrared(
     ys, xs = _places(image)
     middle = rng.uniform(-0.15, 0.15, size=2).astype(np.float32)
     beam = np.exp2(np.float32(-0.75) * ((xs - middle[0]) ** 2 + (ys - middle[1]) ** 2))
-    sky = 1 - np.float32(0.85) * _sky(darkest) * np.clip((darkest - np.float32(_SKY)) * 6, 0, 1)
+    sky = 1 - np.float32(0.85) * _sky(darkest) * np.clip((darkest - np.float32(_SKY)) * 12 + np.float32(0.5), 0, 1)
     seen = gray * lit * beam * sky
     return np.repeat(image_of_light(np.asarray(seen, dtype=np.float32))[..., np.newaxis], 3, axis=2)
 
 
-_SKY = 0.45
+_SKY = 0.3
 """So bright in all three channels a sky is at least."""
 
 
 def _sky(darkest: Field) -> Field:
-    """How far each place belongs to a bright field that goes on to the upper edge and has no texture, by a picture of
-    64 × 48: walls and windows below one end it."""
+    """How far each place belongs to a bright field that begins at the upper edge and goes on without a step, over its
+    own gradients, clouds and wires, in a picture of 64 × 48; walls and windows that a step parts from it do not."""
     height, width = darkest.shape
     small = np.asarray(cv2.resize(darkest, (64, 48), interpolation=cv2.INTER_AREA))
-    detail = np.asarray(cv2.resize(np.abs(darkest - cv2.blur(darkest, (5, 5))), (64, 48), interpolation=cv2.INTER_AREA))
-    bright = ((small > _SKY) & (detail < _PLAIN)).astype(np.uint8)
-    _, found = cv2.connectedComponents(bright, connectivity=4)
-    sky = np.isin(found, found[0][bright[0] > 0]).astype(np.float32)
-    around = cv2.GaussianBlur(cv2.dilate(sky, np.ones((5, 5), np.uint8)), (0, 0), 1.5)
-    return np.asarray(cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    small = np.asarray(cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+    found = np.zeros((50, 66), dtype=np.uint8)
+    found[1:-1, 1:-1] = small < _SKY  # what flooding does not enter
+    for column in np.flatnonzero(small[0] >= _SKY).tolist():
+        if not found[1, column + 1]:
+            cv2.floodFill(small, found, (column, 0), 0.0, _STEP, _STEP, 4 | cv2.FLOODFILL_MASK_ONLY | (2 << 8))
+    sky = (found[1:-1, 1:-1] == 2).astype(np.float32)
+    return np.asarray(cv2.resize(cv2.dilate(sky, np.ones((3, 3), np.uint8)), (width, height)), dtype=np.float32)
 
 
-_PLAIN = 0.03
+_STEP = 0.12
+"""Neighbours that differ by more, of white, are of two fields."""
 
 
 def headlamps(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> Image:
     """Two headlamps that shine into the lens, one up to twice as bright: each a burnt-out core, around it stray light,
-    and below it its light on the road; `ratio` is the stray light, as a share of white, a tenth of the picture's width
-    beside a lamp. It fills up what a pixel can hold, without a rim.
+    and below both a flat pool of light on the road; `ratio` is the stray light, as a share of white, a tenth of the
+    picture's width beside a lamp. It fills up what a pixel can hold, without a rim.
 
     Source: CIE 146:2002, CIE Equations for Disability Glare (10 / angle³ + 5 / angle², here four to one at a tenth of
     the width in favour of the square).
@@ -91,12 +94,14 @@ def headlamps(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> 
     brighter = rng.uniform(0.7, 1.4, size=2)
     stray = np.zeros(image.shape[:2], dtype=np.float32)
     for side, share in zip((-1, 1), brighter, strict=True):
-        x, below = middle + side * apart, ys - np.float32(height)
-        stray += _stray(xs, ys, (x, height), ratio * share)
-        wide = np.float32(0.05) + np.float32(0.15) * np.maximum(below, 0)
-        road = np.exp(-(((xs - np.float32(x)) / wide) ** 2) - np.maximum(below, 0) / np.float32(0.35))
-        stray += np.float32(ratio * share) * road * np.clip(below * 20, 0, 1)
+        stray += _stray(xs, ys, (middle + side * apart, height), ratio * share)
+    pool = ((xs - np.float32(middle)) / _POOL[0]) ** 2 + ((ys - np.float32(height + _POOL[2])) / _POOL[1]) ** 2
+    stray += np.float32(0.7 * ratio) * np.exp(-pool)
     return _filled(light_of(image), stray, (1.0, 0.95, 0.85))
+
+
+_POOL = (0.6, 0.1, 0.22)
+"""How wide and tall the pool of light is, and how far below the lamps, in halves of the width."""
 
 
 def low_sun(image: Image, *, rng: np.random.Generator, ratio: NotNegative) -> Image:

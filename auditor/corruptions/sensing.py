@@ -38,7 +38,8 @@ def gained(
 ) -> Image:
     """A picture of little light that a gain of so many dB made bright: where white fills the `well` (electrons) without
     gain, it is well / 10^(gain / 20) electrons now, a Poisson count, with a read noise of `read` electrons (root mean
-    square). Without `colour` the picture is gray, and so is its noise.
+    square). What is burnt out stays so, since it may be brighter by any amount. Without `colour` the picture is gray,
+    and so is its noise.
 
     Source: EMVA Standard 1288, release 4.0 (shot noise is the square root of the electrons, read noise is added). A
     well of 12000 and 2.5 electrons are by us, of the order of small sensors of security cameras.
@@ -51,6 +52,7 @@ def gained(
     cv2.setRNGSeed(int(rng.integers(2**31)))
     cv2.randn(noise, np.zeros(seen.shape[2]), np.full(seen.shape[2], read / electrons))
     found = image_of_light(counted + noise)
+    found[seen == 255] = 255
     return found if colour else np.repeat(found, 3, axis=2)
 
 
