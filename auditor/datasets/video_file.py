@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def read_clip(path: Path) -> Clip:
                 turned = round(frame.rotation) % 360
                 size = (frame.height, frame.width) if turned % 180 else (frame.width, frame.height)
                 frames.append(Frame(float(frame.pts * stream.time_base), frame.pts, size))
-        codec, promised = stream.codec_context.name, _promised(container, stream)
+        codec, promised = stream.codec_context.name, _promised(container, stream, frames)
     if not frames:
         raise DataError(f"{path}: no frame of it can be decoded ({codec}, {damaged} damaged packets)")
     if any(after.pts <= before.pts for before, after in itertools.pairwise(frames)):
@@ -80,12 +80,15 @@ def read_clip(path: Path) -> Clip:
     return Clip(shifted, codec, damaged, interlaced, torn, promised, turned)
 
 
-def _promised(container: Any, stream: Any) -> int:
-    """How many frames a file says that it has: by its index, else by its length and rate; 0 where it says neither."""
+def _promised(container: Any, stream: Any, frames: Sequence[Frame]) -> int:
+    """How many frames a file says that it has: by its index, else by its length and rate, where most of them come at
+    that rate; 0 where it says neither."""
     said = int(stream.frames)
-    if said or not container.duration or not stream.average_rate:
+    if said or not container.duration or not stream.average_rate or len(frames) < 2:
         return said
-    return int(container.duration / 1e6 * float(stream.average_rate) + 0.5)
+    rate = float(stream.average_rate)
+    usual = float(np.median(np.diff([frame.time_s for frame in frames])))
+    return int(container.duration / 1e6 * rate + 0.5) if 0.8 < usual * rate < 1.25 else 0
 
 
 def read_frame(path: Path, pts: int, *, turn: bool = True) -> NDArray[np.uint8]:
