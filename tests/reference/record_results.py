@@ -45,7 +45,7 @@ def limit(point: BreakingPoint) -> str:
     if point.outcome == "unknown" or (point.clean or 0.0) < point.max_drop:
         return "–"
     begin, end = point.interval or (None, None)
-    if point.interval is None or (begin is None and end is None) or (end is None and begin == point.range[1]):
+    if point.interval is None or (end is None and begin == point.range[1]):
         return limit_words(point)
     ends = [point.range[place] if edge is None else edge for place, edge in enumerate((begin, end))]
     marks = ("" if begin is not None else "<", "" if end is not None else ">")
