@@ -15,14 +15,16 @@ from conftest import DEMO_MODEL
 
 from auditor.cli import main
 from auditor.corruptions.air import rain
+from auditor.corruptions.builtin import light_of
 from auditor.corruptions.corrupt import corrupt, draw_of
 from auditor.corruptions.packs import pack_file, read_scenarios
+from auditor.corruptions.sensing import gained
 from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.detect import detect_dataset
 from auditor.datasets.formats.video import load
 from auditor.datasets.image_table import load_table
 from auditor.datasets.mot_file import read_mot
-from auditor.datasets.video_file import read_clip, read_frame
+from auditor.datasets.video_file import darker_than_usual, read_clip, read_frame
 from auditor.demo import clips
 from auditor.demo.clips import RATE, SIZE, render_clip, write_clip
 from auditor.errors import DataError, InputError
@@ -428,6 +430,26 @@ def test_dirt_stays_noise_flickers_and_an_image_is_as_ever(folder):
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02, key
     still = dataclasses.replace(first, moment=None)
     assert np.array_equal(seen(still, image, "noise/gaussian"), seen(first, image, "noise/gaussian"))
+
+
+def test_a_gain_follows_the_scene_with_half_a_second_s_delay(tmp_path):
+    """The light of the second half, 0.0625 of white, is a quarter: the gain grows by four, but not at once."""
+    images = [np.full((96, 128, 3), level, np.uint8) for level in (137, 71) for _ in range(20)]
+    clip = read_clip(coded(tmp_path / "a.mp4", images, options={"crf": "1"}))
+    settled = darker_than_usual(clip.frames)
+    assert settled[39] / settled[19] == pytest.approx(4, rel=0.1)
+    at_once, later = settled[20] / settled[19], settled[25] / settled[19]
+    assert 1 < at_once < 1.4
+    assert later == pytest.approx(1 / (1 - 0.75 * (1 - np.exp(-6 * 0.1 / 0.5))), rel=0.1)
+    image = np.full((240, 320, 3), 71, np.uint8)
+    usual, brighter = (gained(image, rng=np.random.default_rng(0), gain=30, darker=factor) for factor in (1.0, 4.0))
+    assert brighter.mean() == pytest.approx(137, abs=2)
+    ratio = light_of(brighter).std() / light_of(usual).std()
+    assert ratio == pytest.approx(4, rel=0.05)
+    records = load(DatasetRequest("d", options={"path": tmp_path / "a.mp4"})).images
+    assert draw_of(records[39], "a/b", seed=0).darker == settled[39]
+    still = dataclasses.replace(records[0], moment=None)
+    assert draw_of(still, "a/b", seed=0).darker == 1.0
 
 
 def test_rain_falls():

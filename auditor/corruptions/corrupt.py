@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from auditor import extensions
 from auditor.config import nearest, parameters_of
-from auditor.corruptions.over_time import TIME, Draw, is_anew, takes_time
+from auditor.corruptions.over_time import DARKER, TIME, Draw, is_anew, of_frame
 from auditor.errors import InputError, ScenarioError
 from auditor.provenance import digest, image_seed, sha256_of
 from auditor.values import ImageRecord, ScenarioSpec
@@ -51,7 +51,7 @@ def draw_of(record: ImageRecord, scenario: str, *, seed: int) -> Draw:
     own = image_seed(seed, scenario, record.sha256)
     if record.moment is None:
         return Draw.of_image(own)
-    return Draw(image_seed(seed, scenario, record.moment.clip), own, record.moment.time_s)
+    return Draw(image_seed(seed, scenario, record.moment.clip), own, record.moment.time_s, record.moment.darker)
 
 
 def corrupt(
@@ -178,9 +178,8 @@ def _builtin_step(name: str, arguments: Mapping[str, Any], folder: str | None) -
 
 
 def _drawn(function: Callable[..., Any], draw: Draw) -> dict[str, Any]:
-    """The arguments of a function that are no knobs: its generator, and the time where it takes one."""
-    rng = np.random.default_rng(draw.chosen(anew=is_anew(function)))
-    return {"rng": rng, TIME: draw.time_s} if takes_time(function) else {"rng": rng}
+    """The arguments of a function that are no knobs: its generator, and what it takes of a frame."""
+    return {"rng": np.random.default_rng(draw.chosen(anew=is_anew(function))), **of_frame(function, draw)}
 
 
 def _movement(name: str, arguments: Mapping[str, Any]) -> Callable[[tuple[int, int], int], Warp]:
@@ -205,7 +204,7 @@ def _check(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]
 
 _FILES = "files"
 """The argument of a corruption that is given as a pattern of files, and arrives as their paths."""
-FILLED = frozenset({"image", "size", "rng", TIME})
+FILLED = frozenset({"image", "size", "rng", TIME, DARKER})
 """The parameters of a corruption or movement that are no knobs."""
 
 

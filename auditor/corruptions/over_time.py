@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["TIME", "Draw", "each_frame", "is_anew", "takes_time"]
+__all__ = ["DARKER", "TIME", "Draw", "each_frame", "is_anew", "of_frame"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 TIME = "time_s"
 """The parameter of a corruption that moves: it is given the seconds since the first frame, 0 for an image."""
+DARKER = "darker"
+"""The parameter of a corruption that follows the scene, as a gain does: it is given by which factor the scene of the
+last half second is darker than the clip's usual one, 1 for an image."""
 _MARK = "_auditor_each_frame"
 _NOISES = frozenset(
     {
@@ -31,12 +34,13 @@ _NOISES = frozenset(
 @dataclass(frozen=True)
 class Draw:
     """What a corruption draws from: `seed`, one for all frames of a clip (dirt and dead pixels stay where they are);
-    `frame_seed`, of this frame alone (noise flickers); `time_s`, seconds since the first frame (rain falls). Of an
-    image both seeds are one."""
+    `frame_seed`, of this frame alone (noise flickers); `time_s`, seconds since the first frame (rain falls); `darker`,
+    the factor that a gain follows. Of an image both seeds are one."""
 
     seed: int
     frame_seed: int
     time_s: float = 0.0
+    darker: float = 1.0
 
     @classmethod
     def of_image(cls, seed: int) -> Draw:
@@ -61,6 +65,7 @@ def is_anew(transform: Any) -> bool:
     )
 
 
-def takes_time(function: Callable[..., Any]) -> bool:
-    """Whether a corruption moves with the time."""
-    return TIME in inspect.signature(function).parameters
+def of_frame(function: Callable[..., Any], draw: Draw) -> dict[str, float]:
+    """What of a frame a corruption takes: its time, or how dark its scene is."""
+    taken = inspect.signature(function).parameters
+    return {name: value for name, value in ((TIME, draw.time_s), (DARKER, draw.darker)) if name in taken}

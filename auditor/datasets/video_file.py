@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import DataError
 
-__all__ = ["Clip", "Frame", "read_clip", "read_frame"]
+__all__ = ["Clip", "Frame", "darker_than_usual", "read_clip", "read_frame"]
 
 _NEAR = 64
 """Frames that are decoded to get to a later one rather than sought: most clips have no key frame oftener."""
@@ -25,12 +27,13 @@ _CLIPS = 2
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a clip: `time_s` after its first, `pts` as the file says it, `size` (width, height) as it is
-    shown."""
+    """One frame of a clip: `time_s` after its first, `pts` as the file says it, `size` (width, height) as it is shown,
+    and its mean `light`, of white."""
 
     time_s: float
     pts: int
     size: tuple[int, int]
+    light: float
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,38 @@ def read_clip(path: Path) -> Clip:
                 interlaced += frame.interlaced_frame
                 turned = round(frame.rotation) % 360
                 size = (frame.height, frame.width) if turned % 180 else (frame.width, frame.height)
-                frames.append(Frame(float(frame.pts * stream.time_base), frame.pts, size))
+                frames.append(Frame(float(frame.pts * stream.time_base), frame.pts, size, _light(frame)))
         codec, promised = stream.codec_context.name, _promised(container, stream, frames)
     if not frames:
         raise DataError(f"{path}: no frame of it can be decoded ({codec}, {damaged} damaged packets)")
     if any(after.pts <= before.pts for before, after in itertools.pairwise(frames)):
         raise DataError(f"{path}: its frames' times do not rise; write the clip anew: ffmpeg -i {path.name} new.mp4")
     start = frames[0].time_s
-    shifted = tuple(Frame(frame.time_s - start, frame.pts, frame.size) for frame in frames)
+    shifted = tuple(dataclasses.replace(frame, time_s=frame.time_s - start) for frame in frames)
     torn = next((count for count in tears if count < len(frames)), None)
     return Clip(shifted, codec, damaged, interlaced, torn, promised, turned)
+
+
+def _light(frame: Any) -> float:
+    """The mean light of a frame, of white, by a small gray copy. Source: IEC 61966-2-1."""
+    gray = frame.reformat(width=32, height=24, format="gray").to_ndarray() / 255
+    return float(np.where(gray <= 0.04045, gray / 12.92, ((gray + 0.055) / 1.055) ** 2.4).mean())
+
+
+def darker_than_usual(frames: Sequence[Frame]) -> list[float]:
+    """By which factor the scene up to each frame is darker than the clip's usual one: light is smoothed over half a
+    second, as an automatic gain takes to follow, and the median of the clip is usual."""
+    usual = max(float(np.median([frame.light for frame in frames])), _DARK)
+    found, seen, before = [], frames[0].light, frames[0].time_s
+    for frame in frames:
+        seen += (frame.light - seen) * (1 - math.exp(-(frame.time_s - before) / _FOLLOWS_S))
+        before = frame.time_s
+        found.append(round(usual / max(seen, _DARK), 4))
+    return found
+
+
+_FOLLOWS_S = 0.5
+_DARK = 1e-3
 
 
 def _promised(container: Any, stream: Any, frames: Sequence[Frame]) -> int:

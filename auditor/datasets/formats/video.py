@@ -11,7 +11,7 @@ from auditor.datasets.coco_vid_file import coco_vid_truth
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.mot_file import mot_truth
 from auditor.datasets.truth_boxes import BOX_KEYS, box_reading
-from auditor.datasets.video_file import Clip, read_clip
+from auditor.datasets.video_file import Clip, darker_than_usual, read_clip
 from auditor.errors import DataError, InputError
 from auditor.provenance import content_hash, digest, sha256_of
 from auditor.values import GroundTruth, ImageRecord, Moment
@@ -145,6 +145,7 @@ def _records(path: Path, clip: Clip, numbers: Sequence[int], *, stored: bool) ->
     """The frames of such `numbers`, from 1 on, as images, which have them as ids; as they are shown, or `stored`."""
     swapped = stored and clip.turned % 180 != 0
     content = content_hash(path) or ""
+    darker = darker_than_usual(clip.frames)
     frames = [(number, clip.frames[number - 1]) for number in numbers]
     return tuple(
         ImageRecord(
@@ -154,7 +155,7 @@ def _records(path: Path, clip: Clip, numbers: Sequence[int], *, stored: bool) ->
             sha256=digest(content, number - 1),
             index=number - 1,
             sized=False,
-            moment=Moment(frame.time_s, frame.pts, content),
+            moment=Moment(frame.time_s, frame.pts, content, darker[number - 1]),
         )
         for number, frame in frames
     )
