@@ -133,6 +133,50 @@ def test_ctrl_c_stops_within_three_seconds_and_says_how_to_go_on(whole, share):
     assert load_run(project / out)[0].cells == cells
 
 
+INTERRUPTED_WHILE_IT_STARTS_A_WORKER = """
+import multiprocessing.util, os, signal, threading, time
+from auditor.executors.lanes import Lane
+
+resting = threading.Thread(target=time.sleep, args=(60,), daemon=True)  # as the lanes of others: it may get the signal
+resting.start()
+start, early = multiprocessing.util.spawnv_passfds, []
+
+def started(*arguments):
+    child = start(*arguments)
+    if b"multiprocessing.spawn" in b" ".join(map(os.fsencode, arguments[1])):
+        early.append(child)
+        signal.pthread_kill(resting.ident, signal.{name})
+        time.sleep(0.2)
+    return child
+
+multiprocessing.util.spawnv_passfds = started
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+try:
+    Lane().run(abs, -1, timeout_s=30)
+except KeyboardInterrupt:
+    print("interrupted after", len(early), flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_worker_that_is_being_started_when_its_run_is_stopped_ends_without_a_traceback(tmp_path, name):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED_WHILE_IT_STARTS_A_WORKER.replace("{name}", name))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted after 1\n", "")
+
+
+def test_the_exit_code_is_130_wherever_ctrl_c_came(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from auditor.cli import main\n"
+        "main.commands['docs'].callback = lambda **_: exec('raise KeyboardInterrupt')\n"
+        "main(['docs'])\n"
+    )
+    command = [sys.executable, "-m", "script"]  # only then can Python end by the signal
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "interrupted; what was not complete is lost\n")
+
+
 def test_what_a_result_refers_to_is_on_the_disk_before_it(project, monkeypatch):
     """Every file is synced before its rename, and its folder after; the result is the last of all that it refers to."""
     events: list[tuple[str, str]] = []

@@ -78,6 +78,9 @@ class _Group(click.Group):
         except (KeyboardInterrupt, _Stopped) as stop:
             kept = _KEPT.get(context.invoked_subcommand or "", "what was not complete is lost")
             click.echo(f"interrupted; {kept}", err=True)
+            # Python ends by the signal, without the exit code, when Ctrl-C came inside an `exec` of text, as where
+            # dataclasses are made; the next such text makes it forget that (`run_eval_code_obj` of CPython).
+            exec("")  # noqa: S102
             context.exit(143 if isinstance(stop, _Stopped) else 130)
         except BrokenPipeError:  # whoever read the output has enough of it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

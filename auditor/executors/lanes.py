@@ -286,7 +286,7 @@ def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *argumen
     find what the script defines; ours needs nothing of it, so it is told of none: a script without a main guard
     works."""
     try:
-        with hidden_script():
+        with _uninterrupted(), hidden_script():
             return pool.submit(function, *arguments)
     except BrokenPipeError as error:  # not that of whoever reads what a command prints
         raise StoreError(f"a worker process could not be started ({error}); --executor serial needs none") from error
@@ -303,8 +303,30 @@ def hidden_script() -> Iterator[None]:
         try:
             yield
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             sys.modules["__main__"] = script
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What would stop this process waits until a process that it starts has been told what to do, which takes some
+    milliseconds: one that is left without ends in a traceback. Only the main thread is interrupted, by a signal that
+    any other thread may have received."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in handled:
+        signal.signal(number, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def _alone(function: Callable[[Any], Any], item: Any) -> Outcome:
