@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from auditor.corruptions.over_time import each_frame
+from auditor.values.srgb import linear_of, srgb_of
 
 __all__ = [
     "QUANTILES",
@@ -61,17 +62,7 @@ class Corruption(Protocol):
     def __call__(self, image: Image, *, rng: np.random.Generator, **knobs: float) -> Image: ...
 
 
-def _to_linear(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB in [0, 1] to linear light. Source: IEC 61966-2-1."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _to_srgb(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear light in [0, 1] to sRGB. Source: IEC 61966-2-1."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-12) ** (1 / 2.4) - 0.055)
-
-
-_LINEAR = _to_linear(np.arange(256) / 255)
+_LINEAR = linear_of(np.arange(256) / 255)
 """Linear light of each 8-bit level."""
 
 
@@ -92,7 +83,7 @@ def _levels(srgb: NDArray[np.floating[Any]]) -> Image:
 
 def exposure(image: Image, *, rng: np.random.Generator, stops: Stops) -> Image:
     """Multiply linear light by 2^stops; what exceeds the sensor's range clips."""
-    table = _levels(_to_srgb(np.clip(_LINEAR * 2.0**stops, 0, 1)))
+    table = _levels(srgb_of(np.clip(_LINEAR * 2.0**stops, 0, 1)))
     return np.asarray(cv2.LUT(image, table))
 
 
@@ -109,7 +100,7 @@ def color_temperature(image: Image, *, rng: np.random.Generator, kelvin: Kelvin)
     Source: Kim et al. 2002, "Design of advanced color temperature control system for HDTV applications" (the cubic
     approximation of the Planckian locus, 1667 K to 25000 K); IEC 61966-2-1 (the matrix from XYZ to linear sRGB).
     """
-    table = _levels(_to_srgb(np.clip(_LINEAR[:, np.newaxis] * planckian_gains(kelvin), 0, 1)))
+    table = _levels(srgb_of(np.clip(_LINEAR[:, np.newaxis] * planckian_gains(kelvin), 0, 1)))
     return np.asarray(cv2.LUT(image, table[np.newaxis]))
 
 
@@ -151,7 +142,7 @@ def uneven_light(image: Image, *, rng: np.random.Generator, stops: NotNegative) 
 @functools.cache
 def _srgb_table() -> Image:
     """The 8-bit level of each of 4096 steps of linear light."""
-    return _levels(_to_srgb(np.arange(4096) / 4095))
+    return _levels(srgb_of(np.arange(4096) / 4095))
 
 
 def downscale(image: Image, *, rng: np.random.Generator, factor: Factor) -> Image:
@@ -220,7 +211,7 @@ QUANTILES = 4096
 def _shot_table(photons: float) -> Image:
     """(256, 4096): the noisy 8-bit level of each level at each quantile of its Poisson distribution."""
     drawn = poisson_quantiles(_LINEAR * photons, QUANTILES)
-    return np.stack([_levels(_to_srgb(np.clip(counts / photons, 0, 1))) for counts in drawn])
+    return np.stack([_levels(srgb_of(np.clip(counts / photons, 0, 1))) for counts in drawn])
 
 
 def poisson_quantiles(means: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
