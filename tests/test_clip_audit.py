@@ -277,3 +277,23 @@ def test_the_demo_of_a_clip_can_be_run(tmp_path, monkeypatch):
     found = CliRunner().invoke(main, ["run", str(audit), "-o", str(tmp_path / "out"), "--dry-run"])
     assert found.exit_code == 2
     assert "threshold" in found.output
+
+
+# ----------------------------------------------------------------------------------------------------------------- keys
+
+
+def test_keys_and_gates_that_would_do_nothing_are_refused_at_once(folder, tmp_path):
+    models = f"name: clip\nmodels: [{{name: m, path: {DEMO_MODEL}}}]\n"
+    (tmp_path / "audit.yaml").write_text(
+        f"{models}dataset: {{format: video, path: {folder / 'clip.mp4'}, truth: none, split: test, bits: 12}}\n"
+        "gates: [{metric: flicker, min: 0.1}]\n"
+    )
+    told = CliRunner().invoke(main, ["run", str(tmp_path / "audit.yaml"), "--dry-run"])
+    assert told.exit_code == 2
+    assert "dataset.split: the format video takes no `split`" in told.output
+    assert "dataset.bits: the images of the format video have 8 bits; leave it out" in told.output
+    assert "gates[0].min: flicker is better when it is lower, so nothing asks for more of it; give `max`" in told.output
+    (tmp_path / "audit.yaml").write_text(f"{models}dataset: {{path: {folder / 'clip.mp4'}, truth: none}}\n")
+    told = CliRunner().invoke(main, ["run", str(tmp_path / "audit.yaml"), "--dry-run"])
+    assert told.exit_code == 2
+    assert "dataset.path: unknown key; it goes with `format: video`" in told.output

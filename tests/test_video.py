@@ -223,6 +223,7 @@ def test_boxes_without_a_class_are_persons(clip):
         ("1,2,5,5,9,9,1,1,1\n1,2,6,6,9,9,1,1,1\n", ["gt.txt:2: track 2 stands on frame 1 already, in line 1"]),
         ("1,99999999999999999999,1,1,5,5\n", ["gt.txt:1: a number that is not finite, or beyond 2^53"]),
         ("1,1,5,5,9,9,1,1.5,1\n", ["gt.txt:1: frame 1, track 1 and class 1.5 are no whole numbers"]),
+        ("1,1,0.1,0.2,0.5,0.6,1,1,1\n", ["all its boxes lie between 0 and 1"]),
         ("1 1 5 5 9 9\n2 1 5 5 9 9\n", ["no commas in it"]),
         ("", ["it has no line"]),
     ],
@@ -271,6 +272,12 @@ def as_coco_vid(folder, **changes):
     for key, change in changes.items():
         document[key] = change(document[key])
     return document
+
+
+def from_one(image):
+    """Frames that are counted from 1, of a clip with one more."""
+    number = image["frame_id"] + 1
+    return {**image, "frame_id": number, "video_id": 7 if number < FRAMES and image["video_id"] == 7 else 8}
 
 
 def test_coco_over_frames_is_what_motchallenge_is(tmp_path, folder):
@@ -328,6 +335,7 @@ def test_frames_that_are_not_listed_are_not_judged(tmp_path, folder):
         ({"images": lambda found: [{**item, "frame_id": None} for item in found]}, {}, "40 images have no `frame_id`"),
         ({"images": lambda found: [{**item, "frame_id": 0} for item in found]}, {}, "have the same `frame_id`"),
         ({"images": lambda found: [{**item, "frame_id": 99} for item in found]}, {}, "its last frame is 99, from 0 on"),
+        ({"images": lambda found: [from_one(item) for item in found]}, {}, "go from 1 to 39 without one between"),
         ({"images": lambda found: [{**item, "width": 640} for item in found]}, {}, "frames are 640 × 240 pixels, but"),
         (
             {"annotations": lambda found: [{**item, "bbox": [v / 320 for v in item["bbox"]]} for item in found]},

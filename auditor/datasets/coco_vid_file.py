@@ -140,6 +140,11 @@ def _check(images: Sequence[Mapping[str, Any]], numbers: Mapping[int, int], aske
             )
         )
     elif not without:
+        if len(numbers) > 1 and sorted(numbers.values()) == list(range(2, last + 1)):
+            problems.append(
+                f"{asked.path}: its frames go from 1 to {last - 1} without one between them left out, but `frame_id` "
+                "counts from 0: take 1 from each, or list the clip's first frame too, if these are their numbers"
+            )
         if len(set(numbers.values())) < len(numbers):
             problems.append(f"{asked.path}: several images have the same `frame_id`; expected one of each frame")
         for image in images:

@@ -104,3 +104,5 @@ class Format:
     paths: tuple[str, ...] = ("images", "annotations", "labels")
     truth_beside: bool = True
     """Whether truth lies beside the images: without `annotations` a folder of images is then images alone."""
+    deep: bool = True
+    """Whether its images may have more than 8 bits."""

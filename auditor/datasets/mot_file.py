@@ -150,6 +150,11 @@ def _rows(asked: ClipRequest) -> tuple[MotRow, ...]:
             f"{asked.path}: it has boxes up to frame {last}, but {asked.clip} has {len(asked.sizes)} frames"
             f"{asked.cut}; give the two of one clip"
         )
+    if all(max(abs(value) for value in (row.box[0] + 1, row.box[1] + 1, *row.box[2:])) <= 1 for row in rows):
+        raise InputError(
+            f"{asked.path}: all its boxes lie between 0 and 1, as shares of the picture; MOTChallenge has pixels: take "
+            "left and width times the width of the clip, top and height times its height"
+        )
     if not any(row.counts for row in rows):
         raise InputError(
             f"{asked.path}: none of its {len(rows)} boxes counts (column 7 is 0), so nothing can be judged"

@@ -78,14 +78,16 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     form = _format(entry.format)
     given = entry.options if isinstance(entry, DatasetConfig) else {}
     taken = {*form.keys, *DatasetConfig.model_fields}
-    unknown = {key: f"unknown key; {nearest(key, taken)}" for key in given if key not in form.keys}
+    unknown = {key: f"unknown key; {_whose(key) or nearest(key, taken)}" for key in given if key not in form.keys}
     paths = {key: place(config, text) for key in ("images", "annotations", "labels") if (text := getattr(entry, key))}
     unknown |= {
         key: f"the format {form.name} takes no `{key}`, only {', '.join(form.keys)}; give another `format`, or leave "
         "it out"
-        for key in paths
+        for key in (*paths, *({"split"} & entry.model_fields_set))
         if key not in form.keys
     }
+    if entry.bits is not None and not form.deep:
+        unknown["bits"] = f"the images of the format {form.name} have 8 bits; leave it out"
     if unknown:
         raise _KeyError(unknown)
     options = {key: place(config, str(value)) if key in form.paths else value for key, value in given.items()}
@@ -119,6 +121,13 @@ def _load(config: AuditConfig, name: str, entry: DatasetConfig | CalibrationConf
     table = load_table(place(config, entry.image_table), ordered.images)
     without = sum(not any(values) for values in zip(*table.values(), strict=True))
     return dataclasses.replace(ordered, table=table, counts={**ordered.counts, "images_without_line": without})
+
+
+def _whose(key: str) -> str:
+    """Which formats take a key."""
+    forms: dict[str, Format] = extensions.every("datasets")
+    names = [name for name, form in forms.items() if key in form.keys]
+    return f"it goes with `format: {' | '.join(names)}`" if names else ""
 
 
 def _meant(config: AuditConfig, entry: DatasetConfig | CalibrationConfig) -> Meant:

@@ -171,6 +171,9 @@ def _spelt(
             if base in less and rule.kind == "max_drop":
                 told = f"{rule.metric} is better when it is lower, so a drop is no loss; give `max`"
                 problems.append(f"{where(index, 'max_drop')}: {told}")
+            if base in less and rule.kind == "min":
+                told = f"{rule.metric} is better when it is lower, so nothing asks for more of it; give `max`"
+                problems.append(f"{where(index, 'min')}: {told}")
         elif base in by_class and name and classes is not None:
             why = f"no class {name!r} is judged{_why(name, absent, classes)}"
             problems.append(f"{where(index, 'metric')}: unknown metric {rule.metric!r}: {why}")

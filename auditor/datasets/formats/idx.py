@@ -86,4 +86,5 @@ FORMAT = Format(
     detect=_detect,
     rank=40,
     truth_beside=False,
+    deep=False,
 )

@@ -185,4 +185,5 @@ FORMAT = Format(
     rank=45,
     paths=("path", "annotations", "labels"),
     truth_beside=False,
+    deep=False,
 )
