@@ -273,6 +273,24 @@ def test_the_score_slider_matches_anew(browser, wide):
         assert layer.locator("rect.found").count() == 1
 
 
+OVERLAPS = """() => {
+    const boxes = [...document.querySelectorAll('.marks-layer text')].map((word) => word.getBoundingClientRect());
+    const whole = document.querySelector('.viewer .inner').getBoundingClientRect();
+    const over = boxes.filter((a, i) => boxes.some((b, j) =>
+        j < i && a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom));
+    const outside = boxes.filter((a) => a.left < whole.left - 1 || a.right > whole.right + 1);
+    return [boxes.length, over.length, outside.length];
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_label_hides_another_or_leaves_the_picture(browser, wide, width):
+    with Opened(browser, wide, "gallery?scenario=noise%2Fcondition_2&file=model_1", width=width) as opened:
+        opened.page.locator(".viewer input[name=hit]").check()
+        opened.page.locator("input[name=score]").fill("0.2")
+        assert opened.ask(OVERLAPS) == [7, 0, 0]
+
+
 def test_the_swipe_uncovers_the_clean_picture_and_the_zoom_enlarges(browser, wide):
     with Opened(browser, wide, "gallery?scenario=noise%2Fcondition_2&file=model_1") as opened:
         page = opened.page

@@ -101,6 +101,24 @@ if (viewer && gallery) {
   const wordsOf = ({ kind, mark }) =>
     `${NAMES[kind]} ${gallery.labels[mark[LABEL]]}${mark[SCORE] === null ? "" : ` ${mark[SCORE].toFixed(2)}`}`;
 
+  // each in the picture, and at the nearest height at which it hides none before it
+  const spread = (words, [width, height], unit) => {
+    const placed = [];
+    for (const word of words) {
+      const wide = word.getComputedTextLength();
+      const x = Math.max(0, Math.min(Number(word.getAttribute("x")), width - wide));
+      const wanted = Number(word.getAttribute("y"));
+      const apart = ({ left, right, y }, at) => left > x + wide || right < x || Math.abs(y - at) >= 14 * unit;
+      const heights = [...Array(41).keys()]
+        .map((step) => wanted + (step % 2 ? 1 : -1) * Math.ceil(step / 2) * 7 * unit)
+        .map((at) => Math.max(12 * unit, Math.min(at, height - 3 * unit)));
+      const y = heights.find((at) => placed.every((other) => apart(other, at))) ?? heights[0];
+      word.setAttribute("x", x);
+      word.setAttribute("y", y);
+      placed.push({ left: x, right: x + wide, y });
+    }
+  };
+
   const draw = () => {
     if (!shown) return;
     const label = fields.label.value;
@@ -110,6 +128,7 @@ if (viewer && gallery) {
     layer.replaceChildren();
     if (size[0]) layer.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
     const unit = size[0] / Math.max(1, inner.clientWidth);
+    const words = [];
     for (const { kind, mark } of marks) {
       if (!on[kind] || !mark[BOX]) continue;
       const [left, top, right, bottom] = mark[BOX];
@@ -132,14 +151,10 @@ if (viewer && gallery) {
           }),
         );
       const low = top < 16 * unit ? bottom + 12 * unit : top - 4 * unit;
-      layer.append(
-        make(
-          "text",
-          { x: Math.max(0, left), y: Math.min(low, size[1] - 3 * unit), "font-size": 12 * unit },
-          wordsOf({ kind, mark }),
-        ),
-      );
+      words.push(make("text", { x: Math.max(0, left), y: low, "font-size": 12 * unit }, wordsOf({ kind, mark })));
     }
+    layer.append(...words);
+    spread(words, size, unit);
     const counts = Object.fromEntries(
       Object.keys(NAMES).map((kind) => [kind, marks.filter((item) => item.kind === kind).length]),
     );
