@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 
@@ -22,7 +23,7 @@ from auditor.datasets.dataset import DatasetRequest
 from auditor.datasets.detect import detect_dataset
 from auditor.datasets.formats.video import load
 from auditor.datasets.image_table import load_table
-from auditor.datasets.video_file import darker_than_usual, read_clip
+from auditor.datasets.video_file import Frame, darker_than_mean, read_clip
 from auditor.demo import clips
 from auditor.demo.clips import RATE, write_clip
 from auditor.errors import InputError
@@ -68,11 +69,20 @@ def test_dirt_stays_noise_flickers_and_an_image_is_as_ever(folder):
     assert np.array_equal(seen(still, image, "noise/gaussian"), seen(first, image, "noise/gaussian"))
 
 
+def test_what_a_gain_follows_does_not_jump_where_half_of_a_clip_is_dark():
+    def of_bright(frames):
+        lights = [0.5] * frames + [0.03] * (120 - frames)
+        return darker_than_mean([Frame(number / 10, number, (9, 9), light) for number, light in enumerate(lights)])[0]
+
+    found = [of_bright(frames) for frames in (70, 61, 60, 59, 50)]
+    assert all(1 > before > after > 0.8 * before for before, after in itertools.pairwise(found))
+
+
 def test_a_gain_follows_the_scene_with_half_a_second_s_delay(tmp_path):
     """The light of the second half, 0.0625 of white, is a quarter: the gain grows by four, but not at once."""
     images = [np.full((96, 128, 3), level, np.uint8) for level in (137, 71) for _ in range(20)]
     clip = read_clip(coded(tmp_path / "a.mp4", images, options={"crf": "1"}))
-    settled = darker_than_usual(clip.frames)
+    settled = darker_than_mean(clip.frames)
     assert settled[39] / settled[19] == pytest.approx(4, rel=0.1)
     at_once, later = settled[20] / settled[19], settled[25] / settled[19]
     assert 1 < at_once < 1.4
@@ -82,6 +92,9 @@ def test_a_gain_follows_the_scene_with_half_a_second_s_delay(tmp_path):
     assert brighter.mean() == pytest.approx(137, abs=2)
     ratio = light_of(brighter).std() / light_of(usual).std()
     assert ratio == pytest.approx(4, rel=0.05)
+    white = np.full((240, 320, 3), 254, np.uint8)
+    kept, stated = (gained(white, rng=np.random.default_rng(0), gain=30, darker=factor) for factor in (0.25, 1.0))
+    assert np.array_equal(kept, stated)  # a bright scene has the gain that is stated
     records = load(DatasetRequest("d", options={"path": tmp_path / "a.mp4"})).images
     assert draw_of(records[39], "a/b", seed=0).darker == settled[39]
     still = dataclasses.replace(records[0], moment=None)

@@ -144,6 +144,15 @@ def test_what_is_no_video_is_one_error(tmp_path, content):
         read_clip(path)
 
 
+def test_text_and_single_pictures_are_no_clips(tmp_path, folder):
+    """FFmpeg opens both, the text as a film of a terminal."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 60, 3), np.uint8))
+    with pytest.raises(DataError, match=r"gt\.txt: no video, but text"):
+        read_clip(folder / "gt.txt")
+    with pytest.raises(DataError, match=r"a\.png: no video, but a single image"):
+        read_clip(tmp_path / "a.png")
+
+
 def test_sound_alone_is_no_video(tmp_path):
     path = tmp_path / "a.wav"
     with av.open(str(path), "w") as sink:

@@ -15,7 +15,7 @@ TIME = "time_s"
 """The parameter of a corruption that moves: it is given the seconds since the first frame, 0 for an image."""
 DARKER = "darker"
 """The parameter of a corruption that follows the scene, as a gain does: it is given by which factor the scene of the
-last half second is darker than the clip's usual one, 1 for an image."""
+last half second is darker than the clip's mean, 1 for an image."""
 _MARK = "_auditor_each_frame"
 _NOISES = frozenset(
     {

@@ -40,8 +40,8 @@ def gained(
     """A picture of little light that a gain of so many dB made bright: where white fills the `well` (electrons) without
     gain, it is well / 10^(gain / 20) electrons now, a Poisson count, with a read noise of `read` electrons (root mean
     square). What is burnt out stays so, since it may be brighter by any amount. Without `colour` the picture is gray,
-    and so is its noise. Where the scene of a clip is `darker` by a factor than it usually is, the gain is larger by it,
-    by four at most: picture and noise are brighter.
+    and so is its noise. Where the scene of a clip is `darker` by a factor than its mean, the gain is larger by it, by
+    four at most: picture and noise are brighter. Where it is brighter, the gain is the one that is given.
 
     Source: EMVA Standard 1288, release 4.0 (shot noise is the square root of the electrons, read noise is added). A
     well of 12000 and 2.5 electrons are by us, of the order of small sensors of security cameras.
@@ -53,7 +53,7 @@ def gained(
     noise = np.empty(seen.shape, dtype=np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
     cv2.randn(noise, np.zeros(seen.shape[2]), np.full(seen.shape[2], read / electrons))
-    found = image_of_light((counted + noise) * np.float32(np.clip(darker, 1 / _FOLLOWS, _FOLLOWS)))
+    found = image_of_light((counted + noise) * np.float32(np.clip(darker, 1, _FOLLOWS)))
     found[seen == 255] = 255
     return found if colour else np.repeat(found, 3, axis=2)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from auditor.errors import DataError
 from auditor.values.srgb import linear_of
 
-__all__ = ["Clip", "Frame", "darker_than_usual", "read_clip", "read_frame"]
+__all__ = ["Clip", "Frame", "darker_than_mean", "read_clip", "read_frame"]
 
 _NEAR = 64
 """Frames that are decoded to get to a later one rather than sought: most clips have no key frame oftener."""
@@ -89,10 +89,10 @@ def _light(frame: Any) -> float:
     return float(linear_of(frame.reformat(width=32, height=24, format="gray").to_ndarray() / 255).mean())
 
 
-def darker_than_usual(frames: Sequence[Frame]) -> list[float]:
-    """By which factor the scene up to each frame is darker than the clip's usual one: light is smoothed over half a
-    second, as an automatic gain takes to follow, and the median of the clip is usual."""
-    usual = max(float(np.median([frame.light for frame in frames])), _DARK)
+def darker_than_mean(frames: Sequence[Frame]) -> list[float]:
+    """By which factor the scene up to each frame is darker than the clip's mean light: light is smoothed over half a
+    second, as an automatic gain takes to follow. A median would jump where half of a clip is dark."""
+    usual = max(float(np.mean([frame.light for frame in frames])), _DARK)
     found, seen, before = [], frames[0].light, frames[0].time_s
     for frame in frames:
         seen += (frame.light - seen) * (1 - math.exp(-(frame.time_s - before) / _FOLLOWS_S))
@@ -221,4 +221,14 @@ def _open(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise DataError(f"{path}: it holds no video, only sound or text")
+    name = container.format.name
+    if name in _NO_CLIPS or name.endswith("_pipe"):
+        container.close()
+        raise DataError(
+            f"{path}: no video, but {'text' if name == 'tty' else 'a single image'}; give the file of a clip"
+        )
     return container
+
+
+_NO_CLIPS = ("tty", "image2")
+"""What FFmpeg opens as a video too; its readers of single images else end in `_pipe`."""

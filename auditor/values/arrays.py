@@ -87,8 +87,7 @@ AS_FOUND = Meant()
 @dataclass(frozen=True)
 class Moment:
     """Where a frame is in its clip: `time_s` seconds after the first, shown at `pts` in the time base of its stream, of
-    the `clip` with such a SHA-256; `darker` is by which factor its scene, up to now, is darker than the clip's usual
-    one."""
+    the `clip` with such a SHA-256; `darker` is by which factor its scene, up to now, is darker than the clip's mean."""
 
     time_s: float
     pts: int

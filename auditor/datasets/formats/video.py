@@ -11,7 +11,7 @@ from auditor.datasets.coco_vid_file import coco_vid_truth
 from auditor.datasets.dataset import Dataset, DatasetRequest, Format
 from auditor.datasets.mot_file import mot_truth
 from auditor.datasets.truth_boxes import BOX_KEYS, box_reading
-from auditor.datasets.video_file import Clip, darker_than_usual, read_clip
+from auditor.datasets.video_file import Clip, darker_than_mean, read_clip
 from auditor.errors import DataError, InputError
 from auditor.provenance import content_hash, digest, sha256_of
 from auditor.values import GroundTruth, ImageRecord, Moment
@@ -145,7 +145,7 @@ def _records(path: Path, clip: Clip, numbers: Sequence[int], *, stored: bool) ->
     """The frames of such `numbers`, from 1 on, as images, which have them as ids; as they are shown, or `stored`."""
     swapped = stored and clip.turned % 180 != 0
     content = content_hash(path) or ""
-    darker = darker_than_usual(clip.frames)
+    darker = darker_than_mean(clip.frames)
     frames = [(number, clip.frames[number - 1]) for number in numbers]
     return tuple(
         ImageRecord(
