@@ -170,7 +170,8 @@ def test_a_preview_shows_what_a_model_finds(tmp_path):
     (tmp_path / "labels.txt").write_text("\n".join(CLASSES))
     (tmp_path / "audit.yaml").write_text(
         "name: x\ndataset: {format: images, images: .}\nmodels:\n"
-        f"  - {{name: demo, path: {DEMO_MODEL}, labels: labels.txt, decoder: yolov8, input: {{std: 255}}}}\n"
+        f"  - {{name: demo, path: {DEMO_MODEL}, labels: labels.txt, decoder: yolov8, input: {{std: 255}},\n"
+        "     operating_point: 0.35}\n"
         f"  - {{name: small, variant_of: demo, path: {DEMO_MODEL.with_stem('detector_int8')}}}\n"
     )
     arguments = ("scenarios", "preview", "lighting/low_light", "--image", tmp_path / "scene.png", "-o")

@@ -102,7 +102,7 @@ def resolve_shown(model: str, images: tuple[NDArray[np.uint8], ...]) -> ModelSpe
     entry = entries[name] if name else config.models[0]
     leader = entries.get(entry.variant_of or entry.name, entry)
     family = None
-    for wanted in dict.fromkeys((leader, entry)):
+    for wanted in (leader, entry) if leader is not entry else (entry,):
         request = _request(config, wanted, {}, {config.dataset_of(wanted): images})
         request = dataclasses.replace(
             request,
