@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from auditor.evaluate.bootstrap import draw_weights
-from auditor.evaluate.comparison import FAMILY_ERROR, compare_with_declared, error_of_look, simultaneous
+from auditor.evaluate.comparison import FAMILY_ERROR, compare_with_declared, error_of_look, is_hopeless, simultaneous
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import WORTH, Cell, CellResult, MetricValue
 
@@ -75,3 +77,15 @@ def test_no_interval_is_narrower_than_that_of_one_comparison():
     samples = np.random.default_rng(1).normal(-0.5, 0.05, (1000, 3))
     low, high = simultaneous(np.full(3, -0.5), samples, error=0.05)[0]
     assert high - low == pytest.approx(2 * 1.96 * samples[:, 0].std())
+
+
+@pytest.mark.parametrize(("blocks", "between"), [(None, True), (5, True), (4, False), (1, False)])
+def test_a_few_seconds_of_a_clip_have_no_interval(blocks, between):
+    """A clip of one block is drawn the same every time, and any gain would be sure."""
+    first, second = (evaluation(value, 40, np.full(9, value)) for value in (0.5, 0.6))
+    second = dataclasses.replace(second, result=dataclasses.replace(second.result, blocks=blocks))
+    (found,) = compare_with_declared(first, [second], error=0.05)
+    assert (found.value, found.interval is not None) == (pytest.approx(0.1), between)
+    worse = dataclasses.replace(second.result, metrics={"AP": MetricValue("AP", 0.5, images=40)})
+    assert not is_hopeless(first, second)
+    assert is_hopeless(first, dataclasses.replace(second, result=worse)) == (not between)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.evaluate.counted import LEAST_BLOCKS
 from auditor.evaluate.evaluated import CellEvaluation
 from auditor.values import DECLARED, WORTH, MetricValue
 
@@ -76,7 +77,7 @@ def compare_with_declared(
             values[index] = MetricValue(
                 name, None, reason=(mine and mine.reason) or first.reason or other.result.error or "not measured"
             )
-        elif other.result.images < _LEAST_IMAGES:
+        elif other.result.images < _LEAST_IMAGES or _is_one_scene(other):
             values[index] = MetricValue(name, mine.value - first.value, images=other.result.images)
         elif _are_paired(other, declared):
             usable.append(index)
@@ -94,6 +95,11 @@ def compare_with_declared(
     return [value for value in values if value is not None]
 
 
+def _is_one_scene(found: CellEvaluation) -> bool:
+    """Whether what was seen are so few seconds of a clip that they tell nothing of others."""
+    return found.result.blocks is not None and found.result.blocks < LEAST_BLOCKS
+
+
 def _are_paired(first: CellEvaluation, second: CellEvaluation) -> bool:
     mine, theirs = first.primary_samples, second.primary_samples
     return mine.shape == theirs.shape and bool(np.isfinite(mine - theirs).all())
@@ -101,10 +107,13 @@ def _are_paired(first: CellEvaluation, second: CellEvaluation) -> bool:
 
 def is_hopeless(declared: CellEvaluation, other: CellEvaluation) -> bool:
     """Whether a few images show that another is not worth having: its difference and two of its standard errors are
-    below what would be. What differs on none of them may differ on others. Giving up too early makes no false alarm."""
+    below what would be, or of a few seconds of a clip the difference alone. What differs on none of them may differ on
+    others. Giving up too early makes no false alarm."""
     mine, theirs = declared.result.value, other.result.value
     if mine is None or theirs is None or not _are_paired(other, declared):
         return False
+    if _is_one_scene(other):
+        return theirs - mine < WORTH
     spread = float((other.primary_samples - declared.primary_samples).std())
     return spread > 0 and theirs - mine + _HOPELESS * spread < WORTH
 
