@@ -6,10 +6,13 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from click.testing import CliRunner
 from conftest import DEMO_MODEL, write_scenes
+from made_graphs import OPS, OPTIONS, Builder
 from made_results import DATASET, findings_of, made_cell, made_result, model
 
 from auditor.cli import main
@@ -88,6 +91,46 @@ def test_a_wrong_contract_is_found_and_its_line_mends_it(project, entry, code, y
     again = run_audit(project / "audit.yaml", output=project / "again", executor="serial")
     assert [finding for finding in alarms(again) if finding.level == "error"] == []
     assert again.summaries[0].metrics["AP_clean"].value > 0.5
+
+
+def colour_classifier(path):
+    """Red, green or blue, whichever channel has most: as sure of it as it is right where it is fed 0..1."""
+    made = Builder(1, 8, 8, 3)
+    pooled, scaled = made.tensor("pooled", (1, 3)), made.tensor("scaled", (1, 3))
+    reducing = schema.ReducerOptionsT()
+    made.add(OPS.MEAN, [made.image, made.constant("axes", np.array([1, 2], np.int32))], [pooled], 27, reducing)
+    factor = made.constant("factor", np.array([3], np.float32))
+    made.add(OPS.MUL, [pooled, factor], [scaled], OPTIONS.MulOptions, schema.MulOptionsT())
+    out = made.tensor("scores", (1, 3))
+    softmax = schema.SoftmaxOptionsT()
+    softmax.beta = 1.0
+    made.add(OPS.SOFTMAX, [scaled], [out], OPTIONS.SoftmaxOptions, softmax)
+    return made.write(path, out)
+
+
+def test_confidence_that_the_input_spoils_is_told_with_the_line_that_mends_it(tmp_path):
+    """Fed 0..255 it has the same accuracy, so accuracy on a few images cannot tell; a fifth of the truth is another."""
+    rng = np.random.default_rng(5)
+    colour_classifier(tmp_path / "colours.tflite")
+    (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
+    for number in range(240):
+        seen = number % 3
+        truth = seen if number % 5 else (seen + 1) % 3
+        pixels = rng.integers(0, 60, (8, 8, 3), dtype=np.uint8)
+        pixels[..., seen] = rng.integers(190, 256, (8, 8))
+        folder = tmp_path / "images" / ("red", "green", "blue")[truth]
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{number}.png"), pixels[..., ::-1])
+    (tmp_path / "audit.yaml").write_text(
+        "name: c\nmodels: [{name: m, path: colours.tflite, labels: labels.txt, input: {std: 1, color: bgr}}]\n"
+        "dataset: {format: folders, images: images}\nscenarios: []\nchecks: {input_contract: {images: 20}}\n"
+    )
+    result = run_audit(tmp_path / "audit.yaml", output=tmp_path / "out", executor="serial")
+    (found,) = [finding for finding in alarms(result) if finding.code == "input.overconfident"]
+    assert found.observed == pytest.approx(0.2, abs=0.01)
+    assert found.facts["other_error"] < 0.05
+    assert found.facts["other_images"] == 240
+    assert "std: 255" in str(found.fix)
 
 
 def test_changes_of_two_factors_combine():

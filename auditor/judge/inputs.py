@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from auditor.judge.told import NotRun, Told
 from auditor.values import (
+    ENOUGH_TO_CALIBRATE,
+    MISCALIBRATED,
     WORTH,
     AuditResult,
     CellResult,
@@ -20,9 +22,6 @@ from auditor.values import (
 
 __all__ = ["check_input_contract"]
 
-_MISCALIBRATED = 0.05
-"""An expected calibration error from which scores should not be read as probabilities."""
-_ENOUGH_TO_CALIBRATE = 200
 _BROKEN = 0.02
 """A model that reaches less than this is not fed as it was trained, whatever else was tried."""
 _WRONG = 0.5
@@ -98,9 +97,9 @@ def _overconfident(
         model = result.model(cell.file)
         name = model.judging.calibration if model is not None else None
         error = cell.metrics.get(name) if name is not None else None
-        if error is None or error.value is None or error.value < _MISCALIBRATED:
+        if error is None or error.value is None or error.value < MISCALIBRATED:
             continue
-        if not cell.is_clean or not cell.is_declared or cell.images < _ENOUGH_TO_CALIBRATE:
+        if not cell.is_clean or not cell.is_declared or cell.images < ENOUGH_TO_CALIBRATE:
             continue
         if cell.model in told or cell.model in misread:
             continue
@@ -124,7 +123,7 @@ def _overconfident(
             },
             cell={"model": cell.model, "file": cell.file, "quantization": cell.quantization},
             observed=error.value,
-            limit=_MISCALIBRATED,
+            limit=MISCALIBRATED,
             fix=best.compared.patch if best is not None and better else None,
         )
 

@@ -11,7 +11,7 @@ from auditor.values import ImageRecord, ModelSpec
 
 __all__ = ["comparison_key"]
 
-_REVISION = 1
+_REVISION = 2
 """Raised when a comparison finds anything else on the same model and images."""
 
 

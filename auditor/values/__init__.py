@@ -60,6 +60,8 @@ from auditor.values.records import (
     SourceTree,
 )
 from auditor.values.results import (
+    ENOUGH_TO_CALIBRATE,
+    MISCALIBRATED,
     OVER_SCENARIOS,
     PARITY,
     WORTH,
@@ -138,10 +140,12 @@ __all__ = [
     "CLEAN",
     "COCO_LIMITS",
     "DECLARED",
+    "ENOUGH_TO_CALIBRATE",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "LOCAL",
     "MEASURED_METRICS",
+    "MISCALIBRATED",
     "OTHERS",
     "OVER_SCENARIOS",
     "PARITY",

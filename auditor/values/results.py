@@ -27,6 +27,8 @@ from auditor.values.speeds import LOCAL, Measurement
 from auditor.values.thresholds import Moved, OperatingPoint
 
 __all__ = [
+    "ENOUGH_TO_CALIBRATE",
+    "MISCALIBRATED",
     "PARITY",
     "WORTH",
     "Agreement",
@@ -51,6 +53,12 @@ OVER_SCENARIOS = ("mPC", "rPC")
 
 WORTH = 0.01
 """A gain below this, in the metric that a task is judged by, is not worth another line of YAML."""
+
+MISCALIBRATED = 0.05
+"""An expected calibration error from which scores should not be read as probabilities."""
+
+ENOUGH_TO_CALIBRATE = 200
+"""Images on which such an error is more than that of chance."""
 
 PARITY = 0.95
 """With a smaller share of their detections matched, two delegates are not interchangeable."""

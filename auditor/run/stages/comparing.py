@@ -21,7 +21,19 @@ from auditor.run.stages.measuring import measure_units
 from auditor.run.stages.remembering import keep, recalled
 from auditor.store import has_unit, load_predictions
 from auditor.tasks.anatomy.cells import task_of
-from auditor.values import DECLARED, CellResult, Compared, Gain, ImageRecord, MetricValue, Unit, surest
+from auditor.values import (
+    DECLARED,
+    ENOUGH_TO_CALIBRATE,
+    MISCALIBRATED,
+    WORTH,
+    CellResult,
+    Compared,
+    Gain,
+    ImageRecord,
+    MetricValue,
+    Unit,
+    surest,
+)
 
 __all__ = ["compare_inputs"]
 
@@ -138,6 +150,8 @@ class _Comparison:
                 break
             base = better
             self._session.progress.say(f"{self._subject.spec.name}: {base.name} is better; looking on from there")
+        if base.name == DECLARED:
+            yield from self._confidence(sizes)
         found: list[CellResult] = []
         others = self._candidates[1:]
         for size in sorted(set(self._last.values())):
@@ -180,6 +194,19 @@ class _Comparison:
         every = [*left, *(yield from self._screened(base, pairs, size))]
         yield from self._look([base, *every], size)
         return look, _surest(base, every, self._values(base, every, size, error_of_look(look, len(sizes))))
+
+    def _confidence(self, sizes: Sequence[int]) -> Generator[Looking]:
+        """Where a model's confidence is far from its accuracy, look at what is as accurate on images enough to tell
+        whether its confidence is nearer: what is only fed on another scale may have the same accuracy."""
+        name = task_of(self._subject.spec.task).calibration
+        size = next((size for size in sizes if size >= ENOUGH_TO_CALIBRATE), None)
+        if name is None or size is None:
+            return
+        alike = [item for item in self._candidates[1:] if item.kind == "input" and self._gain(item) > -WORTH]
+        yield from self._look([], size)
+        error = self._done[DECLARED, size].result.metrics.get(name) if (DECLARED, size) in self._done else None
+        if error is not None and (error.value or 0.0) >= MISCALIBRATED:
+            yield from self._look(alike, size)
 
     def _screened(
         self, base: Candidate, near: Sequence[Candidate], size: int
