@@ -114,14 +114,14 @@ class BarProgress:
         self._bar.update(self._task, visible=False)
 
     def _count(self) -> str:
-        if self._of:
-            return f"{self._pieces} of {self._of} {self._what}"
+        if self._of:  # which is about how many, of a search
+            return f"{self._pieces}{f' of {self._of}' if self._pieces <= self._of else ''} {self._what}"
         return f"{time.monotonic() - self._start:.0f} s"
 
     def _left(self) -> str:
         """The time left of this stage by its pace so far, or as expected, and of those after it."""
         spent = time.monotonic() - self._start
-        share = self._pieces / self._of if self._of else 0.0
+        share = min(1.0, self._pieces / self._of) if self._of else 0.0
         here = spent / share - spent if share > _EARLY else max(0.0, self._expected * (1 - share) - spent * (not share))
         left = here + self._later
         return f", about {duration(left)} left" if left > 0 else ""

@@ -184,7 +184,7 @@ def test_a_preview_shows_what_a_model_finds(tmp_path):
         assert any(re.search(rf"finds \d+ {name}", text) for name in names)
         assert "severity 5: stops -5" in text
         assert text.count("PSNR ") >= 5
-    for place in (tmp_path, "/dev/null"):
+    for place in (tmp_path, "/dev/null", tmp_path / "sheet.png"):
         assert "expected an HTML file" in invoke(*arguments, place).stderr
     for model, expected in (("none.tflite", "none.tflite"), (f"{tmp_path}/audit.yaml#larger", "no model 'larger'")):
         refused = invoke(*arguments, tmp_path / "no.html", "--model", model)

@@ -237,6 +237,7 @@ def test_an_audit_of_a_clip(tmp_path, folder, truth):
         told = " ".join(page.split())
         assert "40 frames, 320 × 240 pixels, 10 frames a second, h264" in told
         assert "too short for intervals" in told
+        assert "On clean frames; worst: the scenario" in told
         assert clean["metrics"]["AP"]["value"] > 0.5
         assert set(OVER_FRAMES) <= set(clean["metrics"])
         assert re.search(r"clip.mp4 frame \d+, \d\.\d\d s", page)
@@ -266,6 +267,18 @@ def test_a_folder_with_a_clip_is_known_and_its_frames_have_a_table(tmp_path, fol
     (tmp_path / "frames.csv").write_text("frame,hour\n" + "".join(f"{image.id},{image.id // 10}\n" for image in images))
     table = load_table(tmp_path / "frames.csv", images)
     assert table == {"hour": tuple(str(image.id // 10) for image in images)}
+
+
+@pytest.mark.slow
+def test_init_takes_the_classes_that_lie_beside_a_clip(folder, tmp_path):
+    """Some of them do not come up in it, so that those of its truth are not the model's."""
+    found = CliRunner().invoke(
+        main, ["init", str(DEMO_MODEL), "--dataset", str(folder), "-o", str(tmp_path / "a.yaml")]
+    )
+    assert found.exit_code == 0, found.output
+    text = (tmp_path / "a.yaml").read_text()
+    assert re.search(r"^    labels: .*labels\.txt\"   # guessed", text, flags=re.M)
+    assert "input: {color: rgb, mean: 0, std: 255" in text  # few seconds of a clip make no other input surely better
 
 
 def test_a_guarantee_is_refused_of_frames_that_are_alike(tmp_path, folder):

@@ -16,6 +16,7 @@ from made_results import (
     only,
 )
 
+from auditor.judge.catalogue import CATALOGUE
 from auditor.judge.classes import check_labels
 from auditor.judge.data import check_data, distance
 from auditor.values import (
@@ -46,6 +47,22 @@ def test_few_images_are_counted_in_what_the_task_counts():
     found = only(check_data, described("night", other_task, images=20), "data.few_images")
     assert (found.facts["dataset"], found.facts["boxes"]) == ("the data set night", None)
     assert only(check_data, described(models=(), images=20), "data.few_images").facts["boxes"] is None
+
+
+@pytest.mark.parametrize(
+    ("about", "code", "remedy"),
+    [
+        ({"boxes_on_every": 5}, "data.sparse_truth", "`every: 5`, which takes the frames 1, 6, 11"),
+        ({"boxes_on_every": 5, "last_box_on": 96}, "data.sparse_truth", "`every: 5`"),
+        ({"last_box_on": 96}, "data.truth_ends", "`limit: 96`"),
+    ],
+)
+def test_truth_of_a_part_of_a_clip_is_told_with_the_line_that_leaves_the_rest_out(about, code, remedy):
+    result = described(images=600, about=about, counts={"images_without_truth": 480})
+    assert codes(check_data, result) == [code]
+    found = only(check_data, result, code)
+    assert (found.observed, found.facts["frames"]) == (480, 600)
+    assert remedy in CATALOGUE[code].words(**found.facts).remedy
 
 
 def test_classes_with_few_instances_are_named():

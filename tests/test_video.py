@@ -214,6 +214,25 @@ def test_classes_by_their_names_and_every_third_frame(clip):
     assert found.images[1].moment.time_s == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize(
+    ("frames", "options", "told"),
+    [
+        (range(1, FRAMES + 1), {}, {}),
+        (range(1, FRAMES + 1, 5), {}, {"boxes_on_every": 5}),
+        (range(1, FRAMES + 1, 5), {"every": 5}, {}),
+        ((1, 2, 9, 30, 40), {}, {}),
+        (range(1, 11), {}, {"last_box_on": 10}),
+        (range(2, 30, 3), {}, {"boxes_on_every": 3, "last_box_on": 29}),
+    ],
+)
+def test_a_truth_of_a_part_of_the_frames_is_told(clip, frames, options, told):
+    text = "".join(f"{number},7,11,21,30,40,1,1,1.0\n" for number in frames)
+    about = load(request(clip, text, options=options)).about
+    assert {key: about[key] for key in ("boxes_on_every", "last_box_on") if key in about} == told
+    if "last_box_on" in told:
+        assert "last_box_on" not in load(request(clip, text, options=options, limit=told["last_box_on"])).about
+
+
 def test_boxes_without_a_class_are_persons(clip):
     found = load(request(clip, "1,3,10,10,5,5,1,-1,-1,-1\n"))
     assert found.categories == ("person",)
@@ -233,6 +252,9 @@ def test_boxes_without_a_class_are_persons(clip):
         ("1,99999999999999999999,1,1,5,5\n", ["gt.txt:1: a number that is not finite, or beyond 2^53"]),
         ("1,1,5,5,9,9,1,1.5,1\n", ["gt.txt:1: frame 1, track 1 and class 1.5 are no whole numbers"]),
         ("1,1,0.1,0.2,0.5,0.6,1,1,1\n", ["all its boxes lie between 0 and 1"]),
+        ("1,1,5,5,-9,9,1,1,1\n", ["none of its 1 boxes has a width and a height above 0"]),
+        ("1,1,900,5,9,9,1,1,1\n", ["all its 1 boxes lie outside of the picture"]),
+        ("1,1,200,150,280,220,1,1,1\n2,1,9,9,20,20,1,1,1\n", ["50% of its boxes reach beyond", "right and bottom"]),
         ("1 1 5 5 9 9\n2 1 5 5 9 9\n", ["no commas in it"]),
         ("", ["it has no line"]),
     ],

@@ -108,6 +108,18 @@ def test_on_a_terminal_too(project):
     assert re.search(r"\d+ of 760 inferences.*about \d+ s left", text)
 
 
+def test_more_than_was_expected_is_not_so_many_of_fewer(monkeypatch, capsys):
+    monkeypatch.setattr("auditor.terminal._SILENCE_S", 0.0)
+    with BarProgress() as progress:
+        progress.stage("finding breaking points", of=4, what="cells")
+        for _ in range(6):
+            progress.done()
+        time.sleep(0.8)
+    told = capsys.readouterr().err
+    assert "finding breaking points: 6 cells" in told
+    assert "6 of 4" not in told
+
+
 def test_what_cannot_be_counted_is_told_all_the_same(monkeypatch, capsys):
     monkeypatch.setattr("auditor.terminal._SILENCE_S", 0.6)
     with BarProgress() as progress:

@@ -118,7 +118,8 @@ def preview(pack: str, image: Path, output: Path, model: str | None, score: floa
     from auditor.run import Finder
     from auditor.store import save_text
 
-    if output.is_dir() or (output.exists() and not output.is_file()):
+    other = output.suffix.lower() not in ("", ".htm", ".html")
+    if other or output.is_dir() or (output.exists() and not output.is_file()):
         raise InputError(f"-o {output}: expected an HTML file to write, such as sheet.html")
     specs = _selected([pack], allow_code=allow_code)
     original = read_image(image, size=None)

@@ -150,16 +150,38 @@ def _rows(asked: ClipRequest) -> tuple[MotRow, ...]:
             f"{asked.path}: it has boxes up to frame {last}, but {asked.clip} has {len(asked.sizes)} frames"
             f"{asked.cut}; give the two of one clip"
         )
-    if all(max(abs(value) for value in (row.box[0] + 1, row.box[1] + 1, *row.box[2:])) <= 1 for row in rows):
-        raise InputError(
-            f"{asked.path}: all its boxes lie between 0 and 1, as shares of the picture; MOTChallenge has pixels: take "
-            "left and width times the width of the clip, top and height times its height"
-        )
     if not any(row.counts for row in rows):
         raise InputError(
             f"{asked.path}: none of its {len(rows)} boxes counts (column 7 is 0), so nothing can be judged"
         )
+    wrong = _unlike([row.box for row in rows], *asked.sizes[0])
+    if wrong:
+        raise InputError(f"{asked.path}: {wrong}; MOTChallenge has left, top, width and height, in pixels")
     return rows
+
+
+def _unlike(boxes: Sequence[tuple[float, float, float, float]], width: int, height: int) -> str:
+    """In what way boxes are none of a picture of that size, if they all are none."""
+    left, top, right, bottom = np.array(boxes).T
+    wide, high = right - left, bottom - top
+    if np.abs([left + 1, top + 1, wide, high]).max() <= 1:
+        return "all its boxes lie between 0 and 1, as shares of the picture; multiply them by its size"
+    if not ((wide > 0) & (high > 0)).any():
+        return f"none of its {len(boxes)} boxes has a width and a height above 0 (columns 5 and 6)"
+    if not ((right > 0) & (bottom > 0) & (left < width) & (top < height)).any():
+        return f"all its {len(boxes)} boxes lie outside of the picture, {width} × {height} pixels"
+    beyond = ((right > width + 1) | (bottom > height + 1)).mean()
+    are_corners = (wide > left) & (high > top) & (wide <= width + 1) & (high <= height + 1)
+    if beyond > _BEYOND and are_corners.all():
+        return (
+            f"{beyond:.0%} of its boxes reach beyond the picture, {width} × {height} pixels, and columns 5 and 6 of "
+            "all are larger than 3 and 4: they look like right and bottom; subtract left and top"
+        )
+    return ""
+
+
+_BEYOND = 0.3
+"""Of boxes that are read as they are meant, hardly any reach beyond the picture."""
 
 
 def _names(asked: ClipRequest, rows: Sequence[MotRow]) -> Sequence[str]:

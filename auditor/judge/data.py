@@ -127,6 +127,13 @@ def _truth(dataset: DatasetRecord, label: str) -> Iterator[Told]:
         yield Told("data.missing_labels", facts, observed=float(lost), level=level)
     if "pixels_counted_from" in dataset.about and "first_pixel" not in dataset.about:
         yield Told("data.first_pixel", {"dataset": label, "first": dataset.about["pixels_counted_from"]})
+    every, last = dataset.about.get("boxes_on_every"), dataset.about.get("last_box_on")
+    without = dataset.counts.get("images_without_truth", 0)
+    facts = {"dataset": label, "frames": dataset.images, "without": without}
+    if every is not None:
+        yield Told("data.sparse_truth", {**facts, "every": every}, observed=without)
+    elif last is not None:
+        yield Told("data.truth_ends", {**facts, "last": last}, observed=without)
     yield from _left_open(dataset, label)
 
 

@@ -87,7 +87,9 @@ def draft_audit(asked: Asked, progress: Progress) -> Draft:
     progress.say(f"{asked.dataset}: {', '.join(f'{key} {value}' for key, value in found.items())}")
     dataset = {key: value if key in _WORDS else str(Path(value).absolute()) for key, value in found.items()}
     problems: list[str] = []
-    for candidate in [labels] if labels else [None, *BUILT_IN_LABELS, DATASET_LABELS]:
+    # a clip's own list has classes that do not come up in it, too
+    listed = [str(found["labels"])] if found["format"] == "video" and "labels" in found else []
+    for candidate in [labels] if labels else [None, *listed, *BUILT_IN_LABELS, DATASET_LABELS]:
         named = "the labels of the file, if it names any" if candidate is None else f"labels {candidate}"
         progress.say(f"trying {named}, with every plausible input, on {IMAGES} clean images")
         entry: dict[str, Any] = {"name": model_name(asked.model), "path": str(asked.model.absolute())}
@@ -360,8 +362,9 @@ def _gate_comment(output: Path) -> list[str]:
     run = f"reports/{output.stem}"
     return [
         "# What must hold for a release. Proposed is what the model does today on few images, each limit the end",
-        "# of a 95 % interval. Set what the deployment needs instead (`auditor docs gates` lists every metric);",
-        f"# `auditor judge {run} --gates {output.name}` then judges anew what is measured.",
+        "# of a 95 % interval, or 0.05 from the value where there is none. Set what the deployment needs instead",
+        f"# (`auditor docs gates` lists every metric); `auditor judge {run} --gates {output.name}` then judges anew",
+        "# what is measured.",
     ]
 
 

@@ -31,7 +31,8 @@ class Gate:
 
 def proposed_gates(result: AuditResult) -> list[Gate]:
     """Limits on the clean metric, on the worst scenario, and on what int8 loses, as far as these were measured: each at
-    the far end of its 95 % interval, so that the model of today holds them unless other images say otherwise."""
+    the far end of its 95 % interval, or `_MARGIN` away where it has none, so that the model of today holds them
+    unless other images say otherwise."""
     return list(_proposed(result))
 
 

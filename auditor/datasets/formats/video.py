@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,8 @@ def load(request: DatasetRequest) -> Dataset:
         counts["crowds"] = sum(int(mine.iscrowd.sum()) for mine in found.values())
         objects = {track for mine in found.values() if mine.tracks is not None for track in mine.tracks[~mine.iscrowd]}
         about |= {"tracks": len(objects)} if objects else {}
+        if truth.listed is None:
+            about |= _annotated([image.id for image in images], every, sorted(truth.frames))
     return Dataset(
         name=request.name,
         format="video",
@@ -129,6 +132,23 @@ def _missing(clip: Clip) -> int:
     """How many frames fewer there are than the file says: more than the few by which players differ."""
     lost = clip.promised - len(clip.frames)
     return lost if lost > max(2, 0.02 * clip.promised) else 0
+
+
+def _annotated(taken: Sequence[int], every: int, told: Sequence[int]) -> dict[str, object]:
+    """What the frames that have a true box (`told`) look like, where not all that are taken seem to be annotated: they
+    come at equal gaps, or end long before the clip."""
+    found: dict[str, object] = {}
+    gaps = {after - before for before, after in itertools.pairwise(told)}
+    if len(told) > 2 and len(gaps) == 1 and gaps != {every} and min(gaps) > 1:
+        found["boxes_on_every"] = min(gaps)
+    behind = sum(number > told[-1] for number in taken) if told else 0
+    if behind > max(_BEHIND, _BEHIND_OF * len(taken)):
+        found["last_box_on"] = told[-1]
+    return found
+
+
+_BEHIND, _BEHIND_OF = 10, 0.2
+"""With more frames, and a larger share of the clip, behind the last box, annotation may have ended there."""
 
 
 def _about(path: Path, clip: Clip) -> dict[str, object]:

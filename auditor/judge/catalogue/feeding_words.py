@@ -231,8 +231,8 @@ def _missing(file: str, missing: list[str], metric: str, judged: int) -> Words:
 @row("labels.extra", "labels", "info", "datasets", "The data set has no truth for classes of the model.")
 def _extra(file: str, extra: list[str]) -> Words:
     return Words(
-        f"the data set has no truth for {len(extra)} classes of {file} ({some(extra, 6)}); what it predicts of them is "
-        "not counted as right",
+        f"the data set has no truth for {len(extra)} classes of {file} ({some(extra, 6)}); what it predicts of them "
+        "counts neither as right nor as a false alarm",
         "Nothing, if these do not matter; else add annotations of these classes, since nothing tells how well they are "
         "found.",
     )

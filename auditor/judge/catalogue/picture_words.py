@@ -33,11 +33,30 @@ def _few_images(dataset: str, images: int, boxes: int | None, enough: int) -> Wo
 def _short_clip(dataset: str, frames: int, blocks: int, tracks: int, enough: int) -> Words:
     of = f", of {tracks} objects" if tracks else ""
     pieces = "less than ten seconds, so that it has no intervals" if blocks == 1 else f"{blocks} pieces of two seconds"
+    by = "by any amount" if blocks == 1 else "by more than its intervals say"
     return Words(
         f"the clip of {dataset} is {pieces} ({frames} frames{of}): neighbouring frames are alike, and other footage of "
-        "the same place may differ by more than its intervals say",
+        f"the same place may differ {by}",
         f"Judge on {2 * enough} seconds or more, of several hours of the day; read differences between models on the "
         "same frames rather than the numbers themselves.",
+    )
+
+
+@row("data.sparse_truth", "data", "warning", "datasets", "Only every so many frames of a clip have true boxes.")
+def _sparse_truth(dataset: str, frames: int, without: int, every: int) -> Words:
+    return Words(
+        f"{without} of {frames} frames of the clip of {dataset} have no true box, and the others come at equal gaps of "
+        f"{every}: if the frames between were not annotated, all that is found on them counts as false",
+        f"If so, write `every: {every}`, which takes the frames 1, {1 + every}, {1 + 2 * every}, …; else nothing.",
+    )
+
+
+@row("data.truth_ends", "data", "info", "datasets", "The last true box stands long before the end of a clip.")
+def _truth_ends(dataset: str, frames: int, without: int, last: int) -> Words:
+    return Words(
+        f"the last true box of the clip of {dataset} is on frame {last}, and {without} of its {frames} frames have "
+        "none: if annotation ended there, all that is found behind it counts as false",
+        f"If so, write `limit: {last}`, or give the clip that was annotated; if nothing is to be seen, do nothing.",
     )
 
 
