@@ -83,6 +83,9 @@ def test_a_clip_filmed_upright_is_shown_upright(tmp_path):
     assert shown.images[0].size == (SIZE[1], SIZE[0])
     assert stored.images[0].size == SIZE
     assert "°" in shown.about["turned"]
+    assert shown.about["size"] == f"{SIZE[1]} × {SIZE[0]}"
+    assert stored.about["size"] == f"{SIZE[0]} × {SIZE[1]}"
+    assert "turned" not in stored.about
 
 
 def test_damage_in_the_middle_costs_frames_not_the_clip(tmp_path, folder):

@@ -59,7 +59,8 @@ def load(request: DatasetRequest) -> Dataset:
         raise InputError(str(error)) from error
     counts = Counter({"damaged_packets": clip.damaged, "interlaced_frames": clip.interlaced})
     counts["missing_frames"] = _missing(clip)
-    about = _about(path, clip)
+    stored = request.meant.exif == "ignore"
+    about = _about(path, clip, stored=stored)
     every = int(request.options.get("every", 1))
     about |= {"every": every} if every > 1 else {}
     chosen = range(1, len(clip.frames) + 1, every)
@@ -80,7 +81,7 @@ def load(request: DatasetRequest) -> Dataset:
         about |= {"annotations": str(request.annotations), "annotations_sha256": sha256_of(request.annotations)}
         counts.update(truth.counts)
     listed = chosen if truth is None or truth.listed is None else sorted(set(chosen) & truth.listed)
-    images = _records(path, clip, listed[: request.limit], stored=request.meant.exif == "ignore")
+    images = _records(path, clip, listed[: request.limit], stored=stored)
     found = {image.id: GroundTruth.nothing() if truth is None else truth.of(image.id) for image in images}
     if truth is not None:
         counts["images_without_truth"] = sum(not len(mine.labels) for mine in found.values())
@@ -151,14 +152,15 @@ _BEHIND, _BEHIND_OF = 10, 0.2
 """With more frames, and a larger share of the clip, behind the last box, annotation may have ended there."""
 
 
-def _about(path: Path, clip: Clip) -> dict[str, object]:
-    """What a clip is."""
-    seconds, size = clip.frames[-1].time_s, clip.frames[0].size
-    about: dict[str, object] = {"path": str(path), "codec": clip.codec, "size": f"{size[0]} × {size[1]}"}
+def _about(path: Path, clip: Clip, *, stored: bool) -> dict[str, object]:
+    """What a clip is, as it is shown or `stored`."""
+    seconds, shown = clip.frames[-1].time_s, clip.frames[0].size
+    width, height = reversed(shown) if stored and clip.turned % 180 else shown
+    about: dict[str, object] = {"path": str(path), "codec": clip.codec, "size": f"{width} × {height}"}
     if seconds > 0:
         about["frames_a_second"] = f"{(len(clip.frames) - 1) / seconds:.4g}"
     about |= {"frames_in_file": len(clip.frames), "seconds": f"{seconds:.3f}"}
-    return about | ({"turned": f"{clip.turned}°"} if clip.turned else {})
+    return about | ({"turned": f"{clip.turned}°"} if clip.turned and not stored else {})
 
 
 def _records(path: Path, clip: Clip, numbers: Sequence[int], *, stored: bool) -> tuple[ImageRecord, ...]:

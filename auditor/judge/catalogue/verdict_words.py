@@ -62,7 +62,8 @@ def _gate_undecided(
         return Words(
             f"{metric} {digits(value)} against the limit {digits(limit)} is not sure ({confidence:.0%} confidence): "
             f"{where}; it has no interval here, since there is too little of it",
-            "Add images with such objects (20 of a class, 40 for its AP), or leave `confidence` out of this gate.",
+            "Add images with such objects (20 of a class, 40 for its AP; of a clip ten seconds and more), or leave "
+            "`confidence` out of this gate.",
         )
     more = "it lies on the limit itself" if enough is None else f"about {enough:,} images would decide"
     return Words(
