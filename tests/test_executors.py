@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import wait
 
 import pytest
 
 from auditor.errors import InputError
-from auditor.executors import open_executor, run_isolated
+from auditor.executors import lanes, open_executor, run_isolated
 
 
 def square(number):
@@ -54,6 +55,23 @@ def test_a_worker_that_dies_costs_one_item():
     assert "ValueError: three" in outcomes[3].error
     assert (outcomes[3].died, outcomes[5].died) == (False, True)
     assert all(outcome.error is None for item, outcome in outcomes.items() if item not in (3, 5))
+
+
+def test_a_worker_that_ends_while_it_loads_is_replaced(tmp_path, monkeypatch):
+    (tmp_path / "ends_its_process.py").write_text("import os\nos._exit(1)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    submitted = lanes._submitted
+
+    def settled(pool, function, *arguments):
+        future = submitted(pool, function, *arguments)
+        if function is lanes._load:
+            wait([future])
+        return future
+
+    monkeypatch.setattr(lanes, "_submitted", settled)
+    executor = lanes.ProcessExecutor(2, imports=("ends_its_process", "json"))
+    outcomes = collected(executor, square, range(4))
+    assert [outcomes[number].result for number in range(4)] == [0, 1, 4, 9]
 
 
 def test_items_of_one_affinity_share_a_worker():

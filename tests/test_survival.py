@@ -44,8 +44,13 @@ def whole(tmp_path_factory):
 
 
 def started(project: Path, out: str, *more: str, **options) -> subprocess.Popen:
+    """A run, with Ctrl-C as in a terminal: what a shell starts in the background ignores it, and so do its children."""
     command = [sys.executable, "-m", "auditor", "run", str(project / "audit.yaml"), "-o", str(project / out), "-j", "2"]
-    return subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finished_well(process: subprocess.Popen) -> bool:
@@ -150,7 +155,7 @@ def started(*arguments):
     return child
 
 multiprocessing.util.spawnv_passfds = started
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+signal.signal(signal.{name}, signal.default_int_handler)
 try:
     Lane().run(abs, -1, timeout_s=30)
 except KeyboardInterrupt:

@@ -35,8 +35,9 @@ class ProcessExecutor:
         self.jobs = jobs
         self._lanes = [Lane() for _ in range(jobs)]
         for lane in self._lanes:
-            for module in imports:
-                _submitted(lane.pool(), _load, module)
+            with contextlib.suppress(BrokenProcessPool):  # killed while it loads; it is replaced when it has work
+                for module in imports:
+                    _submitted(lane.pool(), _load, module)
 
     def map(
         self,
