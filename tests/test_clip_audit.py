@@ -270,6 +270,32 @@ def test_a_folder_with_a_clip_is_known_and_its_frames_have_a_table(tmp_path, fol
 
 
 @pytest.mark.slow
+def test_what_is_found_of_a_listed_class_that_does_not_come_up_is_a_false_alarm(tmp_path, folder):
+    """As with COCO's categories; boxes that do not count are none of either."""
+    for name in ("clip.mp4", "labels.txt"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "detector.tflite").write_bytes(DEMO_MODEL.read_bytes())
+    (tmp_path / "audit.yaml").write_text(
+        AUDIT.replace("TRUTH", "truth: mot, annotations: gt.txt, labels: labels.txt")
+        .replace("POINT", ", operating_point: 0.5")
+        .replace("[noise/gaussian]", "[]")
+    )
+    rows = [line.split(",") for line in (folder / "gt.txt").read_text().splitlines()]
+    often = max({row[7] for row in rows}, key=[row[7] for row in rows].count)
+    found = {}
+    for kind in ("as it is", "without", "not counted"):
+        kept = [row for row in rows if row[7] != often or kind != "without"]
+        ignored = [[*row[:6], "0", *row[7:]] if row[7] == often and kind == "not counted" else row for row in kept]
+        (tmp_path / "gt.txt").write_text("".join(f"{','.join(row)}\n" for row in ignored))
+        result = run_audit(tmp_path / "audit.yaml", output=tmp_path / kind, executor="serial")
+        clean = next(cell for cell in result.cells if cell.is_clean)
+        assert clean.status == "ok", clean.error
+        found[kind] = clean.metrics["alarm_events_per_hour"].value
+    assert found["without"] > found["as it is"] + 3600 / 4  # in four seconds of the clip once more at least
+    assert found["not counted"] <= found["as it is"]
+
+
+@pytest.mark.slow
 def test_init_takes_the_classes_that_lie_beside_a_clip(folder, tmp_path):
     """Some of them do not come up in it, so that those of its truth are not the model's."""
     found = CliRunner().invoke(

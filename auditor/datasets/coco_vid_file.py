@@ -41,11 +41,8 @@ def coco_vid_truth(asked: ClipRequest) -> ClipTruth:
     if misread is not None:
         raise InputError(f"{asked.path}: {misread}")
     by_image, counts = gathered(boxes, dict(sizes), asked.reading)
-    used = {annotation["category_id"] for found in by_image.values() for annotation, _ in found}
-    categories = sorted(
-        (category for category in document["categories"] if category["id"] in used), key=lambda item: item["id"]
-    )
-    if not used:
+    categories = sorted(document["categories"], key=lambda item: item["id"])
+    if not any(by_image.values()):
         raise InputError(f"{asked.path}: no object is on its {len(images)} frames of {asked.clip.name}")
     labels = {category["id"]: index for index, category in enumerate(categories)}
     frames = {}

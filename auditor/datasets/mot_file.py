@@ -116,14 +116,17 @@ def _row(fields: Sequence[str]) -> MotRow:
 
 def mot_truth(asked: ClipRequest) -> ClipTruth:
     """The truth of a gt.txt. Boxes that do not count, and those of what only looks like a pedestrian, are crowds, which
-    AP ignores; a class of which nothing counts is none.
+    AP ignores. All classes of a list of one's own are judged, so that what is found of those that do not come up is a
+    false alarm; of MOT16's those of which something counts, since its lists name more than was annotated.
 
     Raises:
         InputError: it cannot be read, or is of another clip.
     """
     rows = _rows(asked)
     names = _names(asked, rows)
-    places = {label: index for index, label in enumerate(sorted({row.label for row in rows if row.counts}))}
+    mine = {row.label for row in rows if row.counts}
+    listed = mine if asked.labels is None else {label for label, name in enumerate(names, start=1) if name}
+    places = {label: index for index, label in enumerate(sorted(listed))}
     by_frame: dict[int, list[tuple[MotRow, int]]] = defaultdict(list)
     counts: Counter[str] = Counter()
     for row in rows:
