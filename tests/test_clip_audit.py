@@ -295,7 +295,7 @@ def test_what_is_found_of_a_listed_class_that_does_not_come_up_is_a_false_alarm(
     assert found["not counted"] <= found["as it is"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_init_takes_the_classes_that_lie_beside_a_clip(folder, tmp_path):
     """Some of them do not come up in it, so that those of its truth are not the model's."""
     found = CliRunner().invoke(

@@ -31,7 +31,7 @@ from auditor.store import has_unit, load_json
 
 pytestmark = pytest.mark.slow
 
-MOMENTS = 30 if os.environ.get("AUDITOR_LONG") else 4
+MOMENTS = 30 if os.environ.get("AUDITOR_LONG") else 3
 
 
 @pytest.fixture(scope="module")
